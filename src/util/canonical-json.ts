@@ -1,0 +1,27 @@
+/** Plain data that JSON can hold. */
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue | undefined };
+
+/**
+ * JSON with sorted keys and no white space, so that equal values have equal bytes (the idea of RFC 8785).
+ * Keys whose value is undefined are left out. Throws a TypeError for numbers that are not finite.
+ */
+export function canonicalJson(value: JsonValue): string {
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item as JsonValue)).join(',')}]`;
+  if (value !== null && typeof value === 'object') {
+    const record = value as { readonly [key: string]: JsonValue | undefined };
+    const parts: string[] = [];
+    for (const key of Object.keys(record).toSorted()) {
+      const item = record[key];
+      if (item !== undefined) parts.push(`${JSON.stringify(key)}:${canonicalJson(item)}`);
+    }
+    return `{${parts.join(',')}}`;
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`no JSON for ${value}`);
+  return JSON.stringify(value);
+}
