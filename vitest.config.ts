@@ -1,8 +1,9 @@
+import type { ViteUserConfig } from 'vitest/config';
 import { defineConfig } from 'vitest/config';
 
 // Three projects by what they need: `unit` needs Node alone, `integration` real tools and root,
 // `e2e` the built command. The last two run one file at a time: they share the machine's mounts and ports.
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       {
@@ -33,3 +34,5 @@ export default defineConfig({
     ],
   },
 });
+
+export default config;

@@ -30,14 +30,21 @@ export function normalizePlatform(platform: Platform): Platform {
   if (architecture === 'amd64' && variant === 'v1') variant = undefined;
   if (architecture === 'arm' && variant === undefined) variant = 'v7';
   const { variant: _, ...rest } = platform;
-  return { ...rest, os: platform.os.toLowerCase(), architecture, ...(variant === undefined ? {} : { variant }) };
+  return {
+    ...rest,
+    os: platform.os.toLowerCase(),
+    architecture,
+    ...(variant === undefined ? {} : { variant }),
+  };
 }
 
 /** Reads `os`, `arch`, `os/arch` or `os/arch/variant`. Throws USAGE for anything else. */
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/');
   if (parts.length > 3 || parts.some((part) => !/^[\w.-]+$/.test(part))) {
-    throw new BuildError('USAGE', `\`${text}\` is no platform`, { hint: 'write it like linux/amd64 or linux/arm64' });
+    throw new BuildError('USAGE', `\`${text}\` is no platform`, {
+      hint: 'write it like linux/amd64 or linux/arm64',
+    });
   }
   if (text === 'local') return hostPlatform();
   const [first = '', architecture, variant] = parts;

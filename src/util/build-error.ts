@@ -44,6 +44,12 @@ export class BuildError extends Error {
   }
 
   private options(): BuildErrorOptions {
-    return { hint: this.hint, source: this.source, details: this.details, cause: this.cause, others: this.others };
+    return {
+      hint: this.hint,
+      source: this.source,
+      details: this.details,
+      cause: this.cause,
+      others: this.others,
+    };
   }
 }

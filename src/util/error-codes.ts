@@ -1,19 +1,27 @@
-/** Every code of a BuildError: its meaning and the command's exit status. A test checks that each is thrown somewhere. */
-export const errorCodes = {
+const table = {
   // Dockerfile
   DOCKERFILE_NOT_FOUND: { exit: 1, meaning: 'the Dockerfile does not exist or cannot be read' },
   DOCKERFILE_SYNTAX: { exit: 1, meaning: 'the Dockerfile is not well formed' },
   DOCKERFILE_UNKNOWN_INSTRUCTION: { exit: 1, meaning: 'a line starts with a word that is no instruction' },
-  DOCKERFILE_UNKNOWN_FLAG: { exit: 1, meaning: 'an instruction has a flag, or a flag a key, that it does not know' },
+  DOCKERFILE_UNKNOWN_FLAG: {
+    exit: 1,
+    meaning: 'an instruction has a flag, or a flag a key, that it does not know',
+  },
   DOCKERFILE_UNKNOWN_STAGE: { exit: 1, meaning: 'a name refers to no stage, or to a later one' },
-  DOCKERFILE_BAD_ARGUMENT: { exit: 1, meaning: 'an argument of an instruction has a value that it cannot have' },
+  DOCKERFILE_BAD_ARGUMENT: {
+    exit: 1,
+    meaning: 'an argument of an instruction has a value that it cannot have',
+  },
   DOCKERFILE_EXPANSION: { exit: 1, meaning: 'a variable cannot be expanded' },
   DOCKERFILE_NO_STAGE: { exit: 1, meaning: 'the Dockerfile is empty or has no FROM' },
   // Contexts and sources
   CONTEXT_NOT_FOUND: { exit: 1, meaning: 'the build context does not exist' },
   CONTEXT_INVALID: { exit: 1, meaning: 'the build context cannot be used' },
   IGNORE_FILE_INVALID: { exit: 1, meaning: 'the ignore file has a pattern that cannot be read' },
-  COPY_SOURCE_MISSING: { exit: 1, meaning: 'a source of COPY or ADD is not there, or is hidden by the ignore file' },
+  COPY_SOURCE_MISSING: {
+    exit: 1,
+    meaning: 'a source of COPY or ADD is not there, or is hidden by the ignore file',
+  },
   COPY_INVALID: { exit: 1, meaning: 'a COPY or ADD cannot be done with these sources and this destination' },
   PATH_OUTSIDE: { exit: 1, meaning: 'a path leaves the root that it belongs to' },
   DOWNLOAD_FAILED: { exit: 1, meaning: 'a URL could not be fetched' },
@@ -47,4 +55,8 @@ export const errorCodes = {
   INTERNAL: { exit: 70, meaning: 'a bug in tsbuild' },
 } as const satisfies Record<string, { readonly exit: number; readonly meaning: string }>;
 
-export type ErrorCode = keyof typeof errorCodes;
+export type ErrorCode = keyof typeof table;
+
+/** Every code of a BuildError: its meaning and the command's exit status. A test checks that each is thrown somewhere. */
+export const errorCodes: Readonly<Record<ErrorCode, { readonly exit: number; readonly meaning: string }>> =
+  table;

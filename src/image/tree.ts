@@ -1,0 +1,24 @@
+import type { Entry } from './entry.ts';
+
+/**
+ * A read-only file tree that COPY, ADD and bind mounts take files from: a build context, or the stacked layers of an image.
+ * Paths are those of Entry ('' is the root). Nothing follows symlinks unless it says so; no answer leaves the tree.
+ */
+export interface Tree {
+  /** The entry itself, without following it; undefined when it is not there (or ignored). `content` may be opened repeatedly. */
+  lstat(path: string): Promise<Entry | undefined>;
+  /** Names in a directory, sorted by bytes. Empty for anything else. */
+  list(path: string): Promise<readonly string[]>;
+  /** Where `path` leads when symlinks are followed, the last part too unless `last` is 'keep'. Absolute targets are re-anchored
+   * at the root, `..` is clamped there, at most 255 links (S-P-1). The parts that do not exist are kept as they are. */
+  resolve(path: string, last?: 'follow' | 'keep'): Promise<string>;
+  /** Depth-first, parents first, siblings sorted by bytes; `path` itself comes first. No whiteouts. A file with several links in the walked
+   * part comes once as `file` and then as `hardlink`. */
+  walk(path: string): AsyncIterable<Entry>;
+  /** Digest over type, mode, uid, gid, size, link target, xattrs and content of one file: what a cache key needs; never mtime. */
+  contentDigest(path: string): Promise<string>;
+  /** Tells why a path is not there, for messages: for a context, the ignore file and line that hides it. */
+  hiddenBy?(
+    path: string,
+  ): Promise<{ readonly file: string; readonly line: number; readonly pattern: string } | undefined>;
+}

@@ -1,0 +1,54 @@
+import type { Digest } from '../oci/digest.ts';
+import type { BuildError } from '../util/build-error.ts';
+import type { SourceLocation } from '../util/source.ts';
+
+/** Times are milliseconds since the epoch. */
+export type ProgressEvent =
+  /** A step: comes when it becomes known, again when its state changes. `id` is the vertex digest, or `internal:<words>` for work
+   * that is no vertex (loading the Dockerfile, resolving an image, exporting). */
+  | {
+      readonly type: 'vertex';
+      readonly id: Digest | `internal:${string}`;
+      readonly name: string;
+      readonly inputs?: readonly string[];
+      readonly state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'cancelled';
+      readonly time: number;
+      /** Why it was not cached, in few words. */
+      readonly reason?: string;
+      readonly error?: string;
+    }
+  | {
+      readonly type: 'log';
+      readonly id: string;
+      readonly stream: 'stdout' | 'stderr';
+      readonly data: Uint8Array;
+      readonly time: number;
+    }
+  /** Something that takes time, within a step: a blob being pulled, a layer being compressed. Bytes. */
+  | {
+      readonly type: 'transfer';
+      readonly id: string;
+      readonly name: string;
+      readonly current: number;
+      readonly total?: number;
+      readonly done: boolean;
+      readonly time: number;
+    }
+  | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic };
+
+/** Something to tell the user that is no failure: a build check (CK-*), or a warning of the builder. */
+export interface Diagnostic {
+  readonly severity: 'warning' | 'note';
+  /** Rule name for build checks, else a short CamelCase word. */
+  readonly rule: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly url?: string;
+  readonly source?: SourceLocation;
+}
+
+/** Called synchronously, in order; must not throw. */
+export type Emit = (event: ProgressEvent) => void;
+
+/** What a renderer shows at the end. */
+export type BuildOutcome = { readonly ok: true } | { readonly ok: false; readonly error: BuildError };

@@ -1,0 +1,29 @@
+import type { Op, OpKind, OpOf } from '../graph/op.ts';
+import type { Vertex } from '../graph/vertex.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Emit } from '../progress/event.ts';
+
+export interface RunContext {
+  readonly vertex: Vertex;
+  readonly signal: AbortSignal;
+  readonly emit: Emit;
+}
+
+/** How one kind of op is cached and run; the solver knows nothing else about it. */
+export interface OpRunner<R, O extends Op = Op> {
+  /** All that decides the outcome except the inputs. undefined: the op has no identity of its own (a local context); it is run in
+   * every build, and whoever uses it is keyed by what `inputKey` says of its content. */
+  cacheKey(op: O, signal: AbortSignal): Promise<Digest | undefined>;
+  /** Content key of what this op reads of input `index`; undefined: it cannot tell, use the definition key. */
+  inputKey?(op: O, index: number, input: R, signal: AbortSignal): Promise<Digest | undefined>;
+  /** Does it. `inputs` are in the order of the vertex. Must stop soon once `context.signal` is aborted. */
+  run(op: O, inputs: readonly R[], context: RunContext): Promise<R>;
+}
+
+export type OpRunners<R> = { readonly [K in OpKind]: OpRunner<R, OpOf<K>> };
+
+/** Why a step ran: what the user is told. */
+export interface KeyParts {
+  readonly op: Digest;
+  readonly inputs: readonly Digest[];
+}
