@@ -53,7 +53,7 @@ const table = {
   USAGE: { exit: 2, meaning: 'the command line is wrong' },
   INTERRUPTED: { exit: 130, meaning: 'the build was cancelled' },
   INTERNAL: { exit: 70, meaning: 'a bug in tsbuild' },
-} as const satisfies Record<string, { readonly exit: number; readonly meaning: string }>;
+} as const;
 
 export type ErrorCode = keyof typeof table;
 
