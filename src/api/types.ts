@@ -1,0 +1,183 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { ImageConfig } from '../oci/config.ts';
+import type { Diagnostic, Emit } from '../progress/event.ts';
+import type { ByteStream } from '../util/streams.ts';
+
+/** What every function of the library takes. */
+export interface CommonOptions {
+  /** Store location; default `$XDG_DATA_HOME/tsbuild`, else `~/.local/share/tsbuild`. */
+  readonly root?: string | undefined;
+  /** The environment for configuration: DOCKER_CONFIG, proxies, XDG_*, SOURCE_DATE_EPOCH. Default `process.env`. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** Aborting rejects with INTERRUPTED once everything has been cleaned up. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: Emit | undefined;
+  /** Registries (host or host:port) that may be spoken to over plain HTTP; loopback hosts always may. */
+  readonly insecureRegistries?: readonly string[] | undefined;
+  /** Mirrors per registry, tried in order before it for pulls: `{ 'docker.io': ['mirror.example:5000'] }`. */
+  readonly registryMirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+}
+
+/** Where a secret's bytes come from; `value` is for callers of the library. */
+export interface SecretOption {
+  readonly id: string;
+  readonly file?: string | undefined;
+  readonly env?: string | undefined;
+  readonly value?: Uint8Array | string | undefined;
+}
+
+/** `--ssh id=path`: an agent socket, or private key files. Without paths: the agent of SSH_AUTH_SOCK. */
+export interface SshOption {
+  readonly id: string;
+  readonly paths: readonly string[];
+}
+
+export interface UlimitOption {
+  readonly name: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
+export type OutputType = 'oci' | 'docker' | 'tar' | 'local' | 'image' | 'registry' | 'cacheonly';
+
+/** One `-o`. `image` puts it into the store (the default), `oci` and `docker` write an archive (with `tar: false` an OCI layout directory). */
+export interface OutputOption {
+  readonly type: OutputType;
+  /** File or directory; a `-` means stdout, which the caller passes as `stream`. */
+  readonly dest?: string | undefined;
+  readonly stream?: NodeJS.WritableStream | undefined;
+  /** Names that this output gets besides `tags`. */
+  readonly names?: readonly string[] | undefined;
+  readonly push?: boolean | undefined;
+  readonly tar?: boolean | undefined;
+  readonly compression?: 'gzip' | 'zstd' | 'uncompressed' | undefined;
+  readonly compressionLevel?: number | undefined;
+  readonly forceCompression?: boolean | undefined;
+  readonly ociMediaTypes?: boolean | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** `registry.insecure=true`: plain HTTP for this push. */
+  readonly insecure?: boolean | undefined;
+}
+
+export interface BuildOptions extends CommonOptions {
+  /** A directory, a URL (git, tarball, Dockerfile), or a stream with a tar or a bare Dockerfile. Default '.'. */
+  readonly context?: string | { readonly stream: ByteStream } | undefined;
+  /** Path, URL or the text itself; a relative path is below the working directory. Default: `Dockerfile` in the context. */
+  readonly dockerfile?: string | { readonly text: string } | { readonly stream: ByteStream } | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly buildArgs?: Readonly<Record<string, string>> | undefined;
+  readonly target?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** `linux/amd64`; default: the host's. */
+  readonly platform?: string | undefined;
+  readonly noCache?: boolean | undefined;
+  /** Stages that are run anew. */
+  readonly noCacheFilter?: readonly string[] | undefined;
+  /** Ask the registry for the base images, even when the store has them. */
+  readonly pull?: boolean | undefined;
+  readonly secrets?: readonly SecretOption[] | undefined;
+  readonly ssh?: readonly SshOption[] | undefined;
+  /** name -> directory, `docker-image://ref`, `oci-layout://dir[:tag|@digest]`, git or http URL. */
+  readonly buildContexts?: Readonly<Record<string, string>> | undefined;
+  /** `name:ip` or `name=ip`. */
+  readonly addHosts?: readonly string[] | undefined;
+  /** Bytes. */
+  readonly shmSize?: number | undefined;
+  readonly ulimits?: readonly UlimitOption[] | undefined;
+  readonly network?: 'default' | 'none' | 'host' | undefined;
+  /** Entitlements: 'network.host', 'security.insecure'. */
+  readonly allow?: readonly string[] | undefined;
+  /** Default: one image output into the store. */
+  readonly outputs?: readonly OutputOption[] | undefined;
+  /** Loads the result into podman or docker as well; or the engine's name. */
+  readonly load?: boolean | 'podman' | 'docker' | undefined;
+  /** Steps that may run at once; default the number of processors, at least 2. */
+  readonly parallelism?: number | undefined;
+  /** `runc`, `crun`, `youki`, `embedded` or a path; default: the first that works. */
+  readonly runtime?: string | undefined;
+  /** Seconds since the epoch; default SOURCE_DATE_EPOCH of `env`. */
+  readonly sourceDateEpoch?: number | undefined;
+}
+
+export interface BuildResult {
+  /** Of the image manifest; undefined when no output has one (local, tar, cacheonly). */
+  readonly digest: Digest | undefined;
+  /** Of the image config: docker's image id. */
+  readonly imageId: Digest | undefined;
+  readonly descriptor: Descriptor | undefined;
+  /** Canonical names given. */
+  readonly names: readonly string[];
+  readonly diagnostics: readonly Diagnostic[];
+  /** Steps by outcome. */
+  readonly steps: { readonly cached: number; readonly run: number };
+  /** What `--metadata-file` writes (C-MD-5). */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** An image of the store. */
+export interface ImageSummary {
+  /** Canonical name; undefined for an image without one. */
+  readonly name: string | undefined;
+  readonly digest: Digest;
+  readonly imageId: Digest;
+  readonly created: string | undefined;
+  /** Compressed bytes of all blobs. */
+  readonly size: number;
+  readonly platform: string;
+}
+
+export interface ImageDetails extends ImageSummary {
+  readonly names: readonly string[];
+  readonly descriptor: Descriptor;
+  readonly manifest: unknown;
+  readonly config: ImageConfig;
+}
+
+/** One line of `tsbuild history`, newest first. */
+export interface HistoryLine {
+  readonly created: string | undefined;
+  readonly createdBy: string;
+  readonly comment: string | undefined;
+  /** Compressed bytes; 0 for instructions without a layer. */
+  readonly size: number;
+  readonly layer: Digest | undefined;
+}
+
+export interface RunOptions extends CommonOptions {
+  readonly image: string;
+  readonly args?: readonly string[] | undefined;
+  /** `K=V`, or `K` for the value in `env`. */
+  readonly environment?: readonly string[] | undefined;
+  /** `host:container[:ro]`. */
+  readonly volumes?: readonly string[] | undefined;
+  readonly workdir?: string | undefined;
+  readonly user?: string | undefined;
+  /** Replaces the image's; one word, as docker's flag. */
+  readonly entrypoint?: string | undefined;
+  readonly network?: 'default' | 'none' | 'host' | undefined;
+  readonly hostname?: string | undefined;
+  readonly interactive?: boolean | undefined;
+  readonly tty?: boolean | undefined;
+  readonly runtime?: string | undefined;
+  /** Not called when interactive: then the caller's own terminal is used. */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void) | undefined;
+}
+
+/** One line of `tsbuild doctor`. */
+export interface DoctorCheck {
+  readonly name: string;
+  readonly status: 'ok' | 'warning' | 'missing';
+  readonly detail: string;
+  /** The one command or setting that would help. */
+  readonly fix?: string | undefined;
+}
+
+export interface DoctorReport {
+  readonly checks: readonly DoctorCheck[];
+  /** The runtime that RUN steps would use here. */
+  readonly runtime: string | undefined;
+}
+
+export type GraphFormat = 'text' | 'json' | 'dot' | 'mermaid';
