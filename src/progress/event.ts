@@ -1,6 +1,8 @@
 import type { Digest } from '../oci/digest.ts';
 import type { BuildError } from '../util/build-error.ts';
-import type { SourceLocation } from '../util/source.ts';
+import type { Diagnostic } from '../util/diagnostic.ts';
+
+export type { Diagnostic } from '../util/diagnostic.ts';
 
 /** Times are milliseconds since the epoch. */
 export type ProgressEvent =
@@ -35,17 +37,6 @@ export type ProgressEvent =
       readonly time: number;
     }
   | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic };
-
-/** Something to tell the user that is no failure: a build check (CK-*), or a warning of the builder. */
-export interface Diagnostic {
-  readonly severity: 'warning' | 'note';
-  /** Rule name for build checks, else a short CamelCase word. */
-  readonly rule: string;
-  readonly message: string;
-  readonly hint?: string;
-  readonly url?: string;
-  readonly source?: SourceLocation;
-}
 
 /** Called synchronously, in order; must not throw. */
 export type Emit = (event: ProgressEvent) => void;

@@ -1,0 +1,12 @@
+import type { SourceLocation } from './source.ts';
+
+/** Something to tell the user that is no failure: a build check (CK-*), or a warning of the builder. */
+export interface Diagnostic {
+  readonly severity: 'warning' | 'note';
+  /** Rule name for build checks, else a short CamelCase word. */
+  readonly rule: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly url?: string;
+  readonly source?: SourceLocation;
+}
