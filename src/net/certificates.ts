@@ -1,0 +1,124 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SecureContext } from 'node:tls';
+import { BuildError } from '../util/build-error.ts';
+
+export interface CertificateOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Directories with one folder per `host[:port]`; see `certificateDirectories` for the default. */
+  readonly directories?: readonly string[] | undefined;
+}
+
+/** What certs.d holds for one host. */
+export interface HostCertificates {
+  readonly ca: readonly string[];
+  readonly client?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+/** R-TLS-1: where docker and podman look, the system's before the user's. */
+export function certificateDirectories(env: NodeJS.ProcessEnv): readonly string[] {
+  const home = env['HOME'] ?? env['USERPROFILE'];
+  const config = env['XDG_CONFIG_HOME'] ?? (home === undefined ? undefined : join(home, '.config'));
+  return [
+    '/etc/docker/certs.d',
+    '/etc/containers/certs.d',
+    ...(config === undefined
+      ? []
+      : [join(config, 'docker', 'certs.d'), join(config, 'containers', 'certs.d')]),
+  ];
+}
+
+/**
+ * CAs (`*.crt`) and a client pair (`x.cert` with `x.key`) for `host[:port]` as the URL has it; undefined when no directory has any.
+ * Throws CREDENTIALS_INVALID when a file is there but unusable: going on without it would mean another trust than the user set up.
+ */
+export async function hostCertificates(
+  host: string,
+  options: CertificateOptions,
+): Promise<HostCertificates | undefined> {
+  // A host becomes a file name here, so nothing but a plain one is looked up.
+  if (!/^(?:[a-z0-9_][\w.-]*|\[[a-f0-9:]+\])(?::\d+)?$/i.test(host)) return undefined;
+  const ca: string[] = [];
+  let client: HostCertificates['client'];
+  for (const base of options.directories ?? certificateDirectories(options.env)) {
+    const folder = join(base, host);
+    const names = await list(folder);
+    for (const name of names) {
+      if (name.endsWith('.crt')) ca.push(await readPem(join(folder, name)));
+      if (name.endsWith('.cert') && client === undefined) {
+        const key = `${name.slice(0, -'.cert'.length)}.key`;
+        if (!names.includes(key)) {
+          throw new BuildError('CREDENTIALS_INVALID', `${join(folder, name)} has no key beside it`, {
+            hint: `put the private key into ${key}`,
+          });
+        }
+        client = { cert: await readPem(join(folder, name)), key: await readPem(join(folder, key)) };
+      }
+    }
+  }
+  if (ca.length === 0 && client === undefined) return undefined;
+  return { ca, client };
+}
+
+/** For one host: Node's own CAs and those of certs.d. */
+export async function hostContext(certificates: HostCertificates): Promise<SecureContext> {
+  const tls = await import('node:tls');
+  const { ca, client } = certificates;
+  return tls.createSecureContext({
+    ca: [...tls.getCACertificates('default'), ...ca],
+    ...(client === undefined ? {} : { cert: client.cert, key: client.key }),
+  });
+}
+
+/**
+ * The widest trust that this machine was set up with: Node's CAs, the system's, SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, and the host's own.
+ * Costs about 0.1 s, so it is only asked for once a server's certificate was not accepted without it.
+ */
+export async function systemContext(
+  certificates: HostCertificates | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<SecureContext> {
+  const tls = await import('node:tls');
+  const files: string[] = [];
+  for (const name of ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS']) {
+    const path = env[name];
+    if (path !== undefined && path !== '') files.push(await readPem(path, `${name} names it`));
+  }
+  const { ca = [], client } = certificates ?? {};
+  const all = new Set([
+    ...tls.getCACertificates('default'),
+    ...tls.getCACertificates('system'),
+    ...files,
+    ...ca,
+  ]);
+  return tls.createSecureContext({
+    ca: [...all],
+    ...(client === undefined ? {} : { cert: client.cert, key: client.key }),
+  });
+}
+
+async function list(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).toSorted();
+  } catch {
+    // Not there, or only root may look into it: then its certificates are not meant for this user.
+    return [];
+  }
+}
+
+async function readPem(path: string, why?: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(path, 'latin1');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BuildError('CREDENTIALS_INVALID', `cannot read the certificate file ${path}: ${reason}`, {
+      hint: why,
+      cause,
+    });
+  }
+  if (!text.includes('-----BEGIN ')) {
+    throw new BuildError('CREDENTIALS_INVALID', `${path} is no certificate file in PEM form`, { hint: why });
+  }
+  return text;
+}

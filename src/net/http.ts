@@ -1,0 +1,202 @@
+import { isIP } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import type * as UndiciModule from 'undici';
+import type { Dispatcher } from 'undici';
+import type { ByteStream } from '../util/streams.ts';
+import { readAll } from '../util/streams.ts';
+import { hostCertificates, hostContext, systemContext } from './certificates.ts';
+import type { HostCertificates } from './certificates.ts';
+import { networkFailure } from './network-error.ts';
+import { proxyFor } from './proxy.ts';
+
+export interface HttpClientOptions {
+  /** Proxies (`HTTPS_PROXY` …), `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, `HOME` are read from it. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Replaces the usual certs.d directories (R-TLS-1). */
+  readonly certificateDirectories?: readonly string[] | undefined;
+  /** Hosts (`host` or `host:port`) whose certificates are not checked. */
+  readonly insecure?: readonly string[] | undefined;
+  /** Milliseconds. */
+  readonly timeouts?: Partial<HttpTimeouts> | undefined;
+}
+
+export interface HttpTimeouts {
+  readonly connect: number;
+  /** From the end of the request to the answer's header. */
+  readonly headers: number;
+  /** Between two pieces of the answer's body. */
+  readonly idle: number;
+}
+
+export interface HttpRequest {
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: string | URL;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** A function opens a stream; it may be called again when the connection could not be made. Give `content-length` when it is known. */
+  readonly body?: Uint8Array | string | (() => ByteStream) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** For this request alone: milliseconds. */
+  readonly timeouts?: Partial<HttpTimeouts> | undefined;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Where it came from; redirects are never followed. */
+  readonly url: URL;
+  /** One header by its name in lower case; several of one name are joined by `, `. */
+  header(name: string): string | undefined;
+  /** Each value of a header that may come several times. */
+  headerValues(name: string): readonly string[];
+  /** Must be consumed or discarded, so that the connection is free again. Not decompressed, not limited. */
+  readonly body: ByteStream;
+  /** The whole body; throws a RangeError past `limit` bytes. */
+  bytes(limit: number): Promise<Buffer>;
+  /** Gives the connection back without reading the body (or closes it, when much is left). */
+  discard(): Promise<void>;
+}
+
+/** HTTP/1.1 with kept-alive connections, proxies and this machine's certificates. Closing ends idle connections; they never keep the process alive. */
+export interface HttpClient extends AsyncDisposable {
+  /** One request, one answer of whatever status. Throws what `networkFailure` reads, or the signal's reason. */
+  request(request: HttpRequest): Promise<HttpResponse>;
+}
+
+const defaultTimeouts: HttpTimeouts = { connect: 15_000, headers: 120_000, idle: 60_000 };
+
+type Undici = Pick<typeof UndiciModule, 'Agent' | 'ProxyAgent' | 'request'>;
+
+/** Who dispatches for one origin: the narrow trust first, the wide one once it was needed. */
+interface Route {
+  readonly dispatcher: Dispatcher;
+  readonly certificates: HostCertificates | undefined;
+  readonly wide: boolean;
+}
+
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  const routes = new Map<string, Promise<Route>>();
+  let wideContext: Promise<SecureContext> | undefined;
+
+  async function open(undici: Undici, url: URL, wide: boolean): Promise<Route> {
+    const secure = url.protocol === 'https:';
+    const certificates = secure
+      ? await hostCertificates(url.host, { env: options.env, directories: options.certificateDirectories })
+      : undefined;
+    let secureContext: SecureContext | undefined;
+    if (wide) {
+      secureContext = await (certificates === undefined
+        ? (wideContext ??= systemContext(undefined, options.env))
+        : systemContext(certificates, options.env));
+    } else if (certificates !== undefined) {
+      secureContext = await hostContext(certificates);
+    }
+    const unchecked = options.insecure?.some((host) => host === url.host || host === url.hostname) ?? false;
+    const tls = {
+      timeout: timeouts.connect,
+      ...(secureContext === undefined ? {} : { secureContext }),
+      ...(unchecked ? { rejectUnauthorized: false } : {}),
+    };
+    const common = {
+      allowH2: false,
+      headersTimeout: timeouts.headers,
+      bodyTimeout: timeouts.idle,
+      keepAliveTimeout: 20_000,
+      maxHeaderSize: 64 * 1024,
+    };
+    const proxy = proxyFor(url, options.env);
+    if (proxy === undefined)
+      return { dispatcher: new undici.Agent({ ...common, connect: tls }), certificates, wide };
+    const name = url.hostname.replace(/^\[(.*)\]$/, '$1');
+    const dispatcher = new undici.ProxyAgent({
+      ...common,
+      uri: proxy.href,
+      proxyTunnel: secure,
+      requestTls: { ...tls, servername: isIP(name) === 0 ? name : '' },
+      proxyTls: { timeout: timeouts.connect },
+    });
+    return { dispatcher, certificates, wide };
+  }
+
+  async function route(undici: Undici, url: URL, wide: boolean): Promise<Route> {
+    const known = routes.get(url.origin);
+    if (known !== undefined) {
+      const current = await known;
+      if (current.wide || !wide) return current;
+      // Several requests may find out at once: only the first replaces the route.
+      if (routes.get(url.origin) !== known) return route(undici, url, wide);
+    }
+    const made = open(undici, url, wide);
+    routes.set(url.origin, made);
+    made.catch(() => {
+      if (routes.get(url.origin) === made) routes.delete(url.origin);
+    });
+    return made;
+  }
+
+  async function request(item: HttpRequest): Promise<HttpResponse> {
+    item.signal?.throwIfAborted();
+    const undici = await import('undici');
+    const url = new URL(item.url);
+    if (url.protocol !== 'https:' && url.protocol !== 'http:')
+      throw new TypeError(`no HTTP URL: ${url.protocol}`);
+    let chosen = await route(undici, url, false);
+    try {
+      return await send(undici, url, item, chosen.dispatcher, timeouts);
+    } catch (error) {
+      item.signal?.throwIfAborted();
+      // Nothing was sent when the handshake failed, so the request is still whole.
+      if (chosen.wide || networkFailure(error)?.certificate !== true) throw error;
+      chosen = await route(undici, url, true);
+      return await send(undici, url, item, chosen.dispatcher, timeouts);
+    }
+  }
+
+  return {
+    request,
+    async [Symbol.asyncDispose]() {
+      const all = await Promise.allSettled(routes.values());
+      routes.clear();
+      const open = all.flatMap((item) => (item.status === 'fulfilled' ? [item.value.dispatcher] : []));
+      await Promise.all(open.map((dispatcher) => dispatcher.destroy()));
+    },
+  };
+}
+
+// oxlint-disable-next-line max-params -- one call's parts, all needed
+async function send(
+  undici: Undici,
+  url: URL,
+  item: HttpRequest,
+  dispatcher: Dispatcher,
+  timeouts: HttpTimeouts,
+): Promise<HttpResponse> {
+  const body = typeof item.body === 'function' ? item.body() : item.body;
+  const limits = { ...timeouts, ...item.timeouts };
+  const answer = await undici.request(url, {
+    dispatcher,
+    method: item.method ?? 'GET',
+    headers: { 'user-agent': 'tsbuild', ...item.headers },
+    body: (body ?? null) as Exclude<Dispatcher.DispatchOptions['body'], undefined>,
+    headersTimeout: limits.headers,
+    bodyTimeout: limits.idle,
+    ...(item.signal === undefined ? {} : { signal: item.signal }),
+  });
+  const headerValues = (name: string): readonly string[] => {
+    const value = answer.headers[name];
+    return value === undefined ? [] : typeof value === 'string' ? [value] : value;
+  };
+  return {
+    status: answer.statusCode,
+    url,
+    header: (name) => {
+      const values = headerValues(name);
+      return values.length === 0 ? undefined : values.join(', ');
+    },
+    headerValues,
+    body: answer.body,
+    bytes: (limit) => readAll(answer.body, limit),
+    discard: async () => {
+      await answer.body.dump({ limit: 64 * 1024 }).catch(() => undefined);
+    },
+  };
+}

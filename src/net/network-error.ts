@@ -1,0 +1,92 @@
+/** What went wrong on the way to a server, for a message. */
+export interface NetworkFailure {
+  /** In words, without the address: `connection refused`. */
+  readonly reason: string;
+  /** Another try may go better (R-RETRY-1). A refused connection or an unknown name does not mend itself in seconds. */
+  readonly retryable: boolean;
+  /** The server's certificate was not accepted. */
+  readonly certificate: boolean;
+  /** The server does not speak TLS on this port, or we spoke TLS to a plain one. */
+  readonly protocol: boolean;
+}
+
+const known: Readonly<Record<string, { reason: string; retryable: boolean; protocol?: boolean }>> = {
+  ECONNREFUSED: { reason: 'connection refused', retryable: false },
+  ENOTFOUND: { reason: 'the name is not known', retryable: false },
+  EAI_AGAIN: { reason: 'the name could not be looked up', retryable: true },
+  EHOSTUNREACH: { reason: 'no route to the host', retryable: false },
+  ENETUNREACH: { reason: 'the network is unreachable', retryable: false },
+  ECONNRESET: { reason: 'the connection was reset', retryable: true },
+  EPIPE: { reason: 'the connection was closed', retryable: true },
+  ETIMEDOUT: { reason: 'timed out', retryable: true },
+  ECONNABORTED: { reason: 'the connection was aborted', retryable: true },
+  UND_ERR_SOCKET: { reason: 'the connection was closed', retryable: true },
+  UND_ERR_CONNECT_TIMEOUT: { reason: 'timed out while connecting', retryable: true },
+  UND_ERR_HEADERS_TIMEOUT: { reason: 'no answer in time', retryable: true },
+  UND_ERR_BODY_TIMEOUT: { reason: 'the answer stalled', retryable: true },
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: { reason: 'the answer was cut short', retryable: true },
+  UND_ERR_ABORTED: { reason: 'the proxy refused the connection', retryable: false },
+  UND_ERR_HEADERS_OVERFLOW: { reason: 'the answer has too large a header', retryable: false },
+  EPROTO: { reason: 'the server does not speak TLS', retryable: false, protocol: true },
+  ERR_SSL_WRONG_VERSION_NUMBER: { reason: 'the server does not speak TLS', retryable: false, protocol: true },
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: {
+    reason: 'the server does not speak TLS',
+    retryable: false,
+    protocol: true,
+  },
+};
+
+const certificateCodes = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_UNTRUSTED',
+  'CERT_REVOKED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'INVALID_CA',
+]);
+
+/** Reads an error of the HTTP client; undefined when it is none of the network's (a bug, or the caller's abort). */
+export function networkFailure(error: unknown): NetworkFailure | undefined {
+  for (const item of chain(error)) {
+    const code = 'code' in item && typeof item.code === 'string' ? item.code : '';
+    if (certificateCodes.has(code)) {
+      return {
+        reason: `its certificate is not trusted (${code.toLowerCase().replaceAll('_', ' ')})`,
+        retryable: false,
+        certificate: true,
+        protocol: false,
+      };
+    }
+    const entry = known[code];
+    if (entry !== undefined) return { certificate: false, protocol: false, ...entry };
+    if (code.startsWith('HPE_')) {
+      return { reason: 'the answer is no HTTP', retryable: false, certificate: false, protocol: true };
+    }
+    if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
+      return {
+        reason: `TLS failed (${code.slice(8).toLowerCase().replaceAll('_', ' ')})`,
+        retryable: false,
+        certificate: false,
+        protocol: false,
+      };
+    }
+  }
+  return undefined;
+}
+
+/** The error, its causes, and the parts of an AggregateError (Node tries all addresses of a name). */
+function* chain(error: unknown): Generator<Error> {
+  let current = error;
+  for (let depth = 0; depth < 8 && current instanceof Error; depth++) {
+    yield current;
+    if (current instanceof AggregateError) {
+      for (const part of current.errors) if (part instanceof Error) yield part;
+    }
+    current = current.cause;
+  }
+}
