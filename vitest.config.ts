@@ -16,6 +16,7 @@ const config: ViteUserConfig = defineConfig({
       {
         test: {
           name: 'integration',
+          globalSetup: ['test/support/global-setup.ts'],
           include: ['test/integration/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
@@ -25,6 +26,7 @@ const config: ViteUserConfig = defineConfig({
       {
         test: {
           name: 'e2e',
+          globalSetup: ['test/support/global-setup.ts'],
           include: ['test/e2e/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 180_000,

@@ -1,0 +1,75 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { must, tsbuild } from './cli.ts';
+import { examples } from './paths.ts';
+import { requireTool } from './require.ts';
+import { tempFolder } from './temp.ts';
+
+// Root filesystems are kept between runs: the Debian one takes half a minute. The user's id keeps two users apart.
+const cache = join(tmpdir(), `tsbuild-test-bases-${process.getuid?.() ?? 0}`);
+
+/** A tar of a small root filesystem: static busybox with its applets, users, an empty /tmp. */
+export function busyboxRootfs(): string {
+  return cached('busybox-2.tar', (out) => {
+    const busybox = requireTool('busybox');
+    const work = mkdtempSync(join(tmpdir(), 'tsbuild-busybox-'));
+    try {
+      for (const folder of ['bin', 'etc', 'root', 'tmp', 'home/app', 'usr/bin', 'var']) {
+        mkdirSync(join(work, folder), { recursive: true });
+      }
+      copyFileSync(busybox, join(work, 'bin/busybox'));
+      chmodSync(join(work, 'bin/busybox'), 0o755);
+      const script = `
+        set -e
+        cd "$1"
+        for applet in $("$2" --list); do [ "$applet" = busybox ] || ln -sf busybox "bin/$applet"; done
+        ln -s ../../bin/env usr/bin/env
+        printf 'root:x:0:0:root:/root:/bin/sh\\napp:x:1000:1000:app:/home/app:/bin/sh\\nnobody:x:65534:65534::/:/bin/false\\n' >etc/passwd
+        printf 'root:x:0:\\napp:x:1000:\\nextra:x:2000:app\\nnogroup:x:65534:\\n' >etc/group
+        chmod 755 . bin etc home home/app usr usr/bin var
+        chmod 644 etc/passwd etc/group
+        chmod 1777 tmp
+        chmod 700 root
+        tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1000000000 --format=posix \
+          --pax-option=delete=atime,delete=ctime -cf "$3" .
+      `;
+      run('sh', ['-c', script, 'sh', work, busybox, out]);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  });
+}
+
+/** A tar of a minimal Debian, made by examples/base/make-rootfs.sh. */
+export function debianRootfs(): string {
+  return cached('debian-1.tar', (out) => run(join(examples, 'base/make-rootfs.sh'), [out]));
+}
+
+/** Builds a base image from a root filesystem's tar with tsbuild, as examples/base does, into the store at `root`. */
+export async function makeBase(root: string, name: string, rootfs: string): Promise<void> {
+  await using folder = await tempFolder('base');
+  await copyFile(rootfs, join(folder.path, 'rootfs.tar'));
+  await writeFile(join(folder.path, 'Dockerfile'), 'FROM scratch\nADD rootfs.tar /\nCMD ["/bin/sh"]\n');
+  await must(tsbuild(['--root', root, '--progress', 'plain', '-t', name, folder.path]));
+}
+
+function cached(name: string, make: (out: string) => void): string {
+  const file = join(cache, name);
+  if (existsSync(file)) return file;
+  mkdirSync(cache, { recursive: true, mode: 0o755 });
+  const partial = `${file}.${process.pid}`;
+  make(partial);
+  renameSync(partial, file);
+  return file;
+}
+
+function run(program: string, args: readonly string[]): void {
+  const { status, stderr } = spawnSync(program, args, {
+    stdio: ['ignore', 'inherit', 'pipe'],
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${program} ended with status ${status}: ${stderr}`);
+}

@@ -1,0 +1,90 @@
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { describe, test } from 'vitest';
+
+/** What a suite may need of the host besides Node; `root` means with CAP_SYS_ADMIN. A tool is looked for on PATH and where Debian puts it. */
+export type Need = 'root' | 'linux' | 'npm-registry' | { readonly tool: string; readonly debian: string };
+
+/** A program of the host and the Debian package that has it. */
+export function tool(name: string, debian: string = name): Need {
+  return { tool: name, debian };
+}
+
+/** Every tool that some test needs: what global-setup and .ci/run install. */
+export const debianPackages: Readonly<Record<string, string>> = {
+  runc: 'runc',
+  buildah: 'buildah',
+  podman: 'podman',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
+  'docker-registry': 'docker-registry',
+  mmdebstrap: 'mmdebstrap',
+  busybox: 'busybox-static',
+  htpasswd: 'apache2-utils',
+  strace: 'strace',
+  newuidmap: 'uidmap',
+  slirp4netns: 'slirp4netns',
+  openssl: 'openssl',
+  git: 'git',
+  setcap: 'libcap2-bin',
+  runuser: 'util-linux',
+};
+
+/** The program's path, or undefined. */
+export function findTool(name: string): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+  for (const folder of folders) {
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // the next folder
+    }
+  }
+  return undefined;
+}
+
+/** The path of a program that the suite's needs have promised; throws where it is missing after all. */
+export function requireTool(name: string): string {
+  const path = findTool(name);
+  if (path === undefined) {
+    throw new Error(`${name} is missing; on Debian: apt-get install ${debianPackages[name] ?? name}`);
+  }
+  return path;
+}
+
+/** What is lacking, or undefined. */
+export function missing(need: Need): string | undefined {
+  if (typeof need === 'object') {
+    return findTool(need.tool) === undefined ? `${need.tool} (apt-get install ${need.debian})` : undefined;
+  }
+  const met: Readonly<Record<typeof need, boolean>> = {
+    root: process.getuid?.() === 0 && hasSysAdmin(),
+    linux: process.platform === 'linux',
+    'npm-registry': process.env['npm_config_offline'] !== 'true',
+  };
+  return met[need] ? undefined : need;
+}
+
+/**
+ * A suite that needs something of the host. Where that is missing it is skipped, and its name says why; with
+ * TSBUILD_REQUIRE_ALL=1 (CI) it fails instead, so that nothing is left out silently.
+ */
+export function suite(name: string, needs: readonly Need[], body: () => void): void {
+  const reasons = needs.map(missing).filter((reason) => reason !== undefined);
+  if (reasons.length === 0) {
+    describe(name, body);
+  } else if (process.env['TSBUILD_REQUIRE_ALL'] === '1') {
+    test(name, () => {
+      throw new Error(`this host lacks ${reasons.join(', ')}`);
+    });
+  } else {
+    describe.skip(`${name} (skipped: this host lacks ${reasons.join(', ')})`, body);
+  }
+}
+
+function hasSysAdmin(): boolean {
+  const line = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return line !== null && (BigInt(`0x${line[1] ?? '0'}`) & (1n << 21n)) !== 0n;
+}
