@@ -1,0 +1,355 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import type { Stats } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { lsetxattr, lutimes, mknod } from '../host/syscalls.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Entry, EntryStream } from './entry.ts';
+import { baseName, joinPath, parentPath } from './entry-path.ts';
+import { isPortableXattr, opaqueXattr } from './xattr.ts';
+
+export interface ApplyOptions {
+  /** `overlay`: one layer as overlayfs wants it, whiteouts as 0/0 devices. `plain`: whiteouts delete what earlier layers left. */
+  readonly form: 'overlay' | 'plain';
+  /** `ignore` leaves everything to the caller's own user and needs no privileges: setuid bits, devices and xattrs are left out. */
+  readonly owners?: 'keep' | 'ignore';
+  /** Which opaque marker the overlay mount will look for: `user` in a user namespace. */
+  readonly overlayXattrs?: 'trusted' | 'user';
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Unpacks the entries of one layer into a directory (OCI image-spec, layer.md "Applying Changesets"). No entry reaches
+ * outside: every parent is looked at on disk, component by component; links made by this layer are followed inside the
+ * directory, links of earlier layers are replaced, as Docker's overlay driver does. Missing parents get mode 0755. Nobody else
+ * may write to the directory meanwhile (S-P-2). Directories' modes and times are set last. On an error the directory
+ * is left half done. Throws IMAGE_INVALID, DISK_FULL, UNSUPPORTED_HERE.
+ */
+export async function applyEntries(
+  entries: EntryStream,
+  directory: string,
+  options: ApplyOptions,
+): Promise<void> {
+  const applier = new Applier(directory, options);
+  let count = 0;
+  for await (const entry of entries) {
+    options.signal?.throwIfAborted();
+    try {
+      await applier.apply(entry);
+    } catch (error) {
+      throw explain(error, entry);
+    }
+    // The work is synchronous: let signals and other work in now and then.
+    count += 1;
+    if (count % 256 === 0) await setImmediate();
+  }
+  applier.finish();
+}
+
+const maxLinks = 255;
+const exclusive = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+class Applier {
+  readonly #root: string;
+  readonly #options: ApplyOptions;
+  readonly #keepOwners: boolean;
+  /** Real directories seen, by path. Invariant: emptied whenever anything is removed, so no entry outlives a change of type. */
+  readonly #known = new Set<string>();
+  /** What this layer has made, by real path. */
+  readonly #written = new Set<string>();
+  /** Modes and times to set at the end, by real path. */
+  readonly #directories = new Map<string, { readonly mode: number; readonly mtime: bigint }>();
+
+  constructor(root: string, options: ApplyOptions) {
+    this.#root = root;
+    this.#options = options;
+    this.#keepOwners = options.owners !== 'ignore';
+  }
+
+  async apply(entry: Entry): Promise<void> {
+    if (entry.type === 'opaque') return this.#opaque(entry);
+    if (entry.path === '') return this.#setDirectory(entry, '');
+    const path = joinPath(this.#makeDirectory(parentPath(entry.path)), baseName(entry.path));
+    const found = this.#lstat(path);
+    if (entry.type === 'whiteout') return this.#whiteout(path, found);
+    if (entry.type === 'directory') return this.#directory(entry, path, found);
+    if (entry.type === 'hardlink') return this.#hardlink(entry, path, found);
+    if (found !== undefined) this.#remove(path);
+    await this.#create(entry, path);
+    this.#written.add(path);
+  }
+
+  finish(): void {
+    // Children first: setting them changes their parents' times.
+    for (const [path, { mode, mtime }] of [...this.#directories].toReversed()) {
+      chmodSync(this.#full(path), mode);
+      this.#setTime(path, mtime);
+    }
+  }
+
+  #full(path: string): string {
+    return path === '' ? this.#root : `${this.#root}/${path}`;
+  }
+
+  #lstat(path: string): Stats | undefined {
+    return lstatSync(this.#full(path), { throwIfNoEntry: false });
+  }
+
+  /** The real path of a directory; makes what is missing, unless told to give up there. */
+  #makeDirectory(path: string): string;
+  #makeDirectory(path: string, missing: 'give up'): string | undefined;
+  #makeDirectory(path: string, missing?: 'give up'): string | undefined {
+    if (path === '' || this.#known.has(path)) return path;
+    const waiting = path.split('/').toReversed();
+    let real = '';
+    let links = 0;
+    while (waiting.length > 0) {
+      const part = waiting.pop();
+      if (part === undefined || part === '' || part === '.') continue;
+      if (part === '..') {
+        real = parentPath(real);
+        continue;
+      }
+      const next = joinPath(real, part);
+      if (this.#known.has(next)) {
+        real = next;
+        continue;
+      }
+      const found = this.#lstat(next);
+      if (found?.isSymbolicLink() === true && this.#written.has(next)) {
+        links += 1;
+        if (links > maxLinks) throw invalid(path, `goes through more than ${maxLinks} symbolic links`);
+        const target = readlinkSync(this.#full(next));
+        if (target.startsWith('/')) real = '';
+        waiting.push(...target.split('/').toReversed());
+        continue;
+      }
+      if (found?.isDirectory() !== true) {
+        if (missing === 'give up') return undefined;
+        if (found !== undefined && this.#written.has(next) && !isWhiteout(found)) {
+          throw invalid(path, 'has a parent that is no directory');
+        }
+        this.#directory({ mode: 0o755, uid: 0, gid: 0, mtime: 0n }, next, found);
+      }
+      this.#known.add(next);
+      real = next;
+    }
+    return real;
+  }
+
+  #directory(entry: Attributes, path: string, found: Stats | undefined): void {
+    if (found?.isDirectory() !== true) {
+      if (found !== undefined) this.#remove(path);
+      mkdirSync(this.#full(path), 0o700);
+      // A whiteout and a directory in one layer: a new directory, that does not show what was below the old one.
+      if (found !== undefined && this.#isOverlayWhiteout(found)) this.#markOpaque(path);
+    }
+    this.#setDirectory(entry, path);
+    this.#written.add(path);
+  }
+
+  #setDirectory(entry: Attributes, path: string): void {
+    if (this.#keepOwners) lchownSync(this.#full(path), entry.uid, entry.gid);
+    this.#setXattrs(entry, path);
+    this.#directories.delete(path);
+    this.#directories.set(path, { mode: this.#mode(entry), mtime: entry.mtime });
+  }
+
+  async #create(entry: Entry, path: string): Promise<void> {
+    const full = this.#full(path);
+    switch (entry.type) {
+      case 'file':
+        await this.#file(entry, full);
+        break;
+      case 'symlink':
+        symlinkSync(entry.linkTarget ?? '', full);
+        if (this.#keepOwners) lchownSync(full, entry.uid, entry.gid);
+        break;
+      case 'char':
+      case 'block':
+      case 'fifo':
+        if (!this.#keepOwners && entry.type !== 'fifo') return;
+        mknod(full, nodeType(entry.type) | 0o600, { major: entry.devMajor ?? 0, minor: entry.devMinor ?? 0 });
+        if (this.#keepOwners) lchownSync(full, entry.uid, entry.gid);
+        chmodSync(full, this.#mode(entry));
+        break;
+      case 'directory':
+      case 'hardlink':
+      case 'whiteout':
+      case 'opaque':
+        throw new Error(`${entry.type} is not made here`);
+      default:
+        throw new Error(`no such entry type: ${String(entry.type)}`);
+    }
+    this.#setXattrs(entry, path);
+    this.#setTime(path, entry.mtime);
+  }
+
+  async #file(entry: Entry, full: string): Promise<void> {
+    const fd = openSync(full, exclusive, 0o600);
+    try {
+      if (entry.size > 0 && entry.content !== undefined) {
+        for await (const chunk of entry.content()) {
+          for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+        }
+      }
+      // In this order: chown clears setuid and capabilities.
+      if (this.#keepOwners) fchownSync(fd, entry.uid, entry.gid);
+      fchmodSync(fd, this.#mode(entry));
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #hardlink(entry: Entry, path: string, found: Stats | undefined): void {
+    const target = entry.linkTarget ?? '';
+    const parent = this.#makeDirectory(parentPath(target), 'give up');
+    const real = parent === undefined ? undefined : joinPath(parent, baseName(target));
+    const stat = real === undefined ? undefined : this.#lstat(real);
+    if (real === undefined || stat === undefined || stat.isDirectory() || this.#isOverlayWhiteout(stat)) {
+      throw invalid(entry.path, `is a hard link to ${target}, which is no file of this layer`);
+    }
+    if (real === path) return;
+    if (found !== undefined) this.#remove(path);
+    // Where removing `path` took the target along, this fails: the link named something below itself.
+    linkSync(this.#full(real), this.#full(path));
+    this.#written.add(path);
+  }
+
+  #whiteout(path: string, found: Stats | undefined): void {
+    if (this.#options.form === 'plain') return this.#removeLower(path);
+    // Whiteouts are about lower layers only: what this layer has made stays, and hides them.
+    if (found === undefined) mknod(this.#full(path), nodeType('char'), { major: 0, minor: 0 });
+    else if (found.isDirectory()) this.#markOpaque(path);
+  }
+
+  #opaque(entry: Entry): void {
+    const path = this.#makeDirectory(entry.path);
+    if (this.#options.form === 'overlay') {
+      if (path === '') throw invalid('', 'cannot be opaque');
+      return this.#markOpaque(path);
+    }
+    for (const name of readdirSync(this.#full(path))) this.#removeLower(joinPath(path, name));
+  }
+
+  #markOpaque(path: string): void {
+    if (this.#options.form !== 'overlay') return;
+    lsetxattr(this.#full(path), opaqueXattr(this.#options.overlayXattrs ?? 'trusted'), Buffer.from('y'));
+  }
+
+  #isOverlayWhiteout(stat: Stats): boolean {
+    return this.#options.form === 'overlay' && isWhiteout(stat);
+  }
+
+  #remove(path: string): void {
+    rmSync(this.#full(path), { recursive: true, force: true });
+    this.#forget(path);
+  }
+
+  /** Removes what earlier layers left at and below a path. */
+  #removeLower(path: string): void {
+    const found = this.#lstat(path);
+    if (found === undefined) return;
+    if (found.isDirectory()) {
+      for (const name of readdirSync(this.#full(path))) this.#removeLower(joinPath(path, name));
+      if (this.#written.has(path) || readdirSync(this.#full(path)).length > 0) return;
+      rmdirSync(this.#full(path));
+    } else {
+      if (this.#written.has(path)) return;
+      unlinkSync(this.#full(path));
+    }
+    this.#forget(path);
+  }
+
+  /** Nothing that was noted of a removed path may be used for what takes its place: it may be a link by then. */
+  #forget(path: string): void {
+    this.#known.clear();
+    for (const noted of [this.#written, this.#directories]) {
+      for (const key of noted.keys()) if (key === path || key.startsWith(`${path}/`)) noted.delete(key);
+    }
+  }
+
+  #mode(entry: Attributes): number {
+    // Without its owner a setuid file would run as whoever unpacked it.
+    return entry.mode & (this.#keepOwners ? 0o7777 : 0o1777);
+  }
+
+  #setXattrs(entry: Attributes, path: string): void {
+    if (entry.xattrs === undefined || !this.#keepOwners) return;
+    for (const [name, value] of Object.entries(entry.xattrs)) {
+      if (!isPortableXattr(name)) continue;
+      try {
+        lsetxattr(this.#full(path), name, value);
+      } catch (error) {
+        // Not every filesystem has user attributes, and only files and directories can.
+        const { code = '' } = error as NodeJS.ErrnoException;
+        if (name.startsWith('user.') && ['ENOTSUP', 'EOPNOTSUPP', 'EPERM'].includes(code)) continue;
+        throw error;
+      }
+    }
+  }
+
+  #setTime(path: string, mtime: bigint): void {
+    if (process.platform === 'linux') lutimes(this.#full(path), mtime, mtime);
+    else lutimesSync(this.#full(path), Number(mtime) / 1e9, Number(mtime) / 1e9);
+  }
+}
+
+type Attributes = Pick<Entry, 'mode' | 'uid' | 'gid' | 'mtime' | 'xattrs'>;
+
+function nodeType(type: 'char' | 'block' | 'fifo'): number {
+  if (type === 'char') return constants.S_IFCHR;
+  return type === 'block' ? constants.S_IFBLK : constants.S_IFIFO;
+}
+
+function isWhiteout(stat: Stats): boolean {
+  return stat.isCharacterDevice() && stat.rdev === 0;
+}
+
+function invalid(path: string, why: string): BuildError {
+  return new BuildError('IMAGE_INVALID', `the layer cannot be unpacked: /${path} ${why}`);
+}
+
+function explain(error: unknown, entry: Entry): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  switch (error instanceof BuildError ? undefined : code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new BuildError('DISK_FULL', 'there is no space left to unpack the image', { cause: error });
+    case 'EPERM':
+    case 'EACCES':
+      return new BuildError('UNSUPPORTED_HERE', `this user may not make /${entry.path} of the image`, {
+        cause: error,
+        hint: 'unpacking owners and devices needs root or a user namespace; `tsbuild doctor` tells what this host has',
+      });
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+    case 'ENOTDIR':
+    case 'EINVAL':
+    case 'ENOENT':
+    case 'EMLINK':
+      return new BuildError('IMAGE_INVALID', `the layer cannot be unpacked: /${entry.path}: ${code}`, {
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}

@@ -1,0 +1,117 @@
+import type { BigIntStats } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { deviceNumbers, lgetxattr, llistxattr } from '../host/syscalls.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Entry } from './entry.ts';
+import { compareBytes, joinPath } from './entry-path.ts';
+import { fileContent } from './file-content.ts';
+import { isPortableXattr } from './xattr.ts';
+
+/**
+ * What an overlayfs upper directory says about the layers below it, as entries: siblings sorted by bytes, parents first;
+ * the root itself is left out, and so are sockets. Files with several names come once as a file, then as hard links.
+ * Reading contents needs the directory until the stream is used up; nobody may write to it meanwhile.
+ * Throws UNSUPPORTED_HERE for names that are not UTF-8 and for overlay features that tsbuild never turns on.
+ */
+export async function* overlayDiff(upper: string): AsyncGenerator<Entry> {
+  yield* walk({ root: upper, links: new Map() }, '');
+}
+
+interface State {
+  readonly root: string;
+  /** First path of each inode with several names. */
+  readonly links: Map<string, string>;
+}
+
+function* walk(state: State, directory: string): Generator<Entry> {
+  for (const name of namesOf(state.root, directory)) {
+    const path = joinPath(directory, name);
+    const entry = entryOf(state, path);
+    if (entry === undefined) continue;
+    yield entry;
+    if (entry.type !== 'directory') continue;
+    if (isOpaque(`${state.root}/${path}`)) {
+      yield { path, type: 'opaque', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0n };
+    }
+    yield* walk(state, path);
+  }
+}
+
+function namesOf(root: string, directory: string): string[] {
+  const names = readdirSync(directory === '' ? root : `${root}/${directory}`, { encoding: 'buffer' });
+  return names
+    .map((name) => {
+      if (isUtf8(name)) return name.toString();
+      throw new BuildError(
+        'UNSUPPORTED_HERE',
+        `the step made a file whose name is not UTF-8: /${joinPath(directory, name.toString('latin1'))}`,
+        { hint: 'remove or rename it in the same RUN' },
+      );
+    })
+    .toSorted(compareBytes);
+}
+
+function entryOf(state: State, path: string): Entry | undefined {
+  const full = `${state.root}/${path}`;
+  const stat = lstatSync(full, { bigint: true });
+  if (stat.isSocket()) return undefined;
+  if (stat.isCharacterDevice() && stat.rdev === 0n) {
+    return { path, type: 'whiteout', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0n };
+  }
+  const common = {
+    path,
+    mode: Number(stat.mode) & 0o7777,
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    size: 0,
+    mtime: stat.mtimeNs,
+    ...xattrsOf(full),
+  };
+  if (!stat.isDirectory() && stat.nlink > 1n) {
+    const inode = `${stat.dev}:${stat.ino}`;
+    const first = state.links.get(inode);
+    if (first !== undefined) return { ...common, type: 'hardlink', linkTarget: first };
+    state.links.set(inode, path);
+  }
+  return { ...common, ...typed(stat, full) };
+}
+
+function typed(stat: BigIntStats, full: string): Pick<Entry, 'type'> & Partial<Entry> {
+  if (stat.isFile()) return { type: 'file', size: Number(stat.size), content: () => fileContent(full) };
+  if (stat.isDirectory()) return { type: 'directory' };
+  if (stat.isSymbolicLink()) return { type: 'symlink', mode: 0o777, linkTarget: linkText(full) };
+  if (stat.isFIFO()) return { type: 'fifo' };
+  const { major, minor } = deviceNumbers(stat.rdev);
+  return { type: stat.isBlockDevice() ? 'block' : 'char', devMajor: major, devMinor: minor };
+}
+
+function linkText(full: string): string {
+  const target = readlinkSync(full, { encoding: 'buffer' });
+  if (isUtf8(target)) return target.toString();
+  throw new BuildError(
+    'UNSUPPORTED_HERE',
+    `the step made a symbolic link to a name that is not UTF-8: ${full}`,
+  );
+}
+
+function xattrsOf(full: string): { xattrs?: Record<string, Uint8Array> } {
+  const names = llistxattr(full);
+  if (names.some((name) => /^(trusted|user)\.overlay\.(redirect|metacopy)$/.test(name))) {
+    throw new BuildError('UNSUPPORTED_HERE', 'the overlay mount uses redirect_dir or metacopy', {
+      details: { path: full },
+    });
+  }
+  const found: [string, Uint8Array][] = [];
+  for (const name of names.filter(isPortableXattr).toSorted()) {
+    const value = lgetxattr(full, name);
+    if (value !== undefined) found.push([name, value]);
+  }
+  return found.length === 0 ? {} : { xattrs: Object.fromEntries(found) };
+}
+
+function isOpaque(full: string): boolean {
+  return ['trusted.overlay.opaque', 'user.overlay.opaque'].some(
+    (name) => lgetxattr(full, name)?.toString() === 'y',
+  );
+}
