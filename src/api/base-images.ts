@@ -1,0 +1,192 @@
+import type { ResolvedImage } from '../frontend/lower.ts';
+import type { Image } from '../image/image.ts';
+import type { LayerStore, StoredLayer } from '../image/layer-store.ts';
+import { openLayoutImage } from '../image/oci-layout.ts';
+import type { Digest } from '../oci/digest.ts';
+import { digestOfJson, parseDigest } from '../oci/digest.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Platform } from '../oci/platform.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import type { Reference } from '../oci/reference.ts';
+import { formatReference, parseReference } from '../oci/reference.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Store } from '../store/store.ts';
+import type { SourceLocation } from '../util/source.ts';
+import { internalStep } from './internal-step.ts';
+import type { Session } from './session.ts';
+
+/** Where the layers of a base can be had again: for mounting blobs between repositories of one registry. */
+export interface Origin {
+  readonly registry: string;
+  readonly repository: string;
+}
+
+/** The base images of one build, each resolved once. */
+export interface BaseImages {
+  resolve(reference: string, platform: Platform, source?: SourceLocation): Promise<ResolvedImage>;
+  layers(reference: string, digest: Digest): Promise<readonly StoredLayer[]>;
+  /** By diffId: a base layer known to this build, local or not. */
+  layer(diffId: Digest): StoredLayer | undefined;
+  /** By diffId. */
+  readonly origins: ReadonlyMap<Digest, Origin>;
+}
+
+interface Found {
+  readonly reference: string;
+  readonly image: Image;
+  readonly origin?: Origin;
+}
+
+/**
+ * FROM resolution (L-FROM-3, with the local store added): an OCI layout by `oci-layout://`, the local store, what the store remembers of a
+ * registry's answer, the registry. `pull` goes to the registry at once.
+ */
+export function createBaseImages(session: Session, layerStore: LayerStore, pull: boolean): BaseImages {
+  const resolved = new Map<string, Promise<Found>>();
+  const byDigest = new Map<Digest, Found>();
+  const known = new Map<Digest, StoredLayer>();
+  const origins = new Map<Digest, Origin>();
+
+  const find = async (reference: string, platform: Platform): Promise<Found> => {
+    if (reference.startsWith('oci-layout://')) return fromLayout(reference, platform);
+    const parsed = parseReference(reference);
+    const local = pull ? undefined : await fromStore(session, parsed, platform);
+    return local ?? fromRegistry(session, parsed, platform);
+  };
+
+  return {
+    origins,
+    layer: (diffId) => known.get(diffId),
+    resolve: async (reference, platform, source) => {
+      const key = `${reference} ${formatPlatform(platform)}`;
+      const search =
+        resolved.get(key) ??
+        internalStep(session.emit, `[internal] load metadata for ${reference}`, () =>
+          find(reference, platform),
+        );
+      resolved.set(key, search);
+      try {
+        const found = await search;
+        const config = await found.image.config();
+        const digest = await found.image.digest();
+        byDigest.set(digest, found);
+        await rememberLayers(found, layerStore, { known, origins });
+        const { os, architecture, variant } = config;
+        return {
+          reference: found.reference,
+          digest,
+          platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+          config,
+        };
+      } catch (error) {
+        throw error instanceof BuildError ? error.at(source) : error;
+      }
+    },
+    layers: async (reference, digest) => {
+      const found = byDigest.get(digest);
+      if (found === undefined) throw new TypeError(`${reference} was not resolved`);
+      const config = await found.image.config();
+      return config.rootfs.diff_ids.map((diffId) => {
+        const layer = known.get(diffId);
+        if (layer === undefined) throw new TypeError(`${reference} lost its layer ${diffId}`);
+        return layer;
+      });
+    },
+  };
+}
+
+async function rememberLayers(
+  { image, origin, reference }: Found,
+  layerStore: LayerStore,
+  { known, origins }: { known: Map<Digest, StoredLayer>; origins: Map<Digest, Origin> },
+): Promise<void> {
+  const { diff_ids } = (await image.config()).rootfs;
+  const layers = await image.layers();
+  if (layers.length !== diff_ids.length) {
+    throw new BuildError(
+      'IMAGE_INVALID',
+      `${reference} has ${layers.length} layers and ${diff_ids.length} diff_ids`,
+    );
+  }
+  for (const [index, diffId] of diff_ids.entries()) {
+    const layer = layers[index];
+    if (layer === undefined || known.has(diffId)) continue;
+    known.set(diffId, layerStore.fromRemote(diffId, layer));
+    if (origin !== undefined) origins.set(diffId, origin);
+  }
+}
+
+async function fromLayout(reference: string, platform: Platform): Promise<Found> {
+  const rest = reference.slice('oci-layout://'.length);
+  const match = /^(.*?)(?:@(sha256:[a-f0-9]{64})|:([\w][\w.-]{0,127}))?$/.exec(rest);
+  const directory = match?.[1] ?? rest;
+  const image = await openLayoutImage(directory, {
+    ...(match?.[2] === undefined ? {} : { digest: match[2] as Digest }),
+    ...(match?.[3] === undefined ? {} : { name: match[3] }),
+    platform,
+  });
+  return { reference, image };
+}
+
+/** What the store has under this name, or remembers of the registry's last answer. */
+async function fromStore(
+  session: Session,
+  parsed: Reference,
+  platform: Platform,
+): Promise<Found | undefined> {
+  const { store } = session;
+  const reference = formatReference(parsed);
+  const named = await store.images.find(reference);
+  const descriptor = named ?? remembered(store, resolutionKey(reference, platform));
+  if (descriptor === undefined || !store.blobs.has(descriptor.digest)) return undefined;
+  try {
+    const image = await openLayoutImage(store.root, { descriptor, platform });
+    await image.config();
+    const { registry, repository } = parsed;
+    return { reference, image, ...(named === undefined ? { origin: { registry, repository } } : {}) };
+  } catch (error) {
+    // Another platform's image, or one whose blobs are gone: the registry may still have it.
+    if (error instanceof BuildError) return undefined;
+    throw error;
+  }
+}
+
+async function fromRegistry(session: Session, parsed: Reference, platform: Platform): Promise<Found> {
+  const { store } = session;
+  const reference = formatReference(parsed);
+  const { resolveImage } = await import('../registry/pull.ts');
+  const client = await session.registry();
+  const { image, descriptor } = await resolveImage(client, parsed, { platform, signal: session.signal });
+  const config = (await image.manifest()).config.digest;
+  if (!store.blobs.has(config)) await store.blobs.putBytes(await image.rawConfig());
+  if (!store.blobs.has(descriptor.digest)) await store.blobs.putBytes(await image.rawManifest());
+  remember(store, resolutionKey(reference, platform), { reference, descriptor });
+  return { reference, image, origin: { registry: parsed.registry, repository: parsed.repository } };
+}
+
+function resolutionKey(reference: string, platform: Platform): Digest {
+  return digestOfJson({ resolve: reference, platform: formatPlatform(platform) });
+}
+
+/** The registry's last answer is kept like the result of a step: it is one, and goes with the cache. */
+function remember(
+  store: Store,
+  key: Digest,
+  { reference, descriptor }: { readonly reference: string; readonly descriptor: Descriptor },
+): void {
+  const { mediaType, digest, size } = descriptor;
+  store.state.putCacheRecord({
+    key,
+    opKey: key,
+    inputs: [],
+    name: reference,
+    result: { mediaType, digest, size },
+  });
+}
+
+function remembered(store: Store, key: Digest): Descriptor | undefined {
+  const result = store.state.cacheRecord(key)?.result as Partial<Descriptor> | undefined;
+  if (result?.mediaType === undefined || result.digest === undefined || result.size === undefined)
+    return undefined;
+  return { mediaType: result.mediaType, digest: parseDigest(result.digest), size: result.size };
+}

@@ -1,0 +1,59 @@
+import type { OpenedContext } from '../source/load-context.ts';
+import { openContext } from '../source/load-context.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Session } from './session.ts';
+import type { BuildOptions } from './types.ts';
+
+/** The main context and those of --build-context; each is opened once, when something first asks for it. */
+export interface BuildContexts extends AsyncDisposable {
+  readonly main: OpenedContext;
+  open(name: string): Promise<OpenedContext>;
+  /** As the frontend needs to know them. */
+  readonly named: Readonly<Record<string, { kind: 'tree' } | { kind: 'image'; reference: string }>>;
+}
+
+export async function openContexts(
+  options: BuildOptions,
+  session: Session,
+  tempDir: string,
+): Promise<BuildContexts> {
+  const { signal, env, store } = session;
+  const settings = { signal, env, tempDir, statCache: store.statCache };
+  const opened = new Map<string, Promise<OpenedContext>>();
+  const named = namedContexts(options.buildContexts ?? {});
+  const main = await openContext(options.context ?? '.', { ...settings, dockerfile: options.dockerfile });
+  opened.set('context', Promise.resolve(main));
+  return {
+    main,
+    named,
+    open: (name) => {
+      const spec = options.buildContexts?.[name];
+      const known = opened.get(name);
+      if (known !== undefined) return known;
+      if (spec === undefined) throw new TypeError(`no build context is called ${name}`);
+      const fresh = openContext(spec, { ...settings, dockerfile: false });
+      opened.set(name, fresh);
+      return fresh;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const context of opened.values()) {
+        await (await context.catch(() => undefined))?.[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+function namedContexts(specs: Readonly<Record<string, string>>): BuildContexts['named'] {
+  const named: Record<string, { kind: 'tree' } | { kind: 'image'; reference: string }> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    if (spec === '') throw new BuildError('USAGE', `the build context \`${name}\` has no value`);
+    if (spec.startsWith('docker-image://')) {
+      named[name] = { kind: 'image', reference: spec.slice('docker-image://'.length) };
+    } else if (spec.startsWith('oci-layout://')) {
+      named[name] = { kind: 'image', reference: spec };
+    } else {
+      named[name] = { kind: 'tree' };
+    }
+  }
+  return named;
+}

@@ -1,0 +1,9 @@
+import { defaultStoreRoot } from '../store/store.ts';
+import type { CommonOptions, DoctorReport } from './types.ts';
+
+/** What this host can do, and what is missing for more. Changes nothing but the remembered trial runs of the runtimes. */
+export async function doctor(options: CommonOptions = {}): Promise<DoctorReport> {
+  const env = options.env ?? process.env;
+  const { inspectHost } = await import('../executor/doctor.ts');
+  return inspectHost({ root: options.root ?? defaultStoreRoot(env), env });
+}

@@ -1,0 +1,170 @@
+import type { Exporter, PlatformImage } from '../export/exporter.ts';
+import { storeExporter } from '../export/to-store.ts';
+import { assembleImage } from '../image/mutate.ts';
+import type { ImageConfig } from '../oci/config.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { formatReference, parseReference } from '../oci/reference.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Origin } from './base-images.ts';
+import { internalStep } from './internal-step.ts';
+import type { Plan } from './plan.ts';
+import type { ResultLayer } from './result.ts';
+import type { LayerCompression, Session } from './session.ts';
+import type { BuildOptions, BuildResult, OutputOption } from './types.ts';
+
+export interface ExportRequest {
+  readonly options: BuildOptions;
+  readonly outputs: readonly OutputOption[];
+  readonly session: Session;
+  readonly plan: Plan;
+  readonly config: ImageConfig;
+  readonly layers: readonly ResultLayer[];
+  readonly origins: ReadonlyMap<Digest, Origin>;
+}
+
+/** The outputs of a build, checked before anything runs. Errors: USAGE, REFERENCE_INVALID. */
+export function checkOutputs(options: BuildOptions): readonly OutputOption[] {
+  const outputs = options.outputs ?? [{ type: 'image' as const }];
+  const names = outputNames(options);
+  for (const output of outputs) {
+    const destination = output.dest ?? output.stream;
+    const needsDestination = ['oci', 'docker', 'tar', 'local'].includes(output.type);
+    if (
+      needsDestination &&
+      destination === undefined &&
+      !(output.type === 'docker' && options.load !== false)
+    ) {
+      throw new BuildError('USAGE', `the output type=${output.type} needs dest=PATH`);
+    }
+    const pushes = output.type === 'registry' || output.push === true;
+    if (pushes && names.length + (output.names?.length ?? 0) === 0) {
+      throw new BuildError('USAGE', 'a push needs a name', { hint: 'give one: -t registry.example/app:1.0' });
+    }
+    for (const name of output.names ?? []) parseReference(name);
+  }
+  const kinds = new Set(outputs.map((output) => output.compression ?? 'gzip'));
+  if (kinds.size > 1)
+    throw new BuildError('UNSUPPORTED_HERE', 'all outputs of one build have the same compression');
+  if (outputs.some((output) => output.forceCompression === true)) {
+    throw new BuildError('UNSUPPORTED_HERE', 'force-compression is not supported yet', {
+      hint: 'leave it out: new layers get the compression asked for, base layers stay as they are',
+    });
+  }
+  return outputs;
+}
+
+/** How new layers are compressed: one way for all outputs. */
+export function layerCompression(outputs: readonly OutputOption[]): LayerCompression | undefined {
+  const output = outputs.find(({ compression, compressionLevel }) => compression ?? compressionLevel);
+  if (output === undefined) return undefined;
+  const type = output.compression === 'uncompressed' ? 'none' : (output.compression ?? 'gzip');
+  return { type, ...(output.compressionLevel === undefined ? {} : { level: output.compressionLevel }) };
+}
+
+/** Writes each output in turn. */
+export async function exportAll(request: ExportRequest): Promise<Omit<BuildResult, 'steps' | 'diagnostics'>> {
+  const { options, session, plan, layers } = request;
+  const names = outputNames(options);
+  let descriptor: Descriptor | undefined;
+  let imageId: Digest | undefined;
+  for (const output of request.outputs) {
+    if (output.type === 'cacheonly') continue;
+    const all = [...names, ...(output.names ?? []).map((name) => formatReference(parseReference(name)))];
+    const image = await assembleOutput(request, output);
+    const result = { images: [{ platform: plan.platform, image, layers: layers.map(({ layer }) => layer) }] };
+    for (const exporter of await exportersOf(output, request)) {
+      const written = await internalStep(session.emit, exporter.name, () =>
+        exporter.export(result, { names: all, signal: session.signal, emit: session.emit }),
+      );
+      if (written !== undefined) {
+        descriptor ??= written;
+        imageId ??= (await image.manifest()).config.digest;
+      }
+    }
+  }
+  return {
+    digest: descriptor?.digest,
+    imageId,
+    descriptor,
+    names,
+    metadata: metadata(descriptor, imageId, names),
+  };
+}
+
+async function assembleOutput(request: ExportRequest, output: OutputOption): Promise<PlatformImage['image']> {
+  const annotations = { ...request.options.annotations, ...output.annotations };
+  return assembleImage({
+    layers: request.layers.map(({ layer }) => layer),
+    config: request.config,
+    mediaTypes: output.ociMediaTypes === false ? 'docker' : 'oci',
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  });
+}
+
+/** The exporters of one output: `push` adds the registry, `load` an engine. Loaded when needed: most builds use one. */
+async function exportersOf(output: OutputOption, request: ExportRequest): Promise<readonly Exporter[]> {
+  const { session, options } = request;
+  const exporters: Exporter[] = [];
+  const target = output.stream === undefined ? { file: output.dest ?? '' } : { stream: output.stream };
+  const engine = typeof options.load === 'string' ? options.load : undefined;
+  switch (output.type) {
+    case 'image':
+      exporters.push(storeExporter(session.store));
+      break;
+    case 'local':
+      exporters.push((await import('../export/to-directory.ts')).directoryExporter(output.dest ?? ''));
+      break;
+    case 'tar':
+      exporters.push((await import('../export/to-tar.ts')).tarExporter(target));
+      break;
+    case 'oci':
+    case 'docker':
+      if (output.dest === undefined && output.stream === undefined) break;
+      if (output.tar === false) {
+        exporters.push((await import('../export/to-layout.ts')).layoutExporter(output.dest ?? ''));
+      } else {
+        exporters.push((await import('../export/to-archive.ts')).archiveExporter(output.type, target));
+      }
+      break;
+    case 'registry':
+    case 'cacheonly':
+      break;
+    default:
+      output.type satisfies never;
+  }
+  if (output.type === 'registry' || output.push === true) {
+    const { registryExporter } = await import('../export/to-registry.ts');
+    exporters.push(registryExporter(await session.registry(insecureHosts(output, request)), request.origins));
+  }
+  const loads = options.load !== undefined && options.load !== false;
+  if (loads || (output.type === 'docker' && output.dest === undefined && output.stream === undefined)) {
+    const { engineExporter } = await import('../export/to-engine.ts');
+    exporters.push(engineExporter(engine, session.env));
+  }
+  return exporters;
+}
+
+function insecureHosts(output: OutputOption, { options }: ExportRequest): string[] {
+  if (output.insecure !== true) return [];
+  return [...(options.tags ?? []), ...(output.names ?? [])].map((name) => parseReference(name).registry);
+}
+
+function outputNames(options: BuildOptions): string[] {
+  return [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
+}
+
+/** The keys of docker buildx (C-MD-5). */
+function metadata(
+  descriptor: Descriptor | undefined,
+  imageId: Digest | undefined,
+  names: readonly string[],
+): Record<string, unknown> {
+  if (descriptor === undefined) return {};
+  return {
+    'containerimage.config.digest': imageId,
+    'containerimage.descriptor': descriptor,
+    'containerimage.digest': descriptor.digest,
+    ...(names.length === 0 ? {} : { 'image.name': names.join(',') }),
+  };
+}

@@ -1,0 +1,46 @@
+import { createLocalCache } from '../cache/local.ts';
+import type { CacheStore } from '../graph/cache-store.ts';
+import type { LayerStore } from '../image/layer-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { isDigest } from '../oci/digest.ts';
+import type { Store } from '../store/store.ts';
+import type { JsonValue } from '../util/canonical-json.ts';
+import type { BaseImages } from './base-images.ts';
+import type { ResultLayer, StepOutcome } from './result.ts';
+
+/**
+ * The persistent cache of step results. A record lists the layers of the whole stack by diffId; it counts only while each of them is in
+ * the store, or is a base layer that this build knows where to get.
+ */
+export function createResultCache(
+  store: Store,
+  layerStore: LayerStore,
+  bases: BaseImages,
+): CacheStore<StepOutcome> {
+  return createLocalCache<StepOutcome>({
+    store,
+    encode: (outcome) => {
+      if (outcome.kind !== 'layers') throw new TypeError('trees are not recorded');
+      return outcome.layers.map(({ layer, created }) => [layer.knownDiffId, created ?? null]);
+    },
+    decode: (json) =>
+      Promise.resolve(decodeLayers(json, (diffId) => layerStore.get(diffId) ?? bases.layer(diffId))),
+  });
+}
+
+function decodeLayers(
+  json: JsonValue,
+  find: (diffId: Digest) => ResultLayer['layer'] | undefined,
+): StepOutcome | undefined {
+  if (!Array.isArray(json)) return undefined;
+  const layers: ResultLayer[] = [];
+  for (const item of json as readonly JsonValue[]) {
+    if (!Array.isArray(item)) return undefined;
+    const [diffId, created] = item as readonly JsonValue[];
+    if (typeof diffId !== 'string' || !isDigest(diffId)) return undefined;
+    const layer = find(diffId);
+    if (layer === undefined) return undefined;
+    layers.push({ layer, ...(typeof created === 'string' ? { created } : {}) });
+  }
+  return { kind: 'layers', layers };
+}

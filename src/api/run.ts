@@ -1,0 +1,85 @@
+import { BuildError } from '../util/build-error.ts';
+import { createBaseImages } from './base-images.ts';
+import { directories } from './runners/exec.ts';
+import { withSession } from './session.ts';
+import type { RunOptions } from './types.ts';
+import { hostPlatform } from '../oci/platform.ts';
+import type { ContainerConfig } from '../oci/config.ts';
+
+const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * Runs a command in an image, in the sandbox that RUN steps have; what it writes is thrown away when it ends. The image comes from the
+ * store, else from its registry. The status of the command is a result, not an error.
+ */
+export function run(options: RunOptions): Promise<{ readonly exitCode: number }> {
+  return withSession(options, async (session) => {
+    const bases = createBaseImages(session, session.layerStore(), false);
+    const { config, digest, reference } = await bases.resolve(options.image, hostPlatform());
+    const layers = await bases.layers(reference, digest);
+    const { createExecutor } = await import('../executor/executor.ts');
+    const executor = createExecutor({
+      root: session.store.root,
+      runtime: options.runtime,
+      emit: session.emit,
+      env: session.env,
+    });
+    const image = config.config ?? {};
+    return executor.runContainer({
+      layers: await directories(
+        layers.map((layer) => ({ layer })),
+        session.signal,
+      ),
+      args: commandOf(image, options),
+      env: environmentOf(image, options, session.env),
+      cwd:
+        options.workdir ??
+        (image.WorkingDir === undefined || image.WorkingDir === '' ? '/' : image.WorkingDir),
+      user: options.user ?? image.User ?? '',
+      volumes: (options.volumes ?? []).map(parseVolume),
+      network: options.network ?? 'default',
+      tty: options.tty ?? false,
+      interactive: options.interactive ?? false,
+      ...(options.hostname === undefined ? {} : { hostname: options.hostname }),
+      onOutput: options.onOutput ?? ((): void => undefined),
+      signal: session.signal,
+    });
+  });
+}
+
+/** ENTRYPOINT and CMD as Docker joins them: --entrypoint drops the image's CMD. */
+function commandOf(image: ContainerConfig, options: RunOptions): readonly string[] {
+  const given = options.args ?? [];
+  const args =
+    options.entrypoint === undefined
+      ? [...(image.Entrypoint ?? []), ...(given.length > 0 ? given : (image.Cmd ?? []))]
+      : [...(options.entrypoint === '' ? [] : [options.entrypoint]), ...given];
+  if (args.length > 0) return args;
+  throw new BuildError('USAGE', `the image ${options.image} says no command to run`, {
+    hint: 'name one: tsbuild run IMAGE COMMAND',
+  });
+}
+
+function environmentOf(image: ContainerConfig, options: RunOptions, env: NodeJS.ProcessEnv): string[] {
+  const merged = new Map<string, string>();
+  const set = (assignment: string): void => void merged.set(assignment.split('=', 1)[0] ?? '', assignment);
+  set(defaultPath);
+  for (const assignment of image.Env ?? []) set(assignment);
+  for (const assignment of options.environment ?? []) {
+    if (assignment.includes('=')) set(assignment);
+    else if (env[assignment] !== undefined) set(`${assignment}=${env[assignment]}`);
+  }
+  if (options.tty === true && !merged.has('TERM')) set('TERM=xterm');
+  return [...merged.values()];
+}
+
+function parseVolume(text: string): { source: string; target: string; readonly: boolean } {
+  const [source = '', target = '', mode, ...rest] = text.split(':');
+  const known = mode === undefined || mode === 'ro' || mode === 'rw';
+  if (rest.length > 0 || !known || !source.startsWith('/') || !target.startsWith('/')) {
+    throw new BuildError('USAGE', `\`${text}\` is no volume`, {
+      hint: 'write it like -v /host/path:/container/path[:ro], with absolute paths',
+    });
+  }
+  return { source, target, readonly: mode === 'ro' };
+}

@@ -1,0 +1,49 @@
+import type { CopyOp } from '../../graph/op.ts';
+import { copyContentKey, copyEntries } from '../../image/copy.ts';
+import type { LayerStore } from '../../image/layer-store.ts';
+import { layerTree } from '../../image/layer-tree.ts';
+import type { Tree } from '../../image/tree.ts';
+import { digestOfJson } from '../../oci/digest.ts';
+import type { OpRunner } from '../../solver/runner.ts';
+import type { JsonValue } from '../../util/canonical-json.ts';
+import type { StepOutcome } from '../result.ts';
+import { layersOf } from '../result.ts';
+import type { LayerTimes } from './layer-times.ts';
+
+/** COPY and ADD (K-7): keyed by the instruction and by the content of the files that it selects, never by where they are. */
+export function copyRunner(layerStore: LayerStore, times: LayerTimes): OpRunner<StepOutcome, CopyOp> {
+  return {
+    cacheKey: (op) => Promise.resolve(digestOfJson(copyIdentity(op, times))),
+    inputKey: async (op, index, input) => {
+      if (index === op.base) return undefined;
+      return copyContentKey(op, index, treeOf(input));
+    },
+    run: async (op, inputs, context) => {
+      const baseLayers = op.base === undefined ? [] : layersOf(inputs[op.base]);
+      const sources = op.sources.map((source) => {
+        if (source.kind === 'inline') return { source, keepOwners: true };
+        const input = inputs[source.input];
+        if (input === undefined) throw new TypeError(`copy has no input ${source.input}`);
+        return { source, tree: treeOf(input), keepOwners: input.kind === 'layers' || input.keepOwners };
+      });
+      const needsBase = !op.link && baseLayers.length > 0;
+      const entries = copyEntries({
+        op,
+        sources,
+        base: needsBase ? layerTree(baseLayers.map(({ layer }) => layer)) : undefined,
+        ...times.entryTime(),
+      });
+      const layer = await layerStore.fromEntries(entries, { ...times.clamp(), signal: context.signal });
+      return { kind: 'layers', layers: [...baseLayers, { layer, created: times.created() }] };
+    },
+  };
+}
+
+/** The op without the names that only say where files come from: those are in the content key. */
+function copyIdentity(op: CopyOp, times: LayerTimes): JsonValue {
+  return { op: op as unknown as JsonValue, times: times.identity() };
+}
+
+function treeOf(outcome: StepOutcome): Tree {
+  return outcome.kind === 'tree' ? outcome.tree : layerTree(outcome.layers.map(({ layer }) => layer));
+}

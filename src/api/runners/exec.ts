@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Executor, MountSource } from '../../executor/executor.ts';
+import type { ExecOp } from '../../graph/op.ts';
+import { applyEntries } from '../../image/apply.ts';
+import { treeContentKey } from '../../image/content-hash.ts';
+import type { LayerStore } from '../../image/layer-store.ts';
+import { digestOfJson } from '../../oci/digest.ts';
+import type { OpRunner, RunContext } from '../../solver/runner.ts';
+import { BuildError } from '../../util/build-error.ts';
+import type { JsonValue } from '../../util/canonical-json.ts';
+import type { ResultLayer, StepOutcome } from '../result.ts';
+import { layersOf } from '../result.ts';
+import type { UlimitOption } from '../types.ts';
+import type { LayerTimes } from './layer-times.ts';
+
+/** What a build says about all of its RUN steps. */
+export interface ExecSettings {
+  readonly secrets: { get(id: string): Promise<Uint8Array | undefined> };
+  readonly sshSockets: Readonly<Record<string, string>>;
+  readonly proxyEnv: readonly string[];
+  readonly extraHosts: readonly string[];
+  readonly shmSize?: number | undefined;
+  readonly ulimits: readonly UlimitOption[];
+  readonly allow: ReadonlySet<string>;
+  readonly tempDir: string;
+}
+
+interface ExecDependencies {
+  readonly executor: () => Promise<Executor>;
+  readonly layerStore: LayerStore;
+  readonly times: LayerTimes;
+  readonly settings: ExecSettings;
+}
+
+/**
+ * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, host addresses and what is in cache
+ * mounts. A bind mount of a tree is keyed by the content below its source.
+ */
+export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp> {
+  const { settings, times, layerStore } = dependencies;
+  return {
+    cacheKey: (op) =>
+      Promise.resolve(
+        digestOfJson({
+          op: op as unknown as JsonValue,
+          hosts: settings.extraHosts.map((host) => host.split(/[:=]/, 1)[0] ?? ''),
+          ulimits: settings.ulimits as unknown as JsonValue,
+          times: times.identity(),
+        }),
+      ),
+    inputKey: async (op, index, input) => {
+      if (index === op.base || input.kind !== 'tree') return undefined;
+      const sources = op.mounts.flatMap((mount) =>
+        (mount.type === 'bind' || mount.type === 'cache') && mount.input === index ? [mount.source] : [],
+      );
+      return treeContentKey(input.tree, sources);
+    },
+    run: async (op, inputs, context) => {
+      requireEntitlements(op, settings.allow);
+      const executor = await dependencies.executor();
+      const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
+      await using sources = await mountSources(op, inputs, { settings, signal: context.signal });
+      const step = await executor.run({
+        id: context.vertex.digest.slice(7, 23),
+        op: sources.op,
+        layers: await directories(base, context.signal),
+        binds: sources.binds,
+        env: settings.proxyEnv,
+        secrets: settings.secrets,
+        sshSockets: settings.sshSockets,
+        extraHosts: settings.extraHosts,
+        ...(settings.shmSize === undefined ? {} : { shmSize: settings.shmSize }),
+        ulimits: settings.ulimits,
+        signal: context.signal,
+        onOutput: (stream, data) =>
+          context.emit({ type: 'log', id: context.vertex.digest, stream, data, time: Date.now() }),
+      });
+      if (step.exitCode !== 0) {
+        await step.discard();
+        throw stepFailed(op, step, context);
+      }
+      const layer = await layerStore.fromDirectory(step.upper, { ...times.clamp(), signal: context.signal });
+      await step.discard();
+      return { kind: 'layers', layers: [...base, { layer, created: times.created() }] };
+    },
+  };
+}
+
+function stepFailed(
+  op: ExecOp,
+  step: { readonly exitCode: number; readonly oomKilled?: boolean },
+  context: RunContext,
+): BuildError {
+  const command = op.args.length === 3 && op.args[1] === '-c' ? (op.args[2] ?? '') : op.args.join(' ');
+  const shown = command.length > 200 ? `${command.slice(0, 200)}…` : command;
+  const reason = step.oomKilled === true ? 'ran out of memory' : `ended with exit status ${step.exitCode}`;
+  return new BuildError('STEP_FAILED', `the command \`${shown}\` ${reason}`, {
+    details: { exitCode: step.exitCode, command: op.args, step: context.vertex.digest },
+    ...(step.exitCode === 127 ? { hint: 'status 127: a command was not found in the image' } : {}),
+    ...(step.exitCode === 126 ? { hint: 'status 126: a command was found but could not be executed' } : {}),
+  });
+}
+
+function requireEntitlements(op: ExecOp, allow: ReadonlySet<string>): void {
+  const needed =
+    op.security === 'insecure' ? 'security.insecure' : op.network === 'host' ? 'network.host' : undefined;
+  if (needed === undefined || allow.has(needed)) return;
+  throw new BuildError('ENTITLEMENT_REQUIRED', `the step asks for ${needed}, which was not allowed`, {
+    hint: `if you trust this Dockerfile, build with --allow ${needed}`,
+  });
+}
+
+/** The unpacked directories of a stack; unpacking is what makes a base layer come down from its registry. */
+export async function directories(layers: readonly ResultLayer[], signal: AbortSignal): Promise<string[]> {
+  return Promise.all(layers.map(({ layer }) => layer.directory(signal)));
+}
+
+interface MountSources extends AsyncDisposable {
+  /** With the sources of tree mounts resolved: only what a mount shows is copied. */
+  readonly op: ExecOp;
+  readonly binds: ReadonlyMap<number, MountSource>;
+}
+
+/** What bind mounts and seeds of cache mounts show, by index of the mount. Trees are copied to a temporary directory first: a step must
+ * see the context as the ignore file leaves it. */
+async function mountSources(
+  op: ExecOp,
+  inputs: readonly StepOutcome[],
+  { settings, signal }: { settings: ExecSettings; signal: AbortSignal },
+): Promise<MountSources> {
+  const binds = new Map<number, MountSource>();
+  const mounts = [...op.mounts];
+  const temporary: string[] = [];
+  const dispose = async (): Promise<void> => {
+    for (const path of temporary) await rm(path, { recursive: true, force: true });
+  };
+  try {
+    for (const [index, mount] of op.mounts.entries()) {
+      if ((mount.type !== 'bind' && mount.type !== 'cache') || mount.input === undefined) continue;
+      const input = inputs[mount.input];
+      if (input === undefined) throw new TypeError(`a mount has no input ${mount.input}`);
+      if (input.kind === 'layers') {
+        binds.set(index, { kind: 'layers', directories: await directories(input.layers, signal) });
+        continue;
+      }
+      const directory = await mkdtemp(join(settings.tempDir, 'bind-'));
+      temporary.push(directory);
+      const source = await input.tree.resolve(mount.source.replace(/^\/+/, ''));
+      await applyEntries(withoutRoot(input.tree.walk(source)), directory, { form: 'plain', owners: 'keep' });
+      mounts[index] = { ...mount, source };
+      binds.set(index, { kind: 'directory', path: directory });
+    }
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { op: { ...op, mounts }, binds, [Symbol.asyncDispose]: dispose };
+}
+
+/** A tree's own root entry is left to the directory that receives it. */
+async function* withoutRoot<T extends { readonly path: string }>(
+  entries: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  for await (const entry of entries) if (entry.path !== '') yield entry;
+}

@@ -1,0 +1,30 @@
+import type { MkdirOp } from '../../graph/op.ts';
+import { makeDirectoryEntries } from '../../image/make-directory.ts';
+import type { LayerStore } from '../../image/layer-store.ts';
+import { layerTree } from '../../image/layer-tree.ts';
+import { digestOfJson } from '../../oci/digest.ts';
+import type { OpRunner } from '../../solver/runner.ts';
+import type { JsonValue } from '../../util/canonical-json.ts';
+import type { StepOutcome } from '../result.ts';
+import { layersOf } from '../result.ts';
+import type { LayerTimes } from './layer-times.ts';
+
+/** WORKDIR: one layer, with the directory and those of its parents that are missing. */
+export function mkdirRunner(layerStore: LayerStore, times: LayerTimes): OpRunner<StepOutcome, MkdirOp> {
+  return {
+    cacheKey: (op) =>
+      Promise.resolve(digestOfJson({ op: op as unknown as JsonValue, times: times.identity() })),
+    run: async (op, inputs, context) => {
+      const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
+      const tree = base.length === 0 ? undefined : layerTree(base.map(({ layer }) => layer));
+      const entries = makeDirectoryEntries({
+        path: op.path,
+        user: op.user,
+        base: tree,
+        ...times.entryTime(),
+      });
+      const layer = await layerStore.fromEntries(entries, { ...times.clamp(), signal: context.signal });
+      return { kind: 'layers', layers: [...base, { layer, created: times.created() }] };
+    },
+  };
+}

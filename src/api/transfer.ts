@@ -1,0 +1,105 @@
+import { storeImage } from '../export/to-store.ts';
+import type { OutputTarget } from '../export/output-file.ts';
+import { writeOutput } from '../export/output-file.ts';
+import { dockerArchiveEntries, readImageArchive } from '../image/docker-archive.ts';
+import type { Image } from '../image/image.ts';
+import type { StoredLayer } from '../image/layer-store.ts';
+import { layoutEntries } from '../image/oci-layout.ts';
+import { writeTar } from '../image/tar.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { hostPlatform, parsePlatform } from '../oci/platform.ts';
+import { formatReference, parseReference } from '../oci/reference.ts';
+import type { ByteStream } from '../util/streams.ts';
+import { summarize } from './images.ts';
+import { internalStep } from './internal-step.ts';
+import type { Session } from './session.ts';
+import { withSession } from './session.ts';
+import { findStoreImage } from './store-image.ts';
+import type { CommonOptions, ImageSummary } from './types.ts';
+
+/** Brings an image of one platform from its registry into the store. */
+export function pullImage(
+  options: CommonOptions & { readonly image: string; readonly platform?: string | undefined },
+): Promise<ImageSummary> {
+  return withSession(options, async (session) => {
+    const reference = parseReference(options.image);
+    const name = formatReference(reference);
+    return internalStep(session.emit, `pulling ${name}`, async () => {
+      const { resolveImage } = await import('../registry/pull.ts');
+      const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+      const { image } = await resolveImage(await session.registry(), reference, {
+        platform,
+        signal: session.signal,
+      });
+      return keepImage(session, image, [name]);
+    });
+  });
+}
+
+/** Pushes an image of the store under its name, or under `to`. */
+export function pushImage(
+  options: CommonOptions & { readonly image: string; readonly to?: string | undefined },
+): Promise<Descriptor> {
+  return withSession(options, async (session) => {
+    const { image, name } = await findStoreImage(session, options.image);
+    const reference = parseReference(options.to ?? name ?? options.image);
+    return internalStep(session.emit, `pushing ${formatReference(reference)}`, async (progressId) => {
+      const push = await import('../registry/push.ts');
+      return push.pushImage(await session.registry(), {
+        images: [image],
+        reference,
+        signal: session.signal,
+        emit: session.emit,
+        progressId,
+      });
+    });
+  });
+}
+
+/** Writes images of the store as one archive that `docker load` or, for 'oci', any OCI tool reads. */
+export function saveImage(
+  options: CommonOptions & {
+    readonly images: readonly string[];
+    readonly format?: 'docker' | 'oci' | undefined;
+  } & OutputTarget,
+): Promise<void> {
+  return withSession(options, async (session) => {
+    const images: { image: Image; names: string[] }[] = [];
+    for (const text of options.images) {
+      const { image, name } = await findStoreImage(session, text);
+      images.push({ image, names: name === undefined ? [] : [name] });
+    }
+    const entries = options.format === 'oci' ? layoutEntries(images) : dockerArchiveEntries(images);
+    const target = 'file' in options ? { file: options.file } : { stream: options.stream };
+    await writeOutput(target, writeTar(entries), session.signal);
+  });
+}
+
+/** Reads an archive of `docker save` or an OCI archive into the store. Error: IMAGE_INVALID. */
+export function loadImage(
+  options: CommonOptions & { readonly stream: ByteStream },
+): Promise<readonly ImageSummary[]> {
+  return withSession(options, async (session) => {
+    const loaded = await readImageArchive(options.stream, await session.store.tempDir());
+    const summaries: ImageSummary[] = [];
+    for (const { image, names } of loaded) {
+      const canonical = names.map((name) => formatReference(parseReference(name)));
+      summaries.push(await keepImage(session, image, canonical));
+    }
+    return summaries;
+  });
+}
+
+/** Every blob of the image into the store, then the names. */
+async function keepImage(session: Session, image: Image, names: readonly string[]): Promise<ImageSummary> {
+  const layerStore = session.layerStore();
+  const { diff_ids } = (await image.config()).rootfs;
+  const layers: StoredLayer[] = (await image.layers()).map((layer, index) => {
+    const diffId = diff_ids[index];
+    if (diffId === undefined) throw new TypeError('a layer without diff_id');
+    return layerStore.fromRemote(diffId, layer);
+  });
+  const descriptor = await storeImage(session.store, { image, layers }, session);
+  await session.store.images.tag(descriptor, names);
+  return summarize(image, descriptor, names[0]);
+}

@@ -1,0 +1,41 @@
+import { mkdir } from 'node:fs/promises';
+import { applyEntries } from '../image/apply.ts';
+import type { Entry } from '../image/entry.ts';
+import { layerTree } from '../image/layer-tree.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Exporter, ExportResult } from './exporter.ts';
+import { outputError } from './output-file.ts';
+
+/**
+ * `type=local`: the files of the result in a directory, owned by the caller (X-5). What is there already stays, files of the same name are
+ * replaced. Devices are left out.
+ */
+export function directoryExporter(destination: string): Exporter {
+  return {
+    name: `exporting to directory ${destination}`,
+    export: async (result) => {
+      try {
+        await mkdir(destination, { recursive: true });
+        await applyEntries(ordinaryFiles(result), destination, { form: 'plain', owners: 'ignore' });
+      } catch (error) {
+        throw outputError(error, destination);
+      }
+      return undefined;
+    },
+  };
+}
+
+/** Every file of the flattened image, parents first. */
+export async function* flattened(result: ExportResult): AsyncGenerator<Entry> {
+  const image = result.images[0];
+  if (image === undefined || result.images.length > 1) {
+    throw new BuildError('UNSUPPORTED_HERE', 'files can be exported of one platform only');
+  }
+  for await (const entry of layerTree(image.layers).walk('')) if (entry.path !== '') yield entry;
+}
+
+async function* ordinaryFiles(result: ExportResult): AsyncGenerator<Entry> {
+  for await (const entry of flattened(result)) {
+    if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') yield entry;
+  }
+}

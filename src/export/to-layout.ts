@@ -1,0 +1,22 @@
+import { writeLayout } from '../image/oci-layout.ts';
+import type { Exporter } from './exporter.ts';
+import { outputError } from './output-file.ts';
+
+/** `tar=false`: an OCI image layout as a directory. An existing layout keeps its other images. */
+export function layoutExporter(directory: string): Exporter {
+  return {
+    name: `exporting to OCI layout ${directory}`,
+    export: async (result, context) => {
+      try {
+        await writeLayout(
+          directory,
+          result.images.map(({ image }) => ({ image, names: context.names })),
+          context.signal,
+        );
+      } catch (error) {
+        throw outputError(error, directory);
+      }
+      return result.images[0]?.image.descriptor();
+    },
+  };
+}
