@@ -13,11 +13,23 @@ const cache = join(tmpdir(), `tsbuild-test-bases-${process.getuid?.() ?? 0}`);
 
 /** A tar of a small root filesystem: static busybox with its applets, users, an empty /tmp. */
 export function busyboxRootfs(): string {
-  return cached('busybox-2.tar', (out) => {
+  return cached('busybox-3.tar', (out) => {
     const busybox = requireTool('busybox');
     const work = mkdtempSync(join(tmpdir(), 'tsbuild-busybox-'));
     try {
-      for (const folder of ['bin', 'etc', 'root', 'tmp', 'home/app', 'usr/bin', 'var']) {
+      for (const folder of [
+        'bin',
+        'etc',
+        'root',
+        'tmp',
+        'home/app',
+        'usr/bin',
+        'var',
+        'dev',
+        'proc',
+        'run',
+        'sys',
+      ]) {
         mkdirSync(join(work, folder), { recursive: true });
       }
       copyFileSync(busybox, join(work, 'bin/busybox'));
@@ -29,7 +41,7 @@ export function busyboxRootfs(): string {
         ln -s ../../bin/env usr/bin/env
         printf 'root:x:0:0:root:/root:/bin/sh\\napp:x:1000:1000:app:/home/app:/bin/sh\\nnobody:x:65534:65534::/:/bin/false\\n' >etc/passwd
         printf 'root:x:0:\\napp:x:1000:\\nextra:x:2000:app\\nnogroup:x:65534:\\n' >etc/group
-        chmod 755 . bin etc home home/app usr usr/bin var
+        chmod 755 . bin dev etc home home/app proc run sys usr usr/bin var
         chmod 644 etc/passwd etc/group
         chmod 1777 tmp
         chmod 700 root

@@ -1,0 +1,2 @@
+mkdir input
+echo data >input/data
