@@ -124,10 +124,12 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       if (current.wide || !wide) return current;
       // Several requests may find out at once: only the first replaces the route.
       if (routes.get(url.origin) !== known) return route(undici, url, wide);
+      current.dispatcher.close().catch(() => undefined);
     }
     const made = open(undici, url, wide);
     routes.set(url.origin, made);
     made.catch(() => {
+      wideContext = undefined;
       if (routes.get(url.origin) === made) routes.delete(url.origin);
     });
     return made;
@@ -156,8 +158,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     async [Symbol.asyncDispose]() {
       const all = await Promise.allSettled(routes.values());
       routes.clear();
-      const open = all.flatMap((item) => (item.status === 'fulfilled' ? [item.value.dispatcher] : []));
-      await Promise.all(open.map((dispatcher) => dispatcher.destroy()));
+      const opened = all.flatMap((item) => (item.status === 'fulfilled' ? [item.value.dispatcher] : []));
+      await Promise.all(opened.map((dispatcher) => dispatcher.destroy()));
     },
   };
 }

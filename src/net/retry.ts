@@ -36,14 +36,17 @@ export async function retry<T>(
     const delay = policy.delays[number];
     const pause = result.pause ?? 0;
     if (delay === undefined || pause > policy.longestPause) throw result.failure;
-    try {
-      await sleep(Math.max(delay, pause) * (1 + Math.random() * 0.2), undefined, {
-        ...(signal ? { signal } : {}),
-      });
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw error;
-    }
+    await pauseFor(Math.max(delay, pause) * (1 + Math.random() * 0.2), signal);
+  }
+}
+
+/** Waits; an abort ends it with the signal's reason. */
+export async function pauseFor(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   }
 }
 

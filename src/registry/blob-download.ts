@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto';
+import type { OpenOptions } from '../image/layer.ts';
+import type { HttpClient, HttpResponse } from '../net/http.ts';
+import { networkFailure } from '../net/network-error.ts';
+import type { RetryPolicy } from '../net/retry.ts';
+import { pauseFor } from '../net/retry.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { ByteStream } from '../util/streams.ts';
+import type { Access } from './auth.ts';
+import type { CallOptions, Endpoint } from './client.ts';
+import { responseError, transportError } from './errors.ts';
+import { accessTo } from './manifest.ts';
+import { safeTarget } from './safety.ts';
+
+export interface DownloadOptions extends OpenOptions {
+  readonly http: HttpClient;
+  readonly policy: RetryPolicy;
+}
+
+/** Opens the blob's bytes from `offset` on; the answer may start at 0 all the same. */
+type Source = (offset: number) => Promise<HttpResponse>;
+
+// oxlint-disable-next-line max-params -- `access` only for pushes, which look with the token they need anyway
+export async function blobExists(
+  endpoint: Endpoint,
+  digest: Digest,
+  options: CallOptions,
+  access: Access = accessTo(endpoint, 'blob', {}),
+): Promise<boolean> {
+  const response = await endpoint.session.send({
+    method: 'HEAD',
+    target: `/v2/${endpoint.repository}/blobs/${digest}`,
+    access,
+    expect: [200, 404],
+    signal: options.signal,
+  });
+  await response.discard();
+  return response.status === 200;
+}
+
+/**
+ * One blob, from the first endpoint that has it. A connection that breaks is taken up again where it broke (`Range`), at the next endpoint
+ * when this one has no more to give. The bytes are counted and hashed on the way: CHECKSUM_MISMATCH.
+ */
+export async function* readBlob(
+  endpoints: readonly Endpoint[],
+  descriptor: Descriptor,
+  options: DownloadOptions,
+): AsyncGenerator<Uint8Array> {
+  const { digest, size } = descriptor;
+  const { policy, signal } = options;
+  const hash = createHash('sha256');
+  let offset = 0;
+  let failures = 0;
+  const sources = [
+    ...endpoints.map((endpoint) => fromEndpoint(endpoint, digest, signal)),
+    ...foreign(endpoints, descriptor, options),
+  ];
+  const subject = `${digest.slice(0, 19)} of ${endpoints.at(-1)?.subject ?? ''}`;
+  for (let index = 0; ;) {
+    const source = sources[index];
+    if (source === undefined) throw new Error('no source left');
+    try {
+      const response = await source(offset);
+      for await (const chunk of rest(response, offset)) {
+        offset += chunk.length;
+        if (offset > size) throw corrupt(subject, `it has more than ${size} bytes`);
+        hash.update(chunk);
+        options.onProgress?.(offset);
+        failures = 0;
+        yield chunk;
+      }
+      if (offset < size)
+        throw Object.assign(new Error('cut short'), { code: 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' });
+      break;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const last = index === sources.length - 1;
+      // What was handed out already cannot be taken back: wrong bytes end it.
+      if (error instanceof BuildError && (last || error.code === 'CHECKSUM_MISMATCH')) throw error;
+      const broken = networkFailure(error);
+      if (broken === undefined && !(error instanceof BuildError)) throw error;
+      if (broken?.retryable === true && failures < policy.delays.length) {
+        await pauseFor(policy.delays[failures++] ?? 0, signal);
+        continue;
+      }
+      if (last) {
+        const url = new URL(`https://${endpoints.at(-1)?.session.name ?? 'unknown'}`);
+        throw transportError(error, url, { registry: url.host, subject, kind: 'blob' });
+      }
+      index++;
+      failures = 0;
+    }
+  }
+  const actual = `sha256:${hash.digest('hex')}`;
+  if (actual !== digest) throw corrupt(subject, `its bytes have the digest ${actual}`);
+}
+
+/** The part of a body after `offset`, whether the server honoured the Range or began anew. */
+async function* rest(response: HttpResponse, offset: number): ByteStream & AsyncGenerator<Uint8Array> {
+  let skip = offset;
+  if (response.status === 206) {
+    const start = /^bytes (\d+)-/.exec(response.header('content-range') ?? '')?.[1];
+    if (start !== undefined && Number(start) <= offset) skip = offset - Number(start);
+    else if (start === undefined) skip = 0;
+    else
+      throw new BuildError('REGISTRY_ERROR', 'the registry sent another part of a blob than was asked for');
+  }
+  for await (const chunk of response.body) {
+    if (skip >= chunk.length) skip -= chunk.length;
+    else {
+      yield skip === 0 ? chunk : chunk.subarray(skip);
+      skip = 0;
+    }
+  }
+}
+
+function fromEndpoint(endpoint: Endpoint, digest: Digest, signal: AbortSignal | undefined): Source {
+  return (offset) =>
+    endpoint.session.send({
+      method: 'GET',
+      target: `/v2/${endpoint.repository}/blobs/${digest}`,
+      headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
+      access: accessTo(endpoint, 'blob', { subject: `${digest.slice(0, 19)} of ${endpoint.subject}` }),
+      expect: [200, 206],
+      signal,
+    });
+}
+
+/** Layers that may live elsewhere (R-PULL-4): their URLs are asked without any credentials, after the registry itself. */
+function foreign(
+  endpoints: readonly Endpoint[],
+  descriptor: Descriptor,
+  options: DownloadOptions,
+): readonly Source[] {
+  const own = endpoints.at(-1);
+  if (own === undefined || !isNondistributable(descriptor.mediaType)) return [];
+  return (descriptor.urls ?? []).map((location) => async (offset) => {
+    const place = await own.session.place();
+    let url = safeTarget(location, new URL('https://invalid.invalid'), place);
+    const task = { registry: url.host, subject: own.subject, kind: 'blob' } as const;
+    for (let hops = 0; hops < 6; hops++) {
+      const headers = offset === 0 ? {} : { range: `bytes=${offset}-` };
+      const response = await options.http.request({ url, headers, signal: options.signal });
+      if (response.status === 200 || response.status === 206) return response;
+      const next = response.header('location');
+      if (next === undefined || response.status >= 400) throw await responseError(response, task, {});
+      await response.discard();
+      url = safeTarget(next, url, place);
+    }
+    throw new BuildError('REGISTRY_UNSAFE', `${task.registry} redirects in circles`);
+  });
+}
+
+/** Layer types whose licence may forbid to push them (R-PULL-4). */
+export function isNondistributable(mediaType: string): boolean {
+  return /\.(?:foreign|nondistributable)\./.test(mediaType);
+}
+
+function corrupt(subject: string, why: string): BuildError {
+  return new BuildError('CHECKSUM_MISMATCH', `the registry sent wrong bytes for the blob ${subject}: ${why}`);
+}

@@ -1,0 +1,205 @@
+import { createHttpClient } from '../net/http.ts';
+import type { HttpClientOptions } from '../net/http.ts';
+import type { RetryPolicy } from '../net/retry.ts';
+import { defaultRetryPolicy } from '../net/retry.ts';
+import type { OpenOptions } from '../image/layer.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Emit } from '../progress/event.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { ByteStream } from '../util/streams.ts';
+import { blobExists, readBlob } from './blob-download.ts';
+import { checkUpload, uploadBlob, uploadStream } from './blob-upload.ts';
+import type { BlobToUpload, UploadOptions, UploadOutcome } from './blob-upload.ts';
+import type { FindCredential } from './credentials.ts';
+import { credentialFinder } from './credentials.ts';
+import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
+import type { FetchedManifest, ManifestToPut } from './manifest.ts';
+import type { Session } from './session.ts';
+import { createSession } from './session.ts';
+
+export interface RegistryClientOptions {
+  /** Credential files, proxies and certificates are found through it. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Hosts (`host` or `host:port`) that may be spoken to without TLS, or with a certificate that is not checked. Loopback may always be plain. */
+  readonly insecure?: readonly string[] | undefined;
+  /** Token servers (`host` or `host:port`) that may see credentials though they are on another's host. */
+  readonly trustedRealms?: readonly string[] | undefined;
+  /** Where a registry really is: `{ 'docker.io': '127.0.0.1:5000' }`. Credentials stay those of the registry. */
+  readonly hostAliases?: Readonly<Record<string, string>> | undefined;
+  /** `host[:port][/prefix]` per registry, tried in order before it for reading; never for writing (R-MIR-1). */
+  readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Replaces the credential files: `--creds`, tests. */
+  readonly credentials?: FindCredential | undefined;
+  readonly retry?: RetryPolicy | undefined;
+  readonly http?: Pick<HttpClientOptions, 'certificateDirectories' | 'timeouts'> | undefined;
+  readonly emit?: Emit | undefined;
+  /** Ends everything that this client does. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A repository of a registry; a Reference is one. */
+export interface Repository {
+  /** As in a reference: `docker.io`, `ghcr.io`, `localhost:5000`. */
+  readonly registry: string;
+  readonly repository: string;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where a repository can be read or written: one of its mirrors, or itself. */
+export interface Endpoint {
+  readonly session: Session;
+  /** With a mirror's prefix before it. */
+  readonly repository: string;
+  /** What the user calls it, for messages. */
+  readonly subject: string;
+}
+
+/**
+ * The distribution-spec's calls, one for one. Everything that comes back is checked: manifests and blobs against their digest and size,
+ * documents for shape. Errors: IMAGE_NOT_FOUND, IMAGE_INVALID, CHECKSUM_MISMATCH, REGISTRY_*, CREDENTIALS_INVALID; an abort throws the
+ * signal's reason. `tag` arguments take a tag or a digest.
+ */
+export interface RegistryClient extends AsyncDisposable {
+  /** Descriptor by HEAD, or by GET where a registry's HEAD says too little. undefined: there is none. */
+  headManifest(from: Repository, tag: string, options?: CallOptions): Promise<Descriptor | undefined>;
+  getManifest(from: Repository, tag: string, options?: CallOptions): Promise<FetchedManifest>;
+  /** Verified: never more than `descriptor.size` bytes, throws at the end when they are not the digest's. Goes on after a broken connection. */
+  getBlob(from: Repository, descriptor: Descriptor, options?: OpenOptions): ByteStream;
+  blobExists(at: Repository, digest: Digest, options?: CallOptions): Promise<boolean>;
+  /** Makes sure that the blob is there: looks, mounts, sends. Its `open` is called only for sending. */
+  uploadBlob(to: Repository, blob: BlobToUpload, options?: UploadOptions): Promise<UploadOutcome>;
+  /** Sends a blob whose digest shows only at its end. */
+  uploadStream(
+    to: Repository,
+    open: () => ByteStream,
+    options?: UploadOptions,
+  ): Promise<{ digest: Digest; size: number }>;
+  putManifest(to: Repository, tag: string, manifest: ManifestToPut, options?: CallOptions): Promise<void>;
+  /** In the registry's order. */
+  listTags(from: Repository, options?: CallOptions): Promise<readonly string[]>;
+  /** Starts an upload and cancels it: throws what a push would throw. */
+  checkPush(to: Repository, options?: CallOptions): Promise<void>;
+  /** `GET /v2/` with the credentials: throws REGISTRY_UNAUTHORIZED when they are refused. For `login`. */
+  checkLogin(registry: string, options?: CallOptions): Promise<void>;
+}
+
+/** Connections, tokens and what was learnt of each registry live as long as the client. Does nothing before its first call. */
+export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
+  const insecure = options.insecure ?? [];
+  const http = createHttpClient({ ...options.http, env: options.env, insecure });
+  const find = options.credentials ?? credentialFinder(options.env);
+  const sessions = new Map<string, Session>();
+
+  function session(name: string, host: string): Session {
+    const key = `${name} ${host}`;
+    const known = sessions.get(key);
+    if (known !== undefined) return known;
+    const made = createSession({
+      name,
+      host,
+      insecure:
+        insecure.includes(host) || insecure.includes(name) || insecure.includes(host.replace(/:\d+$/, '')),
+      http,
+      find,
+      trustedRealms: options.trustedRealms ?? [],
+      policy: options.retry ?? defaultRetryPolicy,
+      emit: options.emit,
+      signal: options.signal,
+    });
+    sessions.set(key, made);
+    return made;
+  }
+
+  function upstream(at: Repository): Endpoint {
+    const name = registryName(at.registry);
+    const host = options.hostAliases?.[name] ?? (name === 'docker.io' ? 'registry-1.docker.io' : name);
+    return { session: session(name, host), repository: at.repository, subject: `${name}/${at.repository}` };
+  }
+
+  function readers(from: Repository): readonly Endpoint[] {
+    const own = upstream(from);
+    const mirrors = options.mirrors?.[registryName(from.registry)] ?? [];
+    return [
+      ...mirrors.map((mirror) => {
+        const [host = '', ...prefix] = mirror
+          .replace(/^https?:\/\//, '')
+          .replace(/\/+$/, '')
+          .split('/');
+        const repository = [...prefix, from.repository].join('/');
+        return { session: session(host, host), repository, subject: `${host}/${repository}` };
+      }),
+      own,
+    ];
+  }
+
+  /** Reading: the first endpoint that has it. The last one's error counts, for it is the registry that the user named. */
+  async function fromAny<T>(
+    from: Repository,
+    read: (endpoint: Endpoint) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const endpoints = readers(from);
+    for (const [index, endpoint] of endpoints.entries()) {
+      try {
+        const value = await read(endpoint);
+        if (value !== undefined || index === endpoints.length - 1) return value;
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        if (index === endpoints.length - 1 || !(error instanceof BuildError)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  const withSignal = <T extends CallOptions>(call: T | undefined): T & CallOptions => {
+    const both = [options.signal, call?.signal].filter((signal) => signal !== undefined);
+    const signal = both.length > 1 ? AbortSignal.any(both) : both[0];
+    return { ...call, signal } as T & CallOptions;
+  };
+
+  return {
+    headManifest: (from, tag, call) =>
+      fromAny(from, (endpoint) => headManifest(endpoint, tag, withSignal(call))),
+    async getManifest(from, tag, call) {
+      const found = await fromAny(from, (endpoint) => getManifest(endpoint, tag, withSignal(call)));
+      if (found === undefined) throw new Error('the last endpoint throws');
+      return found;
+    },
+    getBlob: (from, descriptor, call) =>
+      readBlob(readers(from), descriptor, {
+        ...withSignal(call),
+        http,
+        policy: options.retry ?? defaultRetryPolicy,
+      }),
+    blobExists: (at, digest, call) => blobExists(upstream(at), digest, withSignal(call)),
+    uploadBlob: (to, blob, call) => uploadBlob(upstream(to), blob, withSignal(call)),
+    uploadStream: (to, open, call) => uploadStream(upstream(to), open, withSignal(call)),
+    // oxlint-disable-next-line max-params -- the interface's own
+    putManifest: (to, tag, manifest, call) =>
+      putManifest(upstream(to), { tag, ...manifest }, withSignal(call)),
+    listTags: (from, call) => listTags(upstream(from), withSignal(call)),
+    checkPush: (to, call) => checkUpload(upstream(to), withSignal(call)),
+    async checkLogin(registry, call) {
+      const { session: own } = upstream({ registry, repository: '' });
+      const task = { registry: own.name, subject: own.name, kind: 'other' } as const;
+      const response = await own.send({
+        method: 'GET',
+        target: '/v2/',
+        access: { repository: '', scopes: [], task },
+        expect: [200],
+        ...withSignal(call),
+      });
+      await response.discard();
+    },
+    [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
+  };
+}
+
+/** Docker Hub has many names; the user's is `docker.io`. */
+function registryName(registry: string): string {
+  const name = registry.toLowerCase();
+  return ['index.docker.io', 'registry-1.docker.io'].includes(name) ? 'docker.io' : name;
+}

@@ -1,0 +1,161 @@
+import type { HttpResponse } from '../net/http.ts';
+import { networkFailure } from '../net/network-error.ts';
+import { BuildError } from '../util/build-error.ts';
+import { redactText, redactUrl } from '../util/redact.ts';
+import type { CredentialLookup } from './credentials.ts';
+
+/** What was being done, for messages. */
+export interface RegistryTask {
+  /** What the user calls the registry. */
+  readonly registry: string;
+  /** What it is about: `docker.io/library/busybox:1`. */
+  readonly subject: string;
+  readonly kind: 'manifest' | 'blob' | 'push' | 'other';
+}
+
+/** How it was tried, for messages. */
+export interface AccessUsed {
+  readonly lookup?: CredentialLookup | undefined;
+  /** The token server that was not given the credentials, because it is another's. */
+  readonly withheldFrom?: string | undefined;
+}
+
+const bodyLimit = 64 * 1024;
+
+/** What a registry says in an error's body (distribution-spec, "Error Codes"). */
+export interface RegistryMessage {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Reads the body of an error answer; whatever it holds, the result is fit for a terminal. Never throws. */
+export async function readMessages(response: HttpResponse): Promise<readonly RegistryMessage[]> {
+  let text: string;
+  try {
+    text = (await response.bytes(bodyLimit)).toString('utf8');
+  } catch {
+    return [];
+  }
+  try {
+    const value = JSON.parse(text) as Record<string, unknown> | null;
+    const list = Array.isArray(value?.['errors']) ? (value['errors'] as unknown[]).slice(0, 5) : [];
+    const messages = list.flatMap((item) => {
+      const { code, message } = (item ?? {}) as { code?: unknown; message?: unknown };
+      return [{ code: word(code), message: redactText(typeof message === 'string' ? message : '') }];
+    });
+    if (messages.length > 0) return messages;
+    // Token servers: RFC 6749 `error_description`, or `details`, `message`.
+    const single =
+      value?.['error_description'] ?? value?.['details'] ?? value?.['message'] ?? value?.['error'];
+    return typeof single === 'string' ? [{ code: word(value?.['error']), message: redactText(single) }] : [];
+  } catch {
+    const plain = /^\s*</.test(text) ? '' : redactText(text, [], 200);
+    return plain === '' ? [] : [{ code: '', message: plain }];
+  }
+}
+
+/** The error for an answer of a status that was not hoped for. Consumes the body. */
+export async function responseError(
+  response: HttpResponse,
+  task: RegistryTask,
+  used: AccessUsed,
+): Promise<BuildError> {
+  const messages = await readMessages(response);
+  const codes = messages.map(({ code }) => code);
+  const { status } = response;
+  const said = messages.length === 0 ? '' : `: ${messages.map(sentence).join('; ')}`;
+  const details = { registry: task.registry, status, codes, url: redactUrl(response.url) };
+  if (status === 401 || status === 403) return refused(task, used, { said, details });
+  if (status === 429 || codes.includes('TOOMANYREQUESTS')) {
+    const remaining = redactText(response.header('ratelimit-remaining') ?? '', [], 60);
+    const known = used.lookup?.credential !== undefined;
+    return new BuildError(
+      'REGISTRY_ERROR',
+      `${task.registry} allows no more requests for now, while working on ${task.subject}${said}`,
+      {
+        hint: `${known ? 'wait, or use a mirror' : `run \`tsbuild login ${task.registry}\` for a higher limit, or use a mirror`}${
+          remaining === '' ? '' : ` (remaining: ${remaining})`
+        }`,
+        details: { ...details, limit: response.header('ratelimit-limit'), remaining },
+      },
+    );
+  }
+  if (status === 404 && task.kind === 'manifest') {
+    const repository = codes.includes('NAME_UNKNOWN');
+    return new BuildError(
+      'IMAGE_NOT_FOUND',
+      `${task.subject} is not in its registry${repository ? ': there is no such repository' : ''}`,
+      { hint: 'check name and tag', details },
+    );
+  }
+  const hint =
+    status === 404 && task.kind === 'push'
+      ? 'some registries want the repository to be made first'
+      : undefined;
+  return new BuildError(
+    'REGISTRY_ERROR',
+    `${task.registry} answered ${status} about ${task.subject}${said}`,
+    { hint, details },
+  );
+}
+
+/** E-7: says whose credentials were tried, or where none were found. */
+function refused(
+  task: RegistryTask,
+  used: AccessUsed,
+  found: { readonly said: string; readonly details: Readonly<Record<string, unknown>> },
+): BuildError {
+  const { lookup, withheldFrom } = used;
+  const verb = task.kind === 'push' ? 'written' : 'read';
+  const details = { ...found.details, source: lookup?.credential?.source, searched: lookup?.searched };
+  if (withheldFrom !== undefined) {
+    return new BuildError(
+      'REGISTRY_UNSAFE',
+      `${task.registry} wants its credentials sent to ${withheldFrom}, which is another's host; they were not, and ${task.subject} cannot be ${verb} without`,
+      { hint: 'if that token server is right, list it as a trusted realm', details },
+    );
+  }
+  if (lookup?.credential !== undefined) {
+    return new BuildError(
+      'REGISTRY_UNAUTHORIZED',
+      `${task.subject} cannot be ${verb} with the credentials from ${lookup.credential.source}${found.said}`,
+      {
+        hint: `check the name; \`tsbuild login ${task.registry}\` replaces the credentials`,
+        details,
+      },
+    );
+  }
+  const searched =
+    lookup === undefined || lookup.searched.length === 0
+      ? 'no credential file was found'
+      : `none are in ${lookup.searched.join(', ')}`;
+  const maybe = task.kind === 'push' ? 'cannot be written' : 'does not exist, or cannot be read';
+  return new BuildError(
+    'REGISTRY_UNAUTHORIZED',
+    `${task.subject} ${maybe} without credentials for ${task.registry}, and ${searched}${found.said}`,
+    { hint: `check the name; if it is private, run \`tsbuild login ${task.registry}\``, details },
+  );
+}
+
+/** The error for a request that got no answer; what is no network failure (an abort, a bug) is returned unchanged. */
+export function transportError(error: unknown, url: URL, task: RegistryTask): unknown {
+  const failure = networkFailure(error);
+  if (failure === undefined) return error;
+  const host = url.host;
+  const via = host === task.registry ? '' : ` (for ${task.registry})`;
+  return new BuildError('REGISTRY_UNREACHABLE', `cannot reach ${host}${via}: ${failure.reason}`, {
+    hint: failure.certificate
+      ? `put the CA of its certificate into /etc/docker/certs.d/${host}/ca.crt, or name it in SSL_CERT_FILE`
+      : undefined,
+    details: { registry: task.registry, url: redactUrl(url), passing: failure.retryable },
+    cause: error,
+  });
+}
+
+function sentence({ code, message }: RegistryMessage): string {
+  return message === '' ? code : message;
+}
+
+function word(value: unknown): string {
+  return typeof value === 'string' && /^[\w.-]{1,60}$/.test(value) ? value : '';
+}
