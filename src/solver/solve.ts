@@ -1,0 +1,355 @@
+import pLimit from 'p-limit';
+import type { LimitFunction } from 'p-limit';
+import type { CacheStore, NearRecord } from '../graph/cache-store.ts';
+import type { Definition } from '../graph/definition.ts';
+import type { OpKind } from '../graph/op.ts';
+import type { Vertex } from '../graph/vertex.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Emit } from '../progress/event.ts';
+import { BuildError } from '../util/build-error.ts';
+import { stepKey } from './cache-key.ts';
+import { explainMiss } from './explain.ts';
+import type { OpRunner, OpRunners } from './runner.ts';
+import { StepStates } from './step-states.ts';
+
+export interface SolveOptions<R> {
+  readonly runners: OpRunners<R>;
+  readonly cache: CacheStore<R>;
+  /** Steps that may run at a time; at least one does. */
+  readonly parallelism: number;
+  readonly signal: AbortSignal;
+  readonly emit: Emit;
+  /** Default: the definition's. */
+  readonly target?: Digest | undefined;
+}
+
+export interface Solved<R> {
+  /** Of the target; undefined when there is none. */
+  readonly result: R | undefined;
+  /** Cache keys by vertex, of all that the target needs and that have one. */
+  readonly keys: ReadonlyMap<Digest, Digest>;
+  /** By vertex, of those that were looked up or run; what a hit made needless is not there. */
+  readonly results: ReadonlyMap<Digest, R>;
+}
+
+/**
+ * Yields the target's result, running as little as possible: keys first, then the look-up from the target down, then what is missing, side
+ * by side. Build contexts (ops without a key) are always run, since the keys of their consumers need them.
+ *
+ * The first failure stops the rest and is what this rejects with: a BuildError at the step's line, anything else as it is; an abort of
+ * `signal` is INTERRUPTED. It settles only after everything that it started has.
+ */
+export async function solve<R>(definition: Definition, options: SolveOptions<R>): Promise<Solved<R>> {
+  const target = options.target ?? definition.target;
+  if (target === undefined) return { result: undefined, keys: new Map(), results: new Map() };
+  return new Solver(needed(definition, target), options).solve(target);
+}
+
+/** The target and all below it, in the definition's order (inputs first). */
+function needed(definition: Definition, target: Digest): readonly Vertex[] {
+  const wanted = new Set([target]);
+  const found: Vertex[] = [];
+  for (const vertex of definition.vertices.toReversed()) {
+    if (!wanted.delete(vertex.digest)) continue;
+    found.push(vertex);
+    for (const input of vertex.inputs) wanted.add(input);
+  }
+  for (const missing of wanted) throw new TypeError(`the definition has no vertex ${missing} before its use`);
+  return found.toReversed();
+}
+
+/** A step's identity; `key` is undefined for what cannot be cached. */
+interface StepIdentity {
+  readonly op: Digest | undefined;
+  readonly inputs: readonly (Digest | undefined)[];
+  readonly key: Digest | undefined;
+  /**
+   * The step, or one whose key is part of this key, is to be run anew. Its definition key then says nothing of its content, and
+   * what is recorded under it may come from what was there before: only a key made of contents may be looked up.
+   */
+  readonly tainted: boolean;
+}
+
+/** A step on its way to be run. */
+interface Step<R> {
+  readonly vertex: Vertex;
+  readonly runner: OpRunner<R>;
+  readonly identity: StepIdentity;
+  readonly inputs: readonly R[];
+}
+
+class Solver<R> {
+  readonly #vertices: ReadonlyMap<Digest, Vertex>;
+  readonly #options: SolveOptions<R>;
+  readonly #states: StepStates;
+  readonly #limit: LimitFunction;
+  readonly #controller = new AbortController();
+  readonly #identities = new Map<Digest, Promise<StepIdentity>>();
+  readonly #results = new Map<Digest, Promise<R>>();
+  readonly #work: Promise<unknown>[] = [];
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(vertices: readonly Vertex[], options: SolveOptions<R>) {
+    this.#vertices = new Map(vertices.map((vertex) => [vertex.digest, vertex]));
+    this.#options = options;
+    this.#states = new StepStates(vertices, options.emit);
+    this.#limit = pLimit(Math.max(1, Math.floor(options.parallelism)));
+  }
+
+  async solve(target: Digest): Promise<Solved<R>> {
+    const { signal } = this.#options;
+    const interrupt = (): void => {
+      this.#stop(interrupted(signal));
+    };
+    if (signal.aborted) interrupt();
+    signal.addEventListener('abort', interrupt, { once: true });
+    try {
+      // In the definition's order, so each finds those of its inputs: no recursion, however long the chain.
+      for (const vertex of this.#vertices.values()) {
+        this.#identities.set(vertex.digest, this.#track(this.#identify(vertex)));
+      }
+      const result = this.#result(target);
+      for (let count = -1; count !== this.#work.length;) {
+        count = this.#work.length;
+        await Promise.allSettled(this.#work);
+      }
+      if (this.#failure !== undefined) throw this.#failure.error;
+      return { result: await result, keys: await this.#keys(), results: await settled(this.#results) };
+    } finally {
+      signal.removeEventListener('abort', interrupt);
+    }
+  }
+
+  async #keys(): Promise<ReadonlyMap<Digest, Digest>> {
+    const keys = new Map<Digest, Digest>();
+    for (const [digest, { key }] of await settled(this.#identities))
+      if (key !== undefined) keys.set(digest, key);
+    return keys;
+  }
+
+  #result(digest: Digest): Promise<R> {
+    let result = this.#results.get(digest);
+    if (result === undefined) {
+      this.#states.asked(digest);
+      result = this.#track(this.#solveVertex(this.#vertex(digest)));
+      this.#results.set(digest, result);
+    }
+    return result;
+  }
+
+  async #identify(vertex: Vertex): Promise<StepIdentity> {
+    const runner = this.#runner(vertex.op.kind);
+    const op = await this.#own(vertex, () => runner.cacheKey(vertex.op, this.#signal));
+    const below = await Promise.all(vertex.inputs.map((input) => this.#identity(input)));
+    if (op === undefined) return { op, inputs: [], key: undefined, tainted: false };
+    const inputs = await Promise.all(
+      below.map(async ({ key }, index) => key ?? this.#contentOf(vertex, index)),
+    );
+    const tainted =
+      vertex.meta.ignoreCache === true || below.some((input) => input.key !== undefined && input.tainted);
+    return { op, inputs, key: keyOf(vertex.op.kind, op, inputs), tainted };
+  }
+
+  /** The content key of what a step reads of an input, which is solved for it. */
+  async #contentOf(vertex: Vertex, index: number): Promise<Digest | undefined> {
+    const runner = this.#runner(vertex.op.kind);
+    const digest = vertex.inputs[index];
+    if (runner.inputKey === undefined || digest === undefined) return undefined;
+    const input = await this.#result(digest);
+    return this.#own(vertex, async () => runner.inputKey?.(vertex.op, index, input, this.#signal));
+  }
+
+  async #solveVertex(vertex: Vertex): Promise<R> {
+    const identity = await this.#identity(vertex.digest);
+    const { key, tainted } = identity;
+    const known = key === undefined || tainted ? undefined : await this.#lookup(vertex, key);
+    if (known !== undefined) return known;
+    const inputs = await Promise.all(vertex.inputs.map((input) => this.#result(input)));
+    return this.#solveMiss({ vertex, runner: this.#runner(vertex.op.kind), identity, inputs });
+  }
+
+  async #solveMiss(step: Step<R>): Promise<R> {
+    const { vertex, identity } = step;
+    const { cache } = this.#options;
+    const anew = vertex.meta.ignoreCache === true;
+    const { op, key, tainted } = identity;
+    const near = op === undefined ? undefined : await this.#own(vertex, () => cache.near(op));
+    // Contents are only read before the step where a record could match them.
+    const content = near === undefined || anew ? undefined : await this.#contentKey(step);
+    if (content !== undefined && content !== key) {
+      const known = await this.#lookup(vertex, content);
+      if (known !== undefined) {
+        void this.#track(this.#record(step, key, known));
+        return known;
+      }
+    }
+    // Not for steps to be run anew: what another process has just recorded is not what was asked for.
+    const claimed = anew ? undefined : tainted ? content : key;
+    const claim =
+      claimed === undefined ? undefined : await this.#own(vertex, () => cache.claim(claimed, this.#signal));
+    if (claim !== undefined && 'result' in claim) {
+      this.#states.cached(vertex);
+      return claim.result;
+    }
+    return this.#run(step, { near, content, lease: claim?.lease });
+  }
+
+  async #run(
+    step: Step<R>,
+    known: {
+      readonly near: NearRecord | undefined;
+      readonly content: Digest | undefined;
+      readonly lease: AsyncDisposable | undefined;
+    },
+  ): Promise<R> {
+    const { vertex, runner, identity, inputs } = step;
+    const { emit } = this.#options;
+    const reason = explainMiss({
+      ...identity,
+      vertex,
+      near: known.near,
+      nameOf: (digest) => this.#states.nameOf(digest),
+    });
+    try {
+      const result = await this.#own(vertex, () =>
+        this.#limit(() => {
+          this.#signal.throwIfAborted();
+          this.#states.running(vertex, reason);
+          return runner.run(vertex.op, inputs, { vertex, signal: this.#signal, emit });
+        }),
+      );
+      this.#states.done(vertex);
+      // Later steps need not wait until this one is recorded; its lease does.
+      void this.#track(this.#recordRun(step, known, result));
+      return result;
+    } catch (error) {
+      await known.lease?.[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The step's key with contents in the place of definitions wherever the op can tell; undefined when that is not enough. */
+  async #contentKey({ vertex, runner, identity }: Step<R>): Promise<Digest | undefined> {
+    if (identity.op === undefined || runner.inputKey === undefined) return undefined;
+    const inputs = await Promise.all(
+      vertex.inputs.map(async (digest, index) => {
+        const below = await this.#identity(digest);
+        // An input without a key stands in `identity` with its content already.
+        if (below.key === undefined) return identity.inputs[index];
+        return (await this.#contentOf(vertex, index)) ?? (below.tainted ? undefined : below.key);
+      }),
+    );
+    return keyOf(vertex.op.kind, identity.op, inputs);
+  }
+
+  async #lookup(vertex: Vertex, key: Digest): Promise<R | undefined> {
+    const known = await this.#own(vertex, () => this.#options.cache.lookup(key));
+    if (known !== undefined) this.#states.cached(vertex);
+    return known;
+  }
+
+  /** What was done is recorded even when something else has failed meanwhile: work is never lost. */
+  async #recordRun(
+    step: Step<R>,
+    known: { readonly content: Digest | undefined; readonly lease: AsyncDisposable | undefined },
+    result: R,
+  ): Promise<void> {
+    try {
+      await this.#record(step, step.identity.key, result);
+      const content = known.content ?? (await this.#contentKey(step));
+      if (content !== step.identity.key) await this.#record(step, content, result);
+    } finally {
+      await known.lease?.[Symbol.asyncDispose]();
+    }
+  }
+
+  async #record(step: Step<R>, key: Digest | undefined, result: R): Promise<void> {
+    const { op: opKey, inputs } = step.identity;
+    if (opKey === undefined || key === undefined) return;
+    const about = {
+      opKey,
+      inputs: inputs.filter((input) => input !== undefined),
+      name: step.vertex.meta.name,
+    };
+    try {
+      await this.#options.cache.record(key, result, about);
+    } catch (error) {
+      throw this.#fail(step.vertex, error);
+    }
+  }
+
+  /** Work that belongs to a step: when it throws, the step has failed, or was cancelled if something failed before. */
+  async #own<T>(vertex: Vertex, work: () => Promise<T>): Promise<T> {
+    try {
+      this.#signal.throwIfAborted();
+      return await work();
+    } catch (error) {
+      throw this.#fail(vertex, error);
+    }
+  }
+
+  /** Ends a step and everything else; returns the error that counts, which is the first. */
+  #fail(vertex: Vertex, error: unknown): unknown {
+    if (this.#failure !== undefined) {
+      this.#states.cancelled(vertex);
+      return this.#failure.error;
+    }
+    const located = error instanceof BuildError ? error.at(vertex.meta.source) : error;
+    this.#states.failed(vertex, messageOf(located));
+    this.#stop(located);
+    return located;
+  }
+
+  #stop(error: unknown): void {
+    this.#failure ??= { error };
+    this.#controller.abort(this.#failure.error);
+  }
+
+  /** Remembers a promise until the end, and marks it as looked after. */
+  #track<T>(promise: Promise<T>): Promise<T> {
+    promise.catch(() => undefined);
+    this.#work.push(promise);
+    return promise;
+  }
+
+  get #signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  #identity(digest: Digest): Promise<StepIdentity> {
+    const identity = this.#identities.get(digest);
+    if (identity === undefined) throw new TypeError(`the definition has no vertex ${digest} before its use`);
+    return identity;
+  }
+
+  #vertex(digest: Digest): Vertex {
+    const vertex = this.#vertices.get(digest);
+    if (vertex === undefined) throw new TypeError(`the definition has no vertex ${digest}`);
+    return vertex;
+  }
+
+  /** A runner gets only ops of its kind: the vertex's own kind chose it. */
+  #runner(kind: OpKind): OpRunner<R> {
+    return this.#options.runners[kind];
+  }
+}
+
+function keyOf(kind: OpKind, op: Digest, inputs: readonly (Digest | undefined)[]): Digest | undefined {
+  return inputs.every((input) => input !== undefined) ? stepKey(kind, op, inputs) : undefined;
+}
+
+function interrupted(signal: AbortSignal): BuildError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof BuildError) return reason;
+  return new BuildError('INTERRUPTED', 'the build was cancelled', { cause: reason });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function settled<T>(promises: ReadonlyMap<Digest, Promise<T>>): Promise<ReadonlyMap<Digest, T>> {
+  const values = new Map<Digest, T>();
+  for (const [digest, promise] of promises) values.set(digest, await promise);
+  return values;
+}

@@ -1,0 +1,98 @@
+import type { Vertex } from '../graph/vertex.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Emit } from '../progress/event.ts';
+
+/**
+ * Reports the steps of one solve, and knows which of them nobody will ask for any more.
+ * Invariant: a step ends at most once, and every step that was started ends.
+ */
+export class StepStates {
+  readonly #emit: Emit;
+  readonly #vertices = new Map<Digest, { readonly vertex: Vertex; readonly position: number }>();
+  /** How many steps may still ask for the result of this one. */
+  readonly #askers = new Map<Digest, number>();
+  readonly #asked = new Set<Digest>();
+  readonly #running = new Set<Digest>();
+  readonly #ended = new Set<Digest>();
+
+  /** `vertices` are those that the target needs, itself last; all are reported as waiting. */
+  constructor(vertices: readonly Vertex[], emit: Emit) {
+    this.#emit = emit;
+    for (const [position, vertex] of vertices.entries()) {
+      this.#vertices.set(vertex.digest, { vertex, position });
+      for (const input of new Set(vertex.inputs)) this.#askers.set(input, (this.#askers.get(input) ?? 0) + 1);
+    }
+    for (const vertex of vertices) this.#report(vertex, 'waiting');
+  }
+
+  nameOf(digest: Digest): string {
+    return this.#vertices.get(digest)?.vertex.meta.name ?? digest;
+  }
+
+  /** Somebody wants the result of this step: it will end by itself. */
+  asked(digest: Digest): void {
+    this.#asked.add(digest);
+  }
+
+  running(vertex: Vertex, reason: string | undefined): void {
+    this.#running.add(vertex.digest);
+    this.#report(vertex, 'running', reason === undefined ? {} : { reason });
+  }
+
+  done(vertex: Vertex): void {
+    this.#end(vertex, 'done');
+  }
+
+  /** Its result was known. What it alone would have asked for is reported first: cached too, in order. */
+  cached(vertex: Vertex): void {
+    for (const unneeded of this.#unneeded(vertex)) this.#end(unneeded, 'cached');
+    this.#end(vertex, 'cached');
+  }
+
+  failed(vertex: Vertex, error: string): void {
+    this.#end(vertex, 'failed', { error });
+  }
+
+  /** Reported only for what was running: the rest never began. */
+  cancelled(vertex: Vertex): void {
+    if (this.#running.has(vertex.digest)) this.#end(vertex, 'cancelled');
+  }
+
+  #unneeded(vertex: Vertex): readonly Vertex[] {
+    const found: Digest[] = [];
+    const waiting = [vertex];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      for (const input of new Set(next.inputs)) {
+        const left = (this.#askers.get(input) ?? 0) - 1;
+        this.#askers.set(input, left);
+        const known = this.#vertices.get(input);
+        if (left > 0 || this.#asked.has(input) || known === undefined) continue;
+        found.push(input);
+        waiting.push(known.vertex);
+      }
+    }
+    return found
+      .map((digest) => this.#vertices.get(digest))
+      .filter((known) => known !== undefined)
+      .toSorted((a, b) => a.position - b.position)
+      .map(({ vertex: unneeded }) => unneeded);
+  }
+
+  #end(
+    vertex: Vertex,
+    state: 'done' | 'cached' | 'failed' | 'cancelled',
+    more: { readonly error?: string } = {},
+  ): void {
+    if (this.#ended.has(vertex.digest)) return;
+    this.#ended.add(vertex.digest);
+    this.#report(vertex, state, more);
+  }
+
+  #report(
+    { digest, meta, inputs }: Vertex,
+    state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'cancelled',
+    more: { readonly reason?: string; readonly error?: string } = {},
+  ): void {
+    this.#emit({ type: 'vertex', id: digest, name: meta.name, inputs, state, time: Date.now(), ...more });
+  }
+}

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { open, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Digest } from '../oci/digest.ts';
+import { digestHex, digestOf } from '../oci/digest.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { ByteStream } from '../util/streams.ts';
+import { readAll } from '../util/streams.ts';
+import type { BlobStore, ExpectedBlob, OpenBlobOptions } from './blob-store.ts';
+import { storeError } from './store-error.ts';
+
+const readSize = 512 * 1024;
+/** Small chunks are joined up to this many bytes before a write: calls cost more than copies. */
+const writeSize = 256 * 1024;
+
+/**
+ * Blobs as files `<root>/blobs/sha256/<hex>`. Each is written beside (in `tempDir`, on the same filesystem), synced, and renamed into place,
+ * so that readers, other builds and crashes never meet a part of one.
+ */
+export function openFsBlobStore(root: string, tempDir: () => Promise<string>): BlobStore {
+  const directory = join(root, 'blobs', 'sha256');
+  const path = (digest: Digest): string => join(directory, digestHex(digest));
+  const size = (digest: Digest): number | undefined =>
+    statSync(path(digest), { throwIfNoEntry: false })?.size;
+  let serial = 0;
+
+  const remove = async (digest: Digest): Promise<void> => {
+    try {
+      await unlink(path(digest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        throw storeError(error, `removing blob ${digest}`);
+    }
+  };
+
+  const put = async (
+    stream: ByteStream,
+    expected: ExpectedBlob = {},
+    signal?: AbortSignal,
+  ): Promise<{ readonly digest: Digest; readonly size: number }> => {
+    signal?.throwIfAborted();
+    const temporary = join(await tempDir(), `blob-${serial++}`);
+    const file = await open(temporary, 'wx', 0o644).catch((error: unknown) => {
+      throw storeError(error, 'making a blob');
+    });
+    try {
+      const written = await write(file, stream, { expected, signal });
+      await rename(temporary, path(written.digest)).catch((error: unknown) => {
+        throw storeError(error, `keeping blob ${written.digest}`);
+      });
+      return written;
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      // The error that counts is the one at hand; the directory goes with the process anyway.
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+  };
+
+  return {
+    path,
+    size,
+    put,
+    has: (digest) => existsSync(path(digest)),
+    open: (digest, options) =>
+      readVerified(path(digest), digest, { ...options, onDamage: () => remove(digest) }),
+    read: async (digest, limit) => {
+      const bytes = size(digest);
+      if (bytes !== undefined && bytes > limit) throw tooLarge(digest, limit);
+      return readAll(readVerified(path(digest), digest, { onDamage: () => remove(digest) }), limit).catch(
+        (error: unknown) => {
+          throw error instanceof RangeError ? tooLarge(digest, limit) : error;
+        },
+      );
+    },
+    putBytes: async (bytes) => {
+      const digest = digestOf(bytes);
+      // A size that differs is the mark of a crash of the machine: written again, it is whole.
+      if (size(digest) === bytes.length) return digest;
+      return (await put(single(bytes), { digest })).digest;
+    },
+    delete: remove,
+  };
+}
+
+// oxlint-disable-next-line typescript/require-await -- a stream of one chunk
+async function* single(bytes: Uint8Array): ByteStream {
+  yield bytes;
+}
+
+function tooLarge(digest: Digest, limit: number): BuildError {
+  return new BuildError('STORE_FAILED', `blob ${digest} is larger than the ${limit} bytes that it may have`);
+}
+
+/** Writes, hashes, checks, syncs and closes. */
+async function write(
+  file: FileHandle,
+  stream: ByteStream,
+  { expected, signal }: { readonly expected: ExpectedBlob; readonly signal: AbortSignal | undefined },
+): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const hash = createHash('sha256');
+  let size = 0;
+  let waiting: Uint8Array[] = [];
+  let waitingSize = 0;
+  const drain = async (): Promise<void> => {
+    const chunks = waiting;
+    waiting = [];
+    waitingSize = 0;
+    try {
+      await writeFully(file, chunks);
+    } catch (error) {
+      throw storeError(error, 'writing a blob');
+    }
+  };
+  for await (const chunk of stream) {
+    signal?.throwIfAborted();
+    size += chunk.length;
+    if (expected.size !== undefined && size > expected.size)
+      throw mismatch(expected, `more than ${expected.size} bytes`);
+    hash.update(chunk);
+    // A large chunk is written before the source is asked again. A small one is copied: sources may use their buffer anew.
+    waiting.push(waitingSize + chunk.length >= writeSize ? chunk : Uint8Array.from(chunk));
+    waitingSize += chunk.length;
+    if (waitingSize >= writeSize) await drain();
+  }
+  if (waitingSize > 0) await drain();
+  signal?.throwIfAborted();
+  const digest: Digest = `sha256:${hash.digest('hex')}`;
+  if (expected.size !== undefined && size !== expected.size) throw mismatch(expected, `${size} bytes`);
+  if (expected.digest !== undefined && digest !== expected.digest) throw mismatch(expected, digest);
+  try {
+    await file.datasync();
+    await file.close();
+  } catch (error) {
+    throw storeError(error, `writing blob ${digest}`);
+  }
+  return { digest, size };
+}
+
+async function writeFully(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  for (let offset = 0; offset < bytes.length;) {
+    offset += (await file.write(bytes, offset, bytes.length - offset)).bytesWritten;
+  }
+}
+
+function mismatch(expected: ExpectedBlob, got: string): BuildError {
+  const wanted = [expected.digest, expected.size === undefined ? undefined : `${expected.size} bytes`];
+  return new BuildError('CHECKSUM_MISMATCH', `expected ${wanted.filter(Boolean).join(', ')}, got ${got}`, {
+    details: { ...expected },
+  });
+}
+
+async function* readVerified(
+  path: string,
+  digest: Digest,
+  options: OpenBlobOptions & { readonly onDamage: () => Promise<void> },
+): ByteStream {
+  const doing = `reading blob ${digest}`;
+  const file = await open(path, 'r').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storeError(error, doing);
+    throw new BuildError('STORE_FAILED', `blob ${digest} is not in the store`, { cause: error });
+  });
+  try {
+    const hash = createHash('sha256');
+    let total = 0;
+    for (;;) {
+      options.signal?.throwIfAborted();
+      // A new buffer each time: consumers may keep what they get.
+      const buffer = Buffer.allocUnsafeSlow(readSize);
+      const { bytesRead } = await file.read(buffer, 0, readSize).catch((error: unknown) => {
+        throw storeError(error, doing);
+      });
+      if (bytesRead === 0) break;
+      const chunk = buffer.subarray(0, bytesRead);
+      hash.update(chunk);
+      total += bytesRead;
+      options.onProgress?.(total);
+      yield chunk;
+    }
+    if (`sha256:${hash.digest('hex')}` === digest) return;
+    await options.onDamage();
+    throw new BuildError('STORE_FAILED', `blob ${digest} of the store was damaged and has been dropped`, {
+      hint: 'run the command again: what was lost is fetched or built anew',
+    });
+  } finally {
+    await file.close();
+  }
+}

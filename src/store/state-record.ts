@@ -1,0 +1,65 @@
+import type { Digest } from '../oci/digest.ts';
+import type { JsonValue } from '../util/canonical-json.ts';
+
+/** What is remembered of a step that was done. Times are milliseconds since the epoch. */
+export interface CacheRecord {
+  readonly key: Digest;
+  /** The op's own part of the key. */
+  readonly opKey: Digest;
+  /** The inputs' parts of the key. */
+  readonly inputs: readonly Digest[];
+  /** For people. */
+  readonly name: string;
+  readonly result: JsonValue;
+  readonly createdAt: number;
+  /** To within an hour. */
+  readonly lastUsed: number;
+}
+
+/** A compressed form of a layer. One diffId may have several. */
+export interface LayerRecord {
+  readonly diffId: Digest;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Bytes of the compressed blob. */
+  readonly size: number;
+}
+
+/** What a file was when its content was read; all numbers fit 64 bits. */
+export interface StatRecord {
+  readonly path: string;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly ino: bigint;
+  readonly dev: bigint;
+  readonly digest: string;
+}
+
+/**
+ * The index of a store. Everything is synchronous, and no transaction outlives a call. Shared by processes. Reads of a damaged or missing
+ * index find nothing; writes throw STORE_FAILED (a read-only store) or DISK_FULL.
+ */
+export interface State {
+  cacheRecord(key: Digest): CacheRecord | undefined;
+  /** The latest record with this op: the same step with other inputs. */
+  newestOfOp(opKey: Digest): CacheRecord | undefined;
+  putCacheRecord(record: Omit<CacheRecord, 'createdAt' | 'lastUsed'>): void;
+  deleteCacheRecord(key: Digest): void;
+  /** Notes that a record has served; written by `flush`. */
+  used(record: CacheRecord): void;
+  /** All compressed forms known of a layer, sorted by digest. Their blobs may be gone. */
+  layers(diffId: Digest): readonly LayerRecord[];
+  layerByDigest(digest: Digest): LayerRecord | undefined;
+  putLayer(record: LayerRecord): void;
+  deleteLayer(digest: Digest): void;
+  stat(path: string): StatRecord | undefined;
+  /** Written by `flush`. */
+  putStat(record: StatRecord): void;
+  /** Every digest that cache records and layers name; some more than once. */
+  digests(): Iterable<Digest>;
+  /** Writes what was put off, in one transaction; nothing put off, nothing written. Never throws: it can only cost later work. */
+  flush(): void;
+  /** Flushes and closes. A later call opens it again. */
+  close(): void;
+}

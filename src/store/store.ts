@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import type { BlobStore } from './blob-store.ts';
+import { openFsBlobStore } from './fs-blob-store.ts';
+import type { ImageStore } from './layout.ts';
+import { emptyIndex, openImageStore } from './layout.ts';
+import type { Leases } from './leases.ts';
+import { openLeases } from './leases.ts';
+import type { ProcessDir } from './process-dir.ts';
+import { makeProcessDir } from './process-dir.ts';
+import type { StatCache } from './stat-cache.ts';
+import { openStatCache } from './stat-cache.ts';
+import type { State } from './state-record.ts';
+import { openState } from './state.ts';
+import { storeError } from './store-error.ts';
+import type { Swept } from './sweep.ts';
+import { removeUnreferenced } from './sweep.ts';
+
+/**
+ * Where everything is kept: an OCI image layout (blobs/, index.json, oci-layout) and beside it an index (state-*.db), leases/, layers/ and
+ * tmp/. Any number of processes may have one open.
+ */
+export interface Store extends AsyncDisposable {
+  /** Absolute. */
+  readonly root: string;
+  readonly blobs: BlobStore;
+  readonly images: ImageStore;
+  readonly state: State;
+  readonly statCache: StatCache;
+  readonly leases: Leases;
+  /** A directory of this open store alone, on the filesystem of the blobs; made when first asked for and removed by `close`. */
+  tempDir(): Promise<string>;
+  /** Removes blobs that nothing refers to; see sweep.ts. */
+  removeUnreferenced(): Promise<Swept>;
+  /** Writes what the index has put off and removes the temporary directory. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** `$XDG_DATA_HOME/tsbuild`, else `~/.local/share/tsbuild` (XDG Base Directory: a relative path is ignored). */
+export function defaultStoreRoot(env: NodeJS.ProcessEnv): string {
+  const data = env['XDG_DATA_HOME'];
+  if (data !== undefined && isAbsolute(data)) return join(data, 'tsbuild');
+  const home = env['HOME'];
+  return join(home !== undefined && isAbsolute(home) ? home : homedir(), '.local', 'share', 'tsbuild');
+}
+
+/** Opens the store at `root`, and makes it when it is not there, mode 0700. Throws STORE_FAILED, DISK_FULL. */
+export function openStore(root: string): Promise<Store> {
+  return new Promise((done) => done(open(resolve(root))));
+}
+
+function open(root: string): Store {
+  make(root);
+  let processDir: Promise<ProcessDir> | undefined;
+  const tempDir = async (): Promise<string> => {
+    processDir ??= makeProcessDir(root).catch((error: unknown) => {
+      processDir = undefined;
+      throw error;
+    });
+    return (await processDir).path;
+  };
+  const state = openState(root);
+  const blobs = openFsBlobStore(root, tempDir);
+  const close = async (): Promise<void> => {
+    state.close();
+    const directory = processDir;
+    processDir = undefined;
+    await (await directory)?.[Symbol.asyncDispose]();
+  };
+  return {
+    root,
+    blobs,
+    state,
+    images: openImageStore(root, blobs, tempDir),
+    statCache: openStatCache(state, Date.now()),
+    leases: openLeases(root),
+    tempDir,
+    removeUnreferenced: async () =>
+      removeUnreferenced(root, state, { now: Date.now(), ownTempDir: (await processDir)?.path }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function make(root: string): void {
+  const layout = join(root, 'oci-layout');
+  // Written last: when it is there, all is.
+  if (existsSync(layout)) return;
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    mkdirSync(join(root, 'blobs', 'sha256'), { recursive: true, mode: 0o755 });
+    writeNew(join(root, 'index.json'), `${JSON.stringify(emptyIndex)}\n`);
+    writeNew(layout, '{"imageLayoutVersion":"1.0.0"}\n');
+  } catch (error) {
+    throw storeError(error, `making the store at ${root}`);
+  }
+}
+
+/** Never replaces: another process may be making the same store, and be further on. */
+function writeNew(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { flag: 'wx', mode: 0o644 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
