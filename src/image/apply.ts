@@ -329,8 +329,8 @@ function invalid(path: string, why: string): BuildError {
 }
 
 function explain(error: unknown, entry: Entry): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  switch (error instanceof BuildError ? undefined : code) {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  switch (error instanceof BuildError ? '' : code) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new BuildError('DISK_FULL', 'there is no space left to unpack the image', { cause: error });

@@ -14,11 +14,16 @@ import { isPortableXattr } from './xattr.ts';
  * Reading contents needs the directory until the stream is used up; nobody may write to it meanwhile.
  * Throws UNSUPPORTED_HERE for names that are not UTF-8 and for overlay features that tsbuild never turns on.
  */
-export async function* overlayDiff(upper: string): AsyncGenerator<Entry> {
-  yield* walk({ root: upper, links: new Map() }, '');
+export async function* overlayDiff(upper: string, options: DiffOptions = {}): AsyncGenerator<Entry> {
+  yield* walk({ ...options, root: upper, links: new Map() }, '');
 }
 
-interface State {
+export interface DiffOptions {
+  /** Told the full path of each socket. */
+  readonly onSocket?: (path: string) => void;
+}
+
+interface State extends DiffOptions {
   readonly root: string;
   /** First path of each inode with several names. */
   readonly links: Map<string, string>;
@@ -55,7 +60,10 @@ function namesOf(root: string, directory: string): string[] {
 function entryOf(state: State, path: string): Entry | undefined {
   const full = `${state.root}/${path}`;
   const stat = lstatSync(full, { bigint: true });
-  if (stat.isSocket()) return undefined;
+  if (stat.isSocket()) {
+    state.onSocket?.(full);
+    return undefined;
+  }
   if (stat.isCharacterDevice() && stat.rdev === 0n) {
     return { path, type: 'whiteout', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0n };
   }

@@ -17,7 +17,7 @@ const gather = 128 * 1024;
 
 /**
  * The canonical tar of a layer (X-RE-4): equal entries give equal bytes. ustar, with pax headers only for what does not fit
- * (times with nanoseconds, ids above 2097151, names above 100 bytes or not ASCII, sizes from 8 GiB, xattrs); owner names
+ * (times with nanoseconds, ids above 2097151, names above 100 bytes or not of printable ASCII, sizes from 8 GiB, xattrs); owner names
  * empty; whiteouts as `.wh.` names. Keeps the order of the entries. Throws IMAGE_INVALID when content has not the size that
  * its entry says. May be consumed once.
  */
@@ -165,8 +165,7 @@ function paxBlocks(body: Buffer): Buffer {
   return Buffer.concat([header, body, Buffer.alloc(pad)]);
 }
 
-// oxlint-disable-next-line no-control-regex -- NUL and the bytes above ASCII are what is looked for
-const plainName = /^[\x01-\x7f]{0,100}$/;
+const plainName = /^[ -~]{0,100}$/;
 
 function fitsName(name: string): boolean {
   return plainName.test(name);
@@ -174,11 +173,8 @@ function fitsName(name: string): boolean {
 
 /** What a tool without pax shows: the end of the name, with `_` for what is not ASCII. */
 function fallbackName(name: string): string {
-  // oxlint-disable-next-line no-control-regex -- as above
-  return name
-    .replace(/[^\x01-\x7f]/g, '_')
-    .slice(-100)
-    .replace(/^\/+/, '');
+  const ascii = name.replace(/[^ -~]/g, '_');
+  return ascii.slice(-100).replace(/^\/+/, '');
 }
 
 function wrongSize(entry: Entry): BuildError {

@@ -1,0 +1,93 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import type { Digest } from '../oci/digest.ts';
+import { digestHex } from '../oci/digest.ts';
+import type { LayerIndex } from './layer-index.ts';
+import { decodeIndex, encodeIndex } from './layer-index.ts';
+import { SharedTask } from './shared-task.ts';
+
+/**
+ * The uncompressed forms of one layer on disk, in `layers/<hex of the diffId>/`: `tar`; `fs`, the unpacked directory as overlayfs wants
+ * it; `index.json`. Each appears by rename, so what is there is complete.
+ */
+export class LayerForms {
+  readonly diffId: Digest;
+  readonly directory: string;
+  readonly tar: string;
+  readonly #home: string;
+  readonly #index: string;
+  /** There when `fs` gives back the very bytes of the tar: made by a step here, not unpacked from another tool's tar. */
+  readonly #canonical: string;
+  #loaded: LayerIndex | undefined;
+  /** Making a form, shared by all who ask at once. */
+  readonly tarTask: SharedTask<void> = new SharedTask();
+  readonly directoryTask: SharedTask<void> = new SharedTask();
+  readonly indexTask: SharedTask<LayerIndex> = new SharedTask();
+
+  constructor(root: string, diffId: Digest) {
+    this.diffId = diffId;
+    this.#home = join(root, 'layers', digestHex(diffId));
+    this.directory = join(this.#home, 'fs');
+    this.tar = join(this.#home, 'tar');
+    this.#index = join(this.#home, 'index.json');
+    this.#canonical = join(this.#home, 'canonical');
+  }
+
+  hasTar(): boolean {
+    return existsSync(this.tar);
+  }
+
+  hasDirectory(): boolean {
+    return existsSync(this.directory);
+  }
+
+  /** Whether the tar can be made from the directory. */
+  hasCanonicalDirectory(): boolean {
+    return existsSync(this.#canonical) && this.hasDirectory();
+  }
+
+  /** Takes over a finished tar. */
+  adoptTar(file: string): void {
+    mkdirSync(this.#home, { recursive: true, mode: 0o700 });
+    renameSync(file, this.tar);
+  }
+
+  /** Takes over an unpacked directory. False when there is one already: then the other is left to the caller. */
+  adoptDirectory(path: string, { canonical }: { readonly canonical: boolean }): boolean {
+    mkdirSync(this.#home, { recursive: true, mode: 0o700 });
+    if (!this.hasDirectory()) {
+      try {
+        renameSync(path, this.directory);
+        if (canonical) writeFileSync(this.#canonical, '');
+        return true;
+      } catch (error) {
+        // Another process was first.
+        if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      }
+    }
+    if (canonical) writeFileSync(this.#canonical, '');
+    return false;
+  }
+
+  /** The index, if it was made; kept in memory. */
+  loadIndex(): LayerIndex | undefined {
+    if (this.#loaded === undefined && existsSync(this.#index)) {
+      this.#loaded = decodeIndex(readFileSync(this.#index, 'utf8'));
+    }
+    return this.#loaded;
+  }
+
+  saveIndex(index: LayerIndex): void {
+    this.#loaded = index;
+    if (existsSync(this.#index)) return;
+    mkdirSync(this.#home, { recursive: true, mode: 0o700 });
+    const temp = `${this.#index}.${randomUUID()}`;
+    try {
+      writeFileSync(temp, encodeIndex(index));
+      renameSync(temp, this.#index);
+    } finally {
+      rmSync(temp, { force: true });
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto';
+import { isDigest } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { ByteStream } from '../util/streams.ts';
+import type { Entry, EntryStream, EntryType } from './entry.ts';
+
+/** One entry of a layer without its content. */
+export interface IndexedEntry {
+  readonly entry: Entry;
+  /** Where its content begins in the uncompressed tar. */
+  readonly offset: number;
+  /** Of the content; files only. */
+  readonly digest?: Digest;
+}
+
+/** What a layer has, in the order of its tar. */
+export interface LayerIndex {
+  readonly entries: readonly IndexedEntry[];
+}
+
+const emptyDigest: Digest = `sha256:${createHash('sha256').digest('hex')}`;
+
+/**
+ * Makes an index as a by-product of another pass over the entries: pass `onEntry` to the tar reader or writer, and the entries
+ * through `watch`. Every content must be read to its end; what the consumer leaves is read here.
+ */
+export class IndexBuilder {
+  readonly #entries: { entry: Entry; offset: number; digest?: Digest }[] = [];
+
+  readonly onEntry = (entry: Entry, offset: number): void => {
+    const { content: _, ...rest } = entry;
+    this.#entries.push({
+      entry: rest,
+      offset,
+      ...(entry.type === 'file' && entry.size === 0 ? { digest: emptyDigest } : {}),
+    });
+  };
+
+  async *watch(entries: EntryStream): AsyncGenerator<Entry> {
+    for await (const entry of entries) {
+      const { content } = entry;
+      if (entry.type !== 'file' || entry.size === 0 || content === undefined) {
+        yield entry;
+        continue;
+      }
+      let read = false;
+      const hashed = (): ByteStream => {
+        read = true;
+        return this.#hash(content());
+      };
+      yield { ...entry, content: hashed };
+      if (!read) for await (const chunk of hashed()) void chunk;
+    }
+  }
+
+  async *#hash(content: ByteStream): AsyncGenerator<Uint8Array> {
+    const hash = createHash('sha256');
+    for await (const chunk of content) {
+      hash.update(chunk);
+      yield chunk;
+    }
+    // The tar reader and the writer tell of an entry before its content is read: it is the last one.
+    const row = this.#entries.at(-1);
+    if (row !== undefined) row.digest = `sha256:${hash.digest('hex')}`;
+  }
+
+  finish(): LayerIndex {
+    return { entries: this.#entries };
+  }
+}
+
+type Row = readonly [
+  type: string,
+  path: string,
+  mode: number,
+  owner: readonly [number, number],
+  size: number,
+  mtime: string,
+  offset: number,
+  more?: {
+    readonly digest?: string;
+    readonly link?: string;
+    readonly device?: readonly [number, number];
+    readonly xattrs?: Readonly<Record<string, string>>;
+  },
+];
+
+const version = 1;
+
+export function encodeIndex(index: LayerIndex): string {
+  const rows = index.entries.map(({ entry, offset, digest }): Row => {
+    const { linkTarget, devMajor, devMinor, xattrs } = entry;
+    const more = {
+      ...(digest === undefined ? {} : { digest }),
+      ...(linkTarget === undefined ? {} : { link: linkTarget }),
+      ...(devMajor === undefined ? {} : { device: [devMajor, devMinor ?? 0] as const }),
+      ...(xattrs === undefined
+        ? {}
+        : { xattrs: mapValues(xattrs, (value) => Buffer.from(value).toString('base64')) }),
+    };
+    const { type, path, mode, uid, gid, size, mtime } = entry;
+    return [type, path, mode, [uid, gid], size, mtime.toString(), offset, more];
+  });
+  return JSON.stringify({ version, rows });
+}
+
+/** undefined for what is no index of this version: it is made anew then. */
+export function decodeIndex(text: string): LayerIndex | undefined {
+  let parsed: { readonly version?: unknown; readonly rows?: readonly Row[] };
+  try {
+    parsed = JSON.parse(text) as typeof parsed;
+  } catch {
+    return undefined;
+  }
+  if (parsed.version !== version || !Array.isArray(parsed.rows)) return undefined;
+  return { entries: (parsed.rows as readonly Row[]).map(decodeRow) };
+}
+
+function decodeRow([type, path, mode, [uid, gid], size, mtime, offset, more = {}]: Row): IndexedEntry {
+  const { digest, link, device, xattrs } = more;
+  return {
+    entry: {
+      path,
+      type: type as EntryType,
+      mode,
+      uid,
+      gid,
+      size,
+      mtime: BigInt(mtime),
+      ...(link === undefined ? {} : { linkTarget: link }),
+      ...(device === undefined ? {} : { devMajor: device[0], devMinor: device[1] }),
+      ...(xattrs === undefined ? {} : { xattrs: mapValues(xattrs, (value) => Buffer.from(value, 'base64')) }),
+    },
+    offset,
+    ...(digest !== undefined && isDigest(digest) ? { digest } : {}),
+  };
+}
+
+function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]));
+}

@@ -1,0 +1,250 @@
+import { randomUUID } from 'node:crypto';
+import { lstatSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Digest } from '../oci/digest.ts';
+import type { Compression } from '../oci/media-type.ts';
+import { layerCompression, mediaType } from '../oci/media-type.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import { storeError } from '../store/store-error.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { ByteStream } from '../util/streams.ts';
+import { applyEntries } from './apply.ts';
+import type { CompressOptions } from './compression.ts';
+import { compress, decompress } from './compression.ts';
+import { overlayDiff } from './diff.ts';
+import type { Entry } from './entry.ts';
+import { fileContent } from './file-content.ts';
+import type { LayerForms } from './layer-forms.ts';
+import type { IndexedEntry, LayerIndex } from './layer-index.ts';
+import { IndexBuilder } from './layer-index.ts';
+import type { BlobRecord, LayerTable } from './layer-store.ts';
+import type { Layer, OpenOptions } from './layer.ts';
+import type { LinkStat } from './root-path.ts';
+import { resolveInRootSync } from './root-path.ts';
+import { SharedTask } from './shared-task.ts';
+import { readTar, writeTar } from './tar.ts';
+import { observed, verified } from './verify.ts';
+import { writeHashed } from './write-file.ts';
+
+/** A layer of the local store, or one that will be there once somebody reads it. */
+export interface StoredLayer extends Layer {
+  /** Known without reading anything. */
+  readonly knownDiffId: Digest;
+  /** The unpacked directory in overlayfs form; unpacked on the first call, which needs root or a user namespace. Read-only. */
+  directory(signal?: AbortSignal): Promise<string>;
+  /** Entries without content. Made in one pass over the layer and kept. */
+  index(signal?: AbortSignal): Promise<LayerIndex>;
+  /** Content of one file of this layer, by the path its entry has; verified. Throws IMAGE_INVALID when there is none. */
+  readFile(path: string): ByteStream;
+  /** Whether the compressed blob is in the blob store. */
+  hasBlob(): boolean;
+  /** Whether it can be had without fetching anything. */
+  hasLocal(): boolean;
+  /** Makes sure that the compressed blob is in the blob store: fetches or makes it. */
+  storeBlob(options?: OpenOptions): Promise<void>;
+}
+
+interface Parts {
+  readonly forms: LayerForms;
+  readonly blobs: BlobStore;
+  readonly table: LayerTable;
+  readonly tempDir: () => Promise<string>;
+  readonly compression?: CompressOptions | undefined;
+  readonly remote?: Layer | undefined;
+}
+
+const mediaTypes: Readonly<Record<Compression, string>> = {
+  none: mediaType.ociLayer,
+  gzip: mediaType.ociLayerGzip,
+  zstd: mediaType.ociLayerZstd,
+};
+
+export function createStoredLayer(parts: Parts): StoredLayer {
+  const { forms, blobs, table, remote } = parts;
+  const { diffId } = forms;
+  let descriptor: BlobRecord | undefined;
+  const listeners = new Set<(bytes: number) => void>();
+  const blobTask = new SharedTask<void>();
+
+  const present = (record: BlobRecord | undefined): BlobRecord | undefined =>
+    record !== undefined && blobs.has(record.digest) ? record : undefined;
+  /** The record of this layer's own blob when that is local. */
+  const localBlob = (): BlobRecord | undefined =>
+    present(remote === undefined ? table.get(diffId) : descriptor);
+  /** A blob with the same content, perhaps of another compression: good for reading. */
+  const readableBlob = (): BlobRecord | undefined => present(table.get(diffId)) ?? localBlob();
+  const remoteRecord = async (layer: Layer): Promise<BlobRecord> =>
+    (descriptor ??= {
+      mediaType: await layer.mediaType(),
+      digest: await layer.digest(),
+      size: await layer.size(),
+    });
+
+  const fetchBlob = async (layer: Layer, signal: AbortSignal): Promise<void> => {
+    const record = await remoteRecord(layer);
+    const onProgress = (bytes: number): void => {
+      for (const listener of listeners) listener(bytes);
+    };
+    const { digest, size } = record;
+    await blobs.put(layer.compressed({ signal, onProgress }), { digest, size }, signal);
+  };
+  const makeBlob = async (signal: AbortSignal): Promise<void> => {
+    const compression = parts.compression ?? { type: 'gzip' };
+    const { digest, size } = await blobs.put(compress(tarBytes({ signal }), compression), {}, signal);
+    table.set(diffId, { mediaType: mediaTypes[compression.type], digest, size });
+  };
+  const storeBlob = async (options: OpenOptions = {}): Promise<BlobRecord> => {
+    if (remote !== undefined) await remoteRecord(remote);
+    const local = localBlob();
+    if (local !== undefined) return local;
+    const { onProgress, signal } = options;
+    if (onProgress !== undefined) listeners.add(onProgress);
+    try {
+      const start = remote === undefined ? makeBlob : (inner: AbortSignal) => fetchBlob(remote, inner);
+      await blobTask.join(start, signal);
+    } finally {
+      if (onProgress !== undefined) listeners.delete(onProgress);
+    }
+    const made = localBlob();
+    if (made === undefined)
+      throw new BuildError('STORE_FAILED', `the blob of ${diffId} vanished from the store`);
+    return made;
+  };
+  const record = async (): Promise<BlobRecord> => (remote === undefined ? storeBlob() : remoteRecord(remote));
+
+  /** The uncompressed tar from whatever is nearest, verified. */
+  async function* tarBytes(options: OpenOptions = {}): AsyncGenerator<Uint8Array> {
+    let blob: BlobRecord | undefined;
+    const open = async (): Promise<ByteStream> => {
+      if (forms.hasTar()) return fileContent(forms.tar);
+      blob = readableBlob();
+      if (blob === undefined && forms.hasCanonicalDirectory()) return writeTar(overlayDiff(forms.directory));
+      if (blob === undefined && remote === undefined) {
+        throw new BuildError('STORE_FAILED', `the store has lost the layer ${diffId}`, {
+          hint: 'build again with --no-cache to make it anew',
+        });
+      }
+      blob ??= await storeBlob({ signal: options.signal });
+      const compression = layerCompression(blob.mediaType);
+      if (compression === undefined) {
+        throw new BuildError(
+          'IMAGE_INVALID',
+          `a layer has the media type ${blob.mediaType}, which cannot be read`,
+        );
+      }
+      return decompress(blobs.open(blob.digest, { signal: options.signal }), compression);
+    };
+    yield* observed(verified(await open(), { digest: diffId }), options);
+    // Only now is it known that this blob holds this layer: before, an image could pass its blob off as that of another.
+    if (blob !== undefined && present(table.get(diffId)) === undefined) table.set(diffId, blob);
+  }
+
+  /** One pass over all entries that also makes the index; nothing is kept unless the bytes were right. */
+  const pass = async (
+    consume: (entries: AsyncIterable<Entry>) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<LayerIndex> => {
+    const builder = new IndexBuilder();
+    await consume(
+      builder.watch(readTar(tarBytes({ signal }), { whiteouts: true, onEntry: builder.onEntry })),
+    );
+    const index = builder.finish();
+    forms.saveIndex(index);
+    return index;
+  };
+
+  const makeIndex = (signal: AbortSignal): Promise<LayerIndex> =>
+    pass(async (entries) => {
+      for await (const entry of entries) void entry;
+    }, signal);
+  const index = async (signal?: AbortSignal): Promise<LayerIndex> =>
+    forms.loadIndex() ?? forms.indexTask.join(makeIndex, signal);
+
+  const unpack = async (signal: AbortSignal): Promise<void> => {
+    const temp = join(await parts.tempDir(), `${randomUUID()}.fs`);
+    mkdirSync(temp, { mode: 0o755 });
+    try {
+      await pass((entries) => applyEntries(entries, temp, { form: 'overlay', signal }), signal);
+      if (forms.adoptDirectory(temp, { canonical: false })) return;
+    } catch (error) {
+      await rm(temp, { recursive: true, force: true });
+      throw systemError(error, 'unpacking a layer');
+    }
+    await rm(temp, { recursive: true, force: true });
+  };
+  const directory = async (signal?: AbortSignal): Promise<string> => {
+    if (!forms.hasDirectory()) await forms.directoryTask.join(unpack, signal);
+    return forms.directory;
+  };
+
+  const materialise = async (signal: AbortSignal): Promise<void> => {
+    const temp = join(await parts.tempDir(), `${randomUUID()}.tar`);
+    try {
+      await writeHashed(tarBytes({ signal }), temp, signal);
+      forms.adoptTar(temp);
+    } catch (error) {
+      rmSync(temp, { force: true });
+      throw systemError(error, 'writing a layer');
+    }
+  };
+  let byPath: ReadonlyMap<string, IndexedEntry> | undefined;
+  async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+    byPath ??= new Map((await index()).entries.map((item) => [item.entry.path, item]));
+    const found = byPath.get(path);
+    if (found?.entry.type !== 'file' || found.digest === undefined) {
+      throw new BuildError('IMAGE_INVALID', `the layer has no file /${path}`);
+    }
+    const { size } = found.entry;
+    if (size === 0) return;
+    const part = { start: 0, size };
+    if (forms.hasDirectory()) {
+      yield* verified(fileContent(onDisk(forms.directory, path), part), { digest: found.digest, size });
+      return;
+    }
+    if (!forms.hasTar()) await forms.tarTask.join(materialise);
+    yield* verified(fileContent(forms.tar, { ...part, start: found.offset }), { digest: found.digest, size });
+  }
+
+  return {
+    knownDiffId: diffId,
+    mediaType: async () => (await record()).mediaType,
+    digest: async () => (await record()).digest,
+    size: async () => (await record()).size,
+    diffId: () => Promise.resolve(diffId),
+    compressed: async function* (options = {}) {
+      // Progress is that of the slow part: of fetching or making it, else of reading.
+      const slow = localBlob() === undefined;
+      const blob = await storeBlob(slow ? options : { signal: options.signal });
+      yield* blobs.open(blob.digest, slow ? { signal: options.signal } : options);
+    },
+    uncompressed: (options = {}) => tarBytes(options),
+    directory,
+    index,
+    readFile,
+    hasBlob: () =>
+      (remote === undefined || descriptor !== undefined ? localBlob() : readableBlob()) !== undefined,
+    hasLocal: () => readableBlob() !== undefined || forms.hasTar() || forms.hasCanonicalDirectory(),
+    storeBlob: async (options) => {
+      await storeBlob(options);
+    },
+  };
+}
+
+/** Where a file of an unpacked layer is: a parent may be a link that the same layer has made. */
+function onDisk(root: string, path: string): string {
+  const lstat = (part: string): LinkStat => {
+    const stat = lstatSync(`${root}/${part}`, { throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    return stat.isSymbolicLink()
+      ? { type: 'symlink', linkTarget: readlinkSync(`${root}/${part}`) }
+      : { type: 'other' };
+  };
+  return `${root}/${resolveInRootSync({ lstat }, path, 'keep')}`;
+}
+
+function systemError(error: unknown, doing: string): unknown {
+  if (error instanceof BuildError || typeof (error as NodeJS.ErrnoException).syscall !== 'string')
+    return error;
+  return storeError(error, doing);
+}

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import type { Digest } from '../oci/digest.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { ByteStream } from '../util/streams.ts';
+
+/**
+ * The same bytes; throws IMAGE_INVALID at their end when they are not those of the digest, and as soon as they are more than
+ * `size`. Whoever uses the bytes before the end must be able to take back what it did with them.
+ */
+export async function* verified(
+  stream: ByteStream,
+  expected: { readonly digest: Digest; readonly size?: number | undefined },
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (expected.size !== undefined && size > expected.size) {
+      throw new BuildError(
+        'IMAGE_INVALID',
+        `${expected.digest} has more than the ${expected.size} bytes it should have`,
+      );
+    }
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (expected.size !== undefined && size !== expected.size) {
+    throw new BuildError(
+      'IMAGE_INVALID',
+      `${expected.digest} has ${size} bytes and should have ${expected.size}`,
+    );
+  }
+  const digest: Digest = `sha256:${hash.digest('hex')}`;
+  if (digest !== expected.digest) {
+    throw new BuildError(
+      'IMAGE_INVALID',
+      `content has the digest ${digest} and should have ${expected.digest}`,
+      {
+        details: { expected: expected.digest, actual: digest },
+      },
+    );
+  }
+}
+
+/** The same bytes, counted: `onProgress` gets the total so far; stops with the signal's reason when that is aborted. */
+export async function* observed(
+  stream: ByteStream,
+  options: {
+    readonly signal?: AbortSignal | undefined;
+    readonly onProgress?: ((bytes: number) => void) | undefined;
+  } = {},
+): AsyncGenerator<Uint8Array> {
+  let total = 0;
+  options.signal?.throwIfAborted();
+  for await (const chunk of stream) {
+    options.signal?.throwIfAborted();
+    total += chunk.length;
+    yield chunk;
+    options.onProgress?.(total);
+  }
+}
