@@ -1,0 +1,172 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { listOption } from './options.ts';
+import type { ProgressFlags } from './options.ts';
+import { parseBytes, parseChoice, parseWhole } from './values.ts';
+
+/** What `tsbuild graph` and `tsbuild build` share: all that decides which steps there are. */
+export interface PlanFlags extends ProgressFlags {
+  readonly file?: string | undefined;
+  readonly buildArg?: readonly string[] | undefined;
+  readonly target?: string | undefined;
+  readonly platform?: readonly string[] | undefined;
+  readonly buildContext?: readonly string[] | undefined;
+  readonly label?: readonly string[] | undefined;
+  readonly annotation?: readonly string[] | undefined;
+  readonly pull?: boolean | undefined;
+  readonly addHost?: readonly string[] | undefined;
+  readonly shmSize?: number | undefined;
+  readonly ulimit?: readonly string[] | undefined;
+  readonly network?: 'default' | 'none' | 'host' | undefined;
+  readonly allow?: readonly string[] | undefined;
+  readonly sourceDateEpoch?: number | undefined;
+}
+
+/** The flags of `tsbuild build` as commander hands them over. */
+export interface BuildFlags extends PlanFlags {
+  readonly tag?: readonly string[] | undefined;
+  /** False with --no-cache. */
+  readonly cache?: boolean | undefined;
+  /** --no-cache-filter; commander drops the `no` of the name. */
+  readonly cacheFilter?: readonly string[] | undefined;
+  readonly secret?: readonly string[] | undefined;
+  readonly ssh?: readonly string[] | undefined;
+  readonly output?: readonly string[] | undefined;
+  readonly push?: boolean | undefined;
+  /** '' without a value. */
+  readonly load?: string | undefined;
+  readonly iidfile?: string | undefined;
+  readonly metadataFile?: string | undefined;
+  readonly runtime?: string | undefined;
+  readonly parallelism?: number | undefined;
+  readonly jobs?: number | undefined;
+}
+
+/** Adds the flags of `PlanFlags`. */
+export function addPlanFlags(command: Command): Command {
+  return command
+    .option(
+      '-f, --file <path>',
+      'the Dockerfile: a path, a URL or - for stdin (default: Dockerfile in the context)',
+    )
+    .addOption(
+      listOption('--build-arg <name[=value]>', 'set an ARG; without a value: from the environment (many)'),
+    )
+    .option('--target <stage>', 'the stage to build')
+    .addOption(
+      listOption(
+        '--platform <os/arch>',
+        'build for this platform (default: DOCKER_DEFAULT_PLATFORM, else this host)',
+      ),
+    )
+    .addOption(
+      listOption(
+        '--build-context <name=where>',
+        'a further context: directory, URL, docker-image:// or oci-layout:// (many)',
+      ),
+    )
+    .addOption(listOption('--label <name=value>', 'set a label of the image (many)'))
+    .addOption(listOption('--annotation <name=value>', 'set an annotation of the manifest (many)'))
+    .option('--pull', 'ask the registry for the base images, even when they are here')
+    .addOption(listOption('--add-host <name:ip>', 'add a line to /etc/hosts of RUN steps (many)'))
+    .addOption(
+      new Option('--shm-size <bytes>', 'size of /dev/shm in RUN steps, such as 64m').argParser(parseBytes),
+    )
+    .addOption(
+      listOption('--ulimit <name=soft[:hard]>', 'limit of RUN steps, such as nofile=1024:2048 (many)'),
+    )
+    .addOption(
+      new Option('--network <mode>', 'network of RUN steps: default, none or host').argParser((text) =>
+        parseChoice(text, '--network', ['default', 'none', 'host'] as const),
+      ),
+    )
+    .addOption(listOption('--allow <right>', 'grant network.host or security.insecure (many)'))
+    .addOption(
+      new Option(
+        '--source-date-epoch <seconds>',
+        'the time in the image (default: SOURCE_DATE_EPOCH)',
+      ).argParser((text) => parseWhole(text, '--source-date-epoch', 0)),
+    );
+}
+
+/** Adds all flags of a build. */
+export function addBuildFlags(command: Command): Command {
+  command.addOption(listOption('-t, --tag <name[:tag]>', 'name of the image (many)'));
+  const count = (text: string): number => parseWhole(text, '--parallelism', 1);
+  addPlanFlags(command)
+    .option('--no-cache', 'run every step anew')
+    .addOption(listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)'))
+    .addOption(
+      listOption(
+        '--secret <id=name[,src=file|,env=variable]>',
+        'a secret for RUN --mount=type=secret (many)',
+      ),
+    )
+    .addOption(listOption('--ssh <id[=path]>', 'an agent socket or keys for RUN --mount=type=ssh (many)'))
+    .addOption(
+      listOption(
+        '-o, --output <type=…,dest=…>',
+        'oci, docker, tar, local, image, registry or cacheonly; or a directory, or - (many)',
+      ),
+    )
+    .option('--push', 'push the image: -o type=registry')
+    .option('--load [engine]', 'load the image into podman or docker as well (--load=docker)')
+    .option('--iidfile <path>', 'write the image id to this file')
+    .option('--metadata-file <path>', 'write what was built to this file, as JSON')
+    .option('--runtime <name>', 'runc, crun, youki, embedded or a path (default: the first that works)')
+    .addOption(new Option('--parallelism <n>', 'steps that may run at once').argParser(count))
+    .addOption(new Option('--jobs <n>').argParser(count).hideHelp());
+  for (const flag of oldFlags) command.addOption(oldFlagOption(flag));
+  return command;
+}
+
+interface OldFlag {
+  readonly flags: string;
+  /** What is said about it; undefined when it asks for what is done anyway. */
+  readonly note: 'no effect' | 'not in this version';
+  /** Values that need no note: they ask for what is so anyway. */
+  readonly quietFor?: readonly string[];
+}
+
+const oldFlags: readonly OldFlag[] = [
+  { flags: '--rm', note: 'no effect' },
+  { flags: '--force-rm', note: 'no effect' },
+  { flags: '--compress', note: 'no effect' },
+  { flags: '-m, --memory <bytes>', note: 'no effect' },
+  { flags: '--memory-swap <bytes>', note: 'no effect' },
+  { flags: '-c, --cpu-shares <n>', note: 'no effect' },
+  { flags: '--cpu-period <n>', note: 'no effect' },
+  { flags: '--cpu-quota <n>', note: 'no effect' },
+  { flags: '--cpuset-cpus <list>', note: 'no effect' },
+  { flags: '--cpuset-mems <list>', note: 'no effect' },
+  { flags: '--cgroup-parent <name>', note: 'no effect' },
+  { flags: '--isolation <mode>', note: 'no effect' },
+  { flags: '--security-opt <option>', note: 'no effect' },
+  { flags: '--squash', note: 'not in this version' },
+  { flags: '--disable-content-trust', note: 'no effect' },
+  { flags: '--builder <name>', note: 'no effect' },
+  { flags: '--provenance <value>', note: 'not in this version', quietFor: ['false'] },
+  { flags: '--sbom <value>', note: 'not in this version', quietFor: ['false'] },
+  { flags: '--cache-from <source>', note: 'not in this version' },
+  { flags: '--cache-to <target>', note: 'not in this version' },
+];
+
+function oldFlagOption({ flags }: OldFlag): Option {
+  const option = flags.includes('<') ? listOption(flags, '') : new Option(flags);
+  return option.hideHelp();
+}
+
+/** One line per old or unknown-to-us flag of docker that was given: it is accepted, but does nothing. */
+export function oldFlagNotes(values: Readonly<Record<string, unknown>>): readonly string[] {
+  const notes: string[] = [];
+  for (const { flags, note, quietFor } of oldFlags) {
+    const option = new Option(flags);
+    const value = values[option.attributeName()];
+    if (value === undefined || value === false) continue;
+    if (Array.isArray(value) && value.every((text) => quietFor?.includes(String(text)) === true)) continue;
+    notes.push(
+      `${option.long} is accepted, but ${note === 'no effect' ? 'has no effect here' : 'is not in this version'}`,
+    );
+  }
+  return notes;
+}

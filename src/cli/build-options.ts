@@ -1,0 +1,117 @@
+import { BuildError } from '../util/build-error.ts';
+import type { BuildOptions, OutputOption } from '../index.ts';
+import type { BuildFlags, PlanFlags } from './build-flags.ts';
+import { commonOptions } from './context.ts';
+import type { CliContext } from './context.ts';
+import { parseOutput } from './output-option.ts';
+import {
+  parseAddHost,
+  parseAnnotations,
+  parseBuildArgs,
+  parseBuildContexts,
+  parseChoice,
+  parseLabels,
+  parseSecret,
+  parseSsh,
+  parseUlimit,
+} from './values.ts';
+
+/** The library's options for what decides which steps there are. Throws USAGE. */
+export function planOptions(flags: PlanFlags, contextWord: string, context: CliContext): BuildOptions {
+  if (contextWord === '-' && flags.file === '-') {
+    throw new BuildError('USAGE', 'the context and the Dockerfile cannot both come from stdin', {
+      hint: 'give a directory as the context, or the path of the Dockerfile with -f',
+    });
+  }
+  return {
+    ...commonOptions(flags, context),
+    context: contextWord === '-' ? { stream: pipedStdin(context, 'a tar or a Dockerfile') } : contextWord,
+    dockerfile: flags.file === '-' ? { stream: pipedStdin(context, 'a Dockerfile') } : flags.file,
+    buildArgs: parseBuildArgs(flags.buildArg ?? [], context.env),
+    target: flags.target,
+    platform: onePlatform(flags.platform ?? [], context.env),
+    buildContexts: parseBuildContexts(flags.buildContext ?? []),
+    labels: parseLabels(flags.label ?? []),
+    annotations: parseAnnotations(flags.annotation ?? []),
+    pull: flags.pull,
+    addHosts: flags.addHost?.map(parseAddHost),
+    shmSize: flags.shmSize,
+    ulimits: flags.ulimit?.map(parseUlimit),
+    network: flags.network,
+    allow: flags.allow?.flatMap((text) => text.split(',')),
+    sourceDateEpoch: flags.sourceDateEpoch,
+  };
+}
+
+/** The library's options for a build command line. Throws USAGE. */
+export function buildOptions(flags: BuildFlags, contextWord: string, context: CliContext): BuildOptions {
+  const { outputs, load } = outputOptions(flags, context);
+  const names = [...(flags.tag ?? []), ...outputs.flatMap((output) => output.names ?? [])];
+  const pushes = outputs.some((output) => output.type === 'registry' || output.push === true);
+  if (pushes && names.length === 0) {
+    throw new BuildError('USAGE', 'a push needs a name for the image', { hint: 'add -t REGISTRY/NAME:TAG' });
+  }
+  return {
+    ...planOptions(flags, contextWord, context),
+    tags: flags.tag,
+    noCache: flags.cache === false ? true : undefined,
+    noCacheFilter: flags.cacheFilter?.flatMap((text) => text.split(',')),
+    secrets: flags.secret?.map((text) => parseSecret(text, context.env)),
+    ssh: flags.ssh?.map(parseSsh),
+    outputs: outputs.length === 0 ? undefined : outputs,
+    load,
+    parallelism: flags.parallelism ?? flags.jobs,
+    runtime: flags.runtime,
+  };
+}
+
+function outputOptions(
+  flags: BuildFlags,
+  context: CliContext,
+): { readonly outputs: readonly OutputOption[]; readonly load: BuildOptions['load'] } {
+  let load = loadOption(flags.load);
+  let outputs: OutputOption[] = [];
+  for (const text of flags.output ?? []) {
+    const parsed = parseOutput(text, context.stdout);
+    if ('loadIntoDocker' in parsed) load = 'docker';
+    else outputs.push(parsed.output);
+  }
+  if (outputs.filter((output) => output.stream !== undefined).length > 1) {
+    throw new BuildError('USAGE', 'only one output can go to stdout', {
+      hint: 'give the others a dest=FILE',
+    });
+  }
+  if (flags.push === true) {
+    outputs = outputs.map((output) => (output.type === 'image' ? { ...output, push: true } : output));
+    if (!outputs.some(({ type }) => type === 'image' || type === 'registry'))
+      outputs.push({ type: 'registry' });
+  }
+  return { outputs, load };
+}
+
+function loadOption(value: string | undefined): BuildOptions['load'] {
+  if (value === undefined || /^(false|f|0)$/i.test(value)) return undefined;
+  if (value === '' || /^(true|t|1)$/i.test(value)) return true;
+  return parseChoice(value, '--load', ['podman', 'docker'] as const);
+}
+
+function onePlatform(given: readonly string[], env: NodeJS.ProcessEnv): string | undefined {
+  const fromEnv = env['DOCKER_DEFAULT_PLATFORM'] ?? '';
+  const texts = given.length > 0 ? given : fromEnv === '' ? [] : [fromEnv];
+  const platforms = texts.flatMap((text) => text.split(',')).filter((text) => text !== '');
+  if (platforms.length > 1) {
+    throw new BuildError('USAGE', `one platform can be built at a time, not ${platforms.join(' and ')}`, {
+      hint: 'run tsbuild once for each platform',
+    });
+  }
+  return platforms[0];
+}
+
+function pipedStdin(context: CliContext, what: string): NodeJS.ReadStream {
+  if (context.stdin.isTTY) {
+    throw new BuildError('USAGE', `stdin is a terminal, and ${what} is expected there`, {
+      hint: 'pipe it in, or redirect stdin',
+    });
+  }
+  return context.stdin;
+}

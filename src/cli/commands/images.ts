@@ -1,0 +1,85 @@
+import { Option } from 'commander';
+import type { ImageSummary } from '../../index.ts';
+import { commonOptions } from '../context.ts';
+import type { CommonFlags } from '../context.ts';
+import { familiarName, formatAgo, formatBytes, formatTable, shortId, splitName } from '../format.ts';
+import { newCommand } from '../options.ts';
+import { sanitizeLine } from '../sanitize.ts';
+import { parseChoice } from '../values.ts';
+import type { Verb } from '../verbs.ts';
+
+interface ImagesFlags extends CommonFlags {
+  readonly quiet?: boolean;
+  readonly trunc: boolean;
+  readonly digests?: boolean;
+  readonly format: 'table' | 'json';
+}
+
+/** `tsbuild images`: a table, ids, or one JSON object a line. */
+export const images: Verb = {
+  define: () =>
+    newCommand('images', 'Lists the images of the local store.')
+      .option('-q, --quiet', 'image ids only')
+      .option('--digests', 'show the digest of the manifest')
+      .option('--no-trunc', 'show whole ids')
+      .addOption(
+        new Option('--format <format>', 'table or json')
+          .default('table')
+          .argParser((text) => parseChoice(text, '--format', ['table', 'json'] as const)),
+      ),
+  run: async (command, context) => {
+    const flags = command.opts<ImagesFlags>();
+    const library = await context.library();
+    const list = await library.listImages(commonOptions(flags, context));
+    context.stdout.write(render(list, flags));
+    return 0;
+  },
+};
+
+function render(list: readonly ImageSummary[], flags: ImagesFlags): string {
+  const id = (digest: string): string => (flags.trunc ? shortId(digest) : digest);
+  if (flags.quiet === true)
+    return [...new Set(list.map(({ imageId }) => id(imageId)))].map((text) => `${text}\n`).join('');
+  if (flags.format === 'json') return list.map((image) => `${JSON.stringify(asJson(image))}\n`).join('');
+  const head = [
+    'REPOSITORY',
+    'TAG',
+    ...(flags.digests === true ? ['DIGEST'] : []),
+    'IMAGE ID',
+    'CREATED',
+    'SIZE',
+  ];
+  const rows = list.map((image) => {
+    const { repository, tag } = parts(image);
+    const digest = flags.digests === true ? [image.digest] : [];
+    return [
+      repository,
+      tag,
+      ...digest,
+      id(image.imageId),
+      formatAgo(image.created, Date.now()),
+      formatBytes(image.size),
+    ];
+  });
+  return formatTable([head, ...rows]);
+}
+
+function parts(image: ImageSummary): { readonly repository: string; readonly tag: string } {
+  if (image.name === undefined) return { repository: '<none>', tag: '<none>' };
+  const { repository, tag = '<none>' } = splitName(familiarName(sanitizeLine(image.name)));
+  return { repository, tag };
+}
+
+function asJson(image: ImageSummary): Readonly<Record<string, unknown>> {
+  const { repository, tag } = parts(image);
+  return {
+    Repository: repository,
+    Tag: tag,
+    Digest: image.digest,
+    ID: image.imageId,
+    CreatedAt: image.created,
+    Size: formatBytes(image.size),
+    Bytes: image.size,
+    Platform: image.platform,
+  };
+}

@@ -1,0 +1,43 @@
+import type { ImageDetails } from '../../index.ts';
+import { commonOptions } from '../context.ts';
+import type { CommonFlags } from '../context.ts';
+import { familiarName, splitName } from '../format.ts';
+import { newCommand } from '../options.ts';
+import type { Verb } from '../verbs.ts';
+
+/** `tsbuild inspect`: a JSON array with the keys of `docker inspect`, and the descriptor. */
+export const inspect: Verb = {
+  define: () =>
+    newCommand('inspect', 'Shows all about images of the store, as JSON.')
+      .usage('[options] IMAGE...')
+      .argument('<images...>'),
+  run: async (command, context) => {
+    const library = await context.library();
+    const common = commonOptions(command.opts<CommonFlags>(), context);
+    const found: unknown[] = [];
+    for (const image of command.args) found.push(asDocker(await library.inspectImage({ ...common, image })));
+    context.stdout.write(`${JSON.stringify(found, undefined, 4)}\n`);
+    return 0;
+  },
+};
+
+function asDocker(image: ImageDetails): Readonly<Record<string, unknown>> {
+  const names = image.names.map(familiarName);
+  const repositories = new Set(names.map((name) => splitName(name).repository));
+  const { config } = image;
+  return {
+    Id: image.imageId,
+    RepoTags: names.filter((name) => !name.includes('@')),
+    RepoDigests: [...repositories].map((repository) => `${repository}@${image.digest}`),
+    Created: config.created,
+    Author: config.author,
+    Architecture: config.architecture,
+    Variant: config.variant,
+    Os: config.os,
+    OsVersion: config['os.version'],
+    Size: image.size,
+    Config: config.config ?? {},
+    RootFS: { Type: config.rootfs.type, Layers: config.rootfs.diff_ids },
+    Descriptor: image.descriptor,
+  };
+}

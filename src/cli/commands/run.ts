@@ -1,0 +1,77 @@
+import { Option } from 'commander';
+import { commonOptions } from '../context.ts';
+import type { CommonFlags } from '../context.ts';
+import { addRegistryOptions, listOption, newCommand } from '../options.ts';
+import { parseChoice } from '../values.ts';
+import type { Verb } from '../verbs.ts';
+
+interface RunFlags extends CommonFlags {
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly env?: readonly string[];
+  readonly volume?: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly entrypoint?: string;
+  readonly network?: 'default' | 'none' | 'host';
+  readonly hostname?: string;
+  readonly runtime?: string;
+}
+
+/** `tsbuild run`: exits with the container's status. The container is always removed at its end. */
+export const run: Verb = {
+  passThrough: true,
+  define: () =>
+    addRegistryOptions(
+      newCommand('run', 'Runs a container from an image of the store; it is removed when it ends.')
+        .usage('[options] IMAGE [COMMAND] [ARG...]')
+        .argument('<image>')
+        .argument('[args...]')
+        .option('-i, --interactive', 'connect stdin')
+        .option('-t, --tty', 'give it a terminal')
+        .addOption(new Option('--rm', 'done anyway'))
+        .addOption(
+          listOption(
+            '-e, --env <name[=value]>',
+            'set a variable; without a value: from the environment (many)',
+          ),
+        )
+        .addOption(
+          listOption('-v, --volume <host:container[:ro]>', 'mount a directory or file of this host (many)'),
+        )
+        .option('-w, --workdir <directory>', 'the working directory')
+        .option('-u, --user <user[:group]>', 'the user')
+        .option('--entrypoint <command>', "instead of the image's")
+        .addOption(
+          new Option('--network <mode>', 'default, none or host').argParser((text) =>
+            parseChoice(text, '--network', ['default', 'none', 'host'] as const),
+          ),
+        )
+        .option('--hostname <name>', 'its name for itself')
+        .option('--runtime <name>', 'runc, crun, youki, embedded or a path'),
+    ),
+  run: async (command, context) => {
+    const flags = command.opts<RunFlags>();
+    const [image = '', ...args] = command.args;
+    const library = await context.library();
+    const { exitCode } = await library.run({
+      ...commonOptions(flags, context),
+      image,
+      args,
+      environment: flags.env,
+      volumes: flags.volume,
+      workdir: flags.workdir,
+      user: flags.user,
+      entrypoint: flags.entrypoint,
+      network: flags.network,
+      hostname: flags.hostname,
+      interactive: flags.interactive,
+      tty: flags.tty,
+      runtime: flags.runtime,
+      // The container's own output: passed on as it is, as `docker run` does.
+      onOutput: (stream, data) =>
+        void (stream === 'stdout' ? context.stdout : context.stderr).write(Buffer.from(data)),
+    });
+    return exitCode;
+  },
+};

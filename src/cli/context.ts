@@ -1,0 +1,48 @@
+import type * as library from '../index.ts';
+
+/** The library as a module: loaded only by a verb that needs it, so that `--help` and usage errors start fast. */
+export type Library = typeof library;
+
+/** A stream the command writes to. */
+export interface Output extends NodeJS.WritableStream {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+  /** Why it cannot be written to any more. */
+  readonly errored?: Error | null | undefined;
+}
+
+/** What a command knows of the process around it. Tests hand in their own. */
+export interface CliContext {
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** Aborted by the first SIGINT or SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly library: () => Promise<Library>;
+}
+
+/** Options that every verb has. */
+export interface CommonFlags {
+  readonly root?: string | undefined;
+  readonly debug?: boolean | undefined;
+  readonly insecureRegistry?: readonly string[] | undefined;
+  readonly registryMirror?: Readonly<Record<string, readonly string[]>> | undefined;
+}
+
+/** What every call of the library gets from a command line. */
+export function commonOptions(flags: CommonFlags, context: CliContext): library.CommonOptions {
+  return {
+    root: flags.root,
+    env: context.env,
+    signal: context.signal,
+    insecureRegistries: flags.insecureRegistry,
+    registryMirrors: flags.registryMirror,
+  };
+}
+
+/** Whether colours may be written to a stream: a terminal, and NO_COLOR is not set (no-color.org). */
+export function hasColor(output: Output, env: NodeJS.ProcessEnv): boolean {
+  return output.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+}

@@ -1,0 +1,56 @@
+import { Command, Option } from 'commander';
+import { addMirror, parseChoice } from './values.ts';
+import type { CommonFlags } from './context.ts';
+import type { ProgressMode } from './progress.ts';
+
+/** The parts that command definitions are made of. Flags that are lists keep their texts; `build-options.ts` reads them. */
+
+/** For flags that may be given many times. */
+export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}
+
+/** A flag with a value that may be given many times. */
+export function listOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(collect);
+}
+
+/** A verb's command with the options that all have: --root, -D. */
+export function newCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .helpOption('-h, --help', 'show this help')
+    .option('--root <directory>', 'where images and the cache are kept')
+    .option('-D, --debug', 'tell more about warnings and errors')
+    .allowExcessArguments(false);
+}
+
+/** --insecure-registry and --registry-mirror, for verbs that speak to registries. */
+export function addRegistryOptions(command: Command): Command {
+  return command
+    .addOption(listOption('--insecure-registry <host>', 'speak plain HTTP with this registry (many)'))
+    .addOption(
+      new Option(
+        '--registry-mirror <[host=]mirror>',
+        'pull from here first; without host: for docker.io (many)',
+      ).argParser(addMirror),
+    );
+}
+
+/** --progress and -q. */
+export function addProgressOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--progress <mode>', 'auto, plain, tty, quiet, rawjson or none')
+        .argParser((text) => parseChoice(text, '--progress', progressModes))
+        .default(undefined),
+    )
+    .option('-q, --quiet', 'no progress; only the result on stdout');
+}
+
+export const progressModes: readonly ProgressMode[] = ['auto', 'plain', 'tty', 'quiet', 'rawjson', 'none'];
+
+export interface ProgressFlags extends CommonFlags {
+  readonly progress?: ProgressMode | undefined;
+  readonly quiet?: boolean | undefined;
+}

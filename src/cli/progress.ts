@@ -1,0 +1,139 @@
+import { BuildError } from '../util/build-error.ts';
+import type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from '../index.ts';
+import { hasColor } from './context.ts';
+import type { CliContext } from './context.ts';
+import { LogTail } from './log-tail.ts';
+import { reportDiagnostics, reportFailedLogs } from './report.ts';
+import type { Renderer } from './render/renderer.ts';
+import { parseChoice } from './values.ts';
+
+export type ProgressMode = 'auto' | 'plain' | 'tty' | 'quiet' | 'rawjson' | 'none';
+
+/** Lines of a failed step's output that are repeated in the report. */
+const tailLines = 20;
+
+export interface ProgressSettings {
+  readonly mode: Exclude<ProgressMode, 'auto'>;
+  readonly debug: boolean;
+}
+
+/**
+ * The mode to use: the flag, else BUILDKIT_PROGRESS, else `tty` on a terminal and `plain` elsewhere (U-1).
+ * Throws USAGE for `tty` without a terminal, and for -q with a mode that shows something.
+ */
+export function chooseProgress(
+  flags: { readonly progress?: ProgressMode | undefined; readonly quiet?: boolean | undefined },
+  context: CliContext,
+): Exclude<ProgressMode, 'auto'> {
+  const given = flags.progress ?? 'auto';
+  if (flags.quiet === true) {
+    if (given === 'auto' || given === 'quiet') return 'quiet';
+    throw new BuildError('USAGE', `\`-q\` and \`--progress=${given}\` exclude each other`);
+  }
+  const fromEnv = context.env['BUILDKIT_PROGRESS'] ?? '';
+  const mode =
+    given !== 'auto' || fromEnv === ''
+      ? given
+      : parseChoice<ProgressMode>(fromEnv, 'BUILDKIT_PROGRESS', [
+          'auto',
+          'plain',
+          'tty',
+          'quiet',
+          'rawjson',
+          'none',
+        ]);
+  const terminal = context.stderr.isTTY === true;
+  if (mode === 'tty' && !terminal) {
+    throw new BuildError('USAGE', '`--progress=tty` needs a terminal on stderr', {
+      hint: 'use --progress=plain',
+    });
+  }
+  return mode === 'auto' ? (terminal ? 'tty' : 'plain') : mode;
+}
+
+/** Runs `work` with its events shown on stderr; at the end the warnings, and the logs of what failed. */
+export async function withProgress<T>(
+  settings: ProgressSettings,
+  context: CliContext,
+  work: (emit: Emit) => Promise<T>,
+): Promise<T> {
+  const color = hasColor(context.stderr, context.env);
+  const tail = new LogTail({ limit: tailLines, color });
+  const diagnostics: Diagnostic[] = [];
+  const shown = await openRenderer(settings.mode, context);
+  const emit = (event: ProgressEvent): void => {
+    shown.renderer?.onEvent(event);
+    tail.onEvent(event);
+    if (event.type === 'diagnostic') diagnostics.push(event.diagnostic);
+  };
+  const finish = (outcome: BuildOutcome): void => {
+    shown.stop();
+    shown.renderer?.finish(outcome);
+    const asText = settings.mode === 'plain' || settings.mode === 'tty';
+    if (!outcome.ok && (asText || settings.mode === 'quiet'))
+      context.stderr.write(reportFailedLogs(tail.failed(), color));
+    if (asText) context.stderr.write(reportDiagnostics(diagnostics, { color, debug: settings.debug }));
+  };
+  try {
+    const result = await work(emit);
+    finish({ ok: true });
+    return result;
+  } catch (error) {
+    finish({
+      ok: false,
+      error: error instanceof BuildError ? error : new BuildError('INTERNAL', String(error)),
+    });
+    throw error;
+  }
+}
+
+interface Shown {
+  readonly renderer: Renderer | undefined;
+  readonly stop: () => void;
+}
+
+// Renderers are loaded when they are chosen.
+async function openRenderer(mode: Exclude<ProgressMode, 'auto'>, context: CliContext): Promise<Shown> {
+  if (mode === 'plain') return openPlain(context);
+  if (mode === 'tty') return openTty(context);
+  if (mode !== 'rawjson') return { renderer: undefined, stop: () => undefined };
+  const { JsonRenderer } = await import('./render/json.ts');
+  return {
+    renderer: new JsonRenderer((text) => void context.stderr.write(text)),
+    stop: () => undefined,
+  };
+}
+
+async function openPlain({ stderr, env }: CliContext): Promise<Shown> {
+  const { PlainRenderer } = await import('./render/plain.ts');
+  const renderer = new PlainRenderer((text) => void stderr.write(text), { color: hasColor(stderr, env) });
+  const timer = setInterval(() => renderer.tick(Date.now()), 1000).unref();
+  return { renderer, stop: () => clearInterval(timer) };
+}
+
+async function openTty({ stderr, env }: CliContext): Promise<Shown> {
+  const { TtyRenderer } = await import('./render/tty.ts');
+  const screen = {
+    write: (text: string): void => void stderr.write(text),
+    color: hasColor(stderr, env),
+    get columns(): number {
+      return stderr.columns ?? 80;
+    },
+    get rows(): number {
+      return stderr.rows ?? 24;
+    },
+  };
+  const renderer = new TtyRenderer(screen, { logLines: positive(env['BUILDKIT_TTY_LOG_LINES']) });
+  const draw = (): void => renderer.draw();
+  const timer = setInterval(draw, positive(env['TTY_DISPLAY_RATE']) ?? 100).unref();
+  stderr.on('resize', draw);
+  const stop = (): void => {
+    clearInterval(timer);
+    stderr.removeListener('resize', draw);
+  };
+  return { renderer, stop };
+}
+
+function positive(text: string | undefined): number | undefined {
+  return text !== undefined && /^[1-9]\d{0,4}$/.test(text) ? Number(text) : undefined;
+}

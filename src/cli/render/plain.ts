@@ -1,0 +1,181 @@
+import type { BuildOutcome, ProgressEvent } from '../../index.ts';
+import { formatBytes, formatSeconds } from '../format.ts';
+import { sanitizeLine } from '../sanitize.ts';
+import { LogLines } from './log-lines.ts';
+import { hasEnded, transferAmount } from './renderer.ts';
+import type { LogEvent, Renderer, TransferEvent, VertexEvent, VertexState } from './renderer.ts';
+
+/** How long a step keeps the output while another one that still runs has something to say. Milliseconds. */
+const turn = 5000;
+/** How often a transfer that goes on is told. Milliseconds. */
+const transferInterval = 5000;
+
+interface Step {
+  readonly id: string;
+  readonly log: LogLines;
+  name: string;
+  state: VertexState;
+  /** 0 until first printed. */
+  index: number;
+  started: number | undefined;
+  reason: string | undefined;
+  error: string | undefined;
+  ended: number | undefined;
+  /** Lines not yet printed. */
+  pending: string[];
+  readonly transferTold: Map<string, number>;
+}
+
+/** Lines for logs and pipes: `#N [name]`, `#N 0.123 text`, `#N DONE 0.1s` (U-4). Steps take turns; one that ended goes first. */
+export class PlainRenderer implements Renderer {
+  private readonly steps: Map<string, Step> = new Map();
+  private readonly write: (text: string) => void;
+  private readonly color: boolean;
+  private current: Step | undefined;
+  private currentSince = 0;
+  private printed = 0;
+
+  constructor(write: (text: string) => void, options: { readonly color: boolean }) {
+    this.write = write;
+    this.color = options.color;
+  }
+
+  onEvent(event: ProgressEvent): void {
+    switch (event.type) {
+      case 'vertex':
+        return this.vertex(event);
+      case 'log':
+        return this.log(event);
+      case 'transfer':
+        return this.transfer(event);
+      case 'diagnostic':
+        return;
+    }
+  }
+
+  finish(outcome: BuildOutcome): void {
+    for (const step of this.steps.values()) {
+      if (step.ended !== undefined || (step.state === 'waiting' && step.pending.length === 0)) continue;
+      step.state = outcome.ok ? 'done' : 'cancelled';
+      step.ended = step.started ?? 0;
+      step.pending.push(...this.logRest(step, step.ended));
+      this.print(step, step.ended);
+    }
+  }
+
+  /** Gives the turn to a step that has waited long enough. For a timer; `now` in milliseconds since the epoch. */
+  tick(now: number): void {
+    if (this.current !== undefined && now - this.currentSince < turn) return;
+    const next = this.waiting();
+    if (next !== undefined) this.print(next, now);
+  }
+
+  private step(id: string): Step {
+    let step = this.steps.get(id);
+    if (step === undefined) {
+      step = {
+        id,
+        log: new LogLines({ color: this.color }),
+        name: id,
+        state: 'waiting',
+        index: 0,
+        started: undefined,
+        reason: undefined,
+        error: undefined,
+        ended: undefined,
+        pending: [],
+        transferTold: new Map(),
+      };
+      this.steps.set(id, step);
+    }
+    return step;
+  }
+
+  private vertex(event: VertexEvent): void {
+    const step = this.step(event.id);
+    if (hasEnded(step.state)) return;
+    step.name = sanitizeLine(event.name);
+    step.state = event.state;
+    if (event.reason !== undefined && step.reason === undefined) {
+      step.reason = sanitizeLine(event.reason);
+      step.pending.push(`because: ${step.reason}`);
+    }
+    if (event.state === 'running') step.started ??= event.time;
+    if (hasEnded(event.state)) {
+      step.ended = event.time;
+      step.error = event.error;
+      step.pending.push(...this.logRest(step, event.time));
+      // A step that was given up before it began is no news.
+      if (event.state === 'cancelled' && step.started === undefined) return;
+    }
+    if (event.state !== 'waiting') this.offer(step, event.time);
+  }
+
+  private log(event: LogEvent): void {
+    const step = this.step(event.id);
+    step.pending.push(...this.timed(step, step.log.push(event.stream, event.data), event.time));
+    this.offer(step, event.time);
+  }
+
+  private transfer(event: TransferEvent): void {
+    const step = this.step(event.id);
+    const told = step.transferTold.get(event.name);
+    if (told === undefined) step.transferTold.set(event.name, event.time);
+    if (!event.done && (told === undefined || event.time - told < transferInterval)) return;
+    step.transferTold.set(event.name, event.done ? Infinity : event.time);
+    if (event.done && told === Infinity) return;
+    const words = [sanitizeLine(event.name), transferAmount(event, formatBytes), event.done ? 'done' : ''];
+    step.pending.push(words.filter((word) => word !== '').join(' '));
+    this.offer(step, event.time);
+  }
+
+  private logRest(step: Step, time: number): readonly string[] {
+    return this.timed(step, step.log.end(), time);
+  }
+
+  private timed(step: Step, lines: readonly string[], time: number): readonly string[] {
+    const seconds = (Math.max(0, time - (step.started ?? time)) / 1000).toFixed(3);
+    return lines.map((line) => `${seconds} ${line}`.trimEnd());
+  }
+
+  private offer(step: Step, time: number): void {
+    const free = this.current === undefined || this.current === step;
+    if (free || step.ended !== undefined || time - this.currentSince >= turn) this.print(step, time);
+  }
+
+  private print(step: Step, time: number): void {
+    let text = '';
+    if (step !== this.current) {
+      if (this.current !== undefined) text += `#${this.current.index} ...\n`;
+      if (step.index === 0) step.index = ++this.printed;
+      text += `${text === '' && step.index === 1 && this.printed === 1 ? '' : '\n'}#${step.index} ${step.name}\n`;
+      this.current = step;
+      this.currentSince = time;
+    }
+    for (const line of step.pending) text += `#${step.index} ${line}\n`;
+    step.pending = [];
+    if (step.ended !== undefined) {
+      text += `#${step.index} ${lastWords(step)}\n`;
+      this.current = undefined;
+    }
+    this.write(text);
+    const next = this.current === undefined ? this.waiting() : undefined;
+    if (next !== undefined) this.print(next, time);
+  }
+
+  /** A step that runs and has something to say, or was never named. */
+  private waiting(): Step | undefined {
+    for (const step of this.steps.values()) {
+      if (step === this.current || step.state !== 'running') continue;
+      if (step.pending.length > 0 || step.index === 0) return step;
+    }
+    return undefined;
+  }
+}
+
+function lastWords(step: Step): string {
+  if (step.state === 'cached') return 'CACHED';
+  if (step.state === 'cancelled') return 'CANCELED';
+  if (step.state === 'failed') return `ERROR: ${sanitizeLine(step.error ?? 'failed')}`;
+  return `DONE ${formatSeconds((step.ended ?? 0) - (step.started ?? step.ended ?? 0))}`;
+}

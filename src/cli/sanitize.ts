@@ -1,0 +1,35 @@
+/**
+ * Text of a container, an image or a registry is hostile to a terminal: escape sequences may rewrite what was said
+ * before, retitle the window or make it answer. Only colours (SGR) may pass, and only where asked for.
+ */
+
+// ECMA-48: CSI; OSC, DCS, SOS, PM and APC with their text (C0 controls but BEL cannot be in it, so an unfinished one
+// ends with its line); escapes with intermediates; then single controls of C0 and C1.
+/* oxlint-disable no-control-regex -- control characters are what this is about */
+const sequences =
+  /(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x1f\x7f\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+const sgr = /^\x1b\[[\d;:]{0,40}m$/;
+const suspicious = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/;
+/* oxlint-enable no-control-regex */
+
+/** The text without control sequences and control characters; newlines and tabs stay. */
+export function sanitize(text: string): string {
+  return suspicious.test(text) ? text.replace(sequences, '') : text;
+}
+
+/** As `sanitize`, in one line: newlines become blanks. For names and titles. */
+export function sanitizeLine(text: string): string {
+  return sanitize(text).replace(/[\n\t]+/g, ' ');
+}
+
+/** As `sanitize`, but colours stay, and end with the text. */
+export function sanitizeKeepingColor(text: string): string {
+  if (!suspicious.test(text)) return text;
+  let colored = false;
+  const clean = text.replace(sequences, (sequence) => {
+    if (!sgr.test(sequence)) return '';
+    colored = true;
+    return sequence;
+  });
+  return colored ? `${clean}\x1b[0m` : clean;
+}

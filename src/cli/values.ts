@@ -1,0 +1,193 @@
+import { BuildError } from '../util/build-error.ts';
+import type { SecretOption, SshOption, UlimitOption } from '../index.ts';
+import { parseCsv, splitPair } from './csv.ts';
+import { suggestion } from './nearest.ts';
+
+/** Values of the build's flags, as `docker buildx build` reads them (spec/cli.md). All throw USAGE for what they cannot be. */
+
+/** `--build-arg k=v`, or `k` for the value in the environment; a name that is not set there is left out (C-IN-8). */
+export function parseBuildArgs(
+  values: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Readonly<Record<string, string>> {
+  const entries: [string, string][] = [];
+  for (const text of values) {
+    const [key, value = env[key]] = splitPair(text);
+    if (key === '')
+      throw new BuildError('USAGE', `\`--build-arg ${text}\` has no name`, {
+        hint: 'write --build-arg NAME=value',
+      });
+    if (value !== undefined) entries.push([key, value]);
+  }
+  return Object.fromEntries(entries);
+}
+
+/** `--label k=v`; `k` alone has an empty value. */
+export function parseLabels(values: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    values.map((text) => {
+      const [key, value = ''] = splitPair(text);
+      if (key === '')
+        throw new BuildError('USAGE', `\`--label ${text}\` has no name`, {
+          hint: 'write --label name=value',
+        });
+      return [key, value];
+    }),
+  );
+}
+
+const annotationType = /^(manifest|index|manifest-descriptor|index-descriptor)(?:\[[\w/.-]*\])?$/;
+
+/** `--annotation [type[platform]:]k=v` (C-MD-3); this version writes manifests only. */
+export function parseAnnotations(values: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    values.map((text) => {
+      const [left, value] = splitPair(text);
+      const colon = left.indexOf(':');
+      const types = colon === -1 ? [] : left.slice(0, colon).split(',');
+      const typed = types.length > 0 && types.every((type) => annotationType.test(type));
+      const key = typed ? left.slice(colon + 1) : left;
+      if (key === '' || value === undefined) {
+        throw new BuildError('USAGE', `\`--annotation ${text}\` is not well formed`, {
+          hint: 'write --annotation name=value',
+        });
+      }
+      const other = typed ? types.find((type) => !/^manifest(\[|$)/.test(type)) : undefined;
+      if (other !== undefined) {
+        throw new BuildError(
+          'USAGE',
+          `annotations of type \`${other}\` need an image index, and one platform has none`,
+          {
+            hint: `write --annotation ${key}=${value} for the manifest`,
+          },
+        );
+      }
+      return [key, value];
+    }),
+  );
+}
+
+/**
+ * `--secret [type=file|env,]id=…[,src=…|,source=…][,env=…]` (C-SE-1). Without a type and a source the environment
+ * variable named like the id wins, else the file of that name.
+ */
+export function parseSecret(text: string, env: NodeJS.ProcessEnv): SecretOption {
+  const known = ['type', 'id', 'src', 'source', 'env'];
+  const found: Record<string, string> = {};
+  for (const field of parseCsv(text)) {
+    const [name, value] = splitPair(field);
+    const key = name.trim().toLowerCase();
+    if (value === undefined || !known.includes(key)) {
+      const hint =
+        value === undefined
+          ? 'write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE'
+          : suggestion(key, known);
+      throw new BuildError('USAGE', `\`${field}\` in \`--secret ${text}\` is not understood`, { hint });
+    }
+    found[key === 'source' ? 'src' : key] = value;
+  }
+  const { type, id, src, env: variable } = found;
+  if (id === undefined || id === '')
+    throw new BuildError('USAGE', `\`--secret ${text}\` has no id`, { hint: 'add id=NAME' });
+  if (type !== undefined && type !== 'file' && type !== 'env') {
+    throw new BuildError('USAGE', `\`${type}\` is no type of a secret`, {
+      hint: suggestion(type, ['file', 'env']),
+    });
+  }
+  if (variable !== undefined) return { id, env: variable };
+  if (type === 'env') return { id, env: src ?? id };
+  if (src !== undefined) return { id, file: src };
+  return type === undefined && env[id] !== undefined ? { id, env: id } : { id, file: id };
+}
+
+/** `--ssh default|id[=socket|key[,key]]` (C-SE-2). */
+export function parseSsh(text: string): SshOption {
+  const [id, paths] = splitPair(text);
+  if (id === '')
+    throw new BuildError('USAGE', `\`--ssh ${text}\` has no id`, { hint: 'write --ssh default' });
+  return { id, paths: paths === undefined || paths === '' ? [] : paths.split(',') };
+}
+
+/** `--build-context name=…` (C-IN-6). */
+export function parseBuildContexts(values: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    values.map((text) => {
+      const [name, value] = splitPair(text);
+      if (name === '' || value === undefined || value === '') {
+        throw new BuildError('USAGE', `\`--build-context ${text}\` is not well formed`, {
+          hint: 'write --build-context name=directory',
+        });
+      }
+      return [name, value];
+    }),
+  );
+}
+
+/** `--shm-size 64m`: bytes; units are powers of 1024 (C-EX-4). */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?$/i.exec(text);
+  if (match === null)
+    throw new BuildError('USAGE', `\`${text}\` is no size`, { hint: 'write it like 64m or 1g' });
+  const power = ' kmgtp'.indexOf((match[2] ?? '').toLowerCase() || ' ');
+  return Math.floor(Number(match[1]) * 1024 ** power);
+}
+
+const limits =
+  'as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(
+    ' ',
+  );
+
+/** `--ulimit nofile=1024:2048`; -1 is unlimited, a missing hard limit is the soft one. */
+export function parseUlimit(text: string): UlimitOption {
+  const match = /^(\w+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text);
+  const name = match?.[1] ?? '';
+  if (match === null || !limits.includes(name)) {
+    const hint = match === null ? 'write it like nofile=1024:2048' : suggestion(name, limits);
+    throw new BuildError('USAGE', `\`--ulimit ${text}\` is not understood`, { hint });
+  }
+  const soft = Number(match[2]);
+  const hard = Number(match[3] ?? match[2]);
+  if (hard !== -1 && (soft > hard || soft === -1)) {
+    throw new BuildError('USAGE', `\`--ulimit ${text}\`: the soft limit is above the hard one`);
+  }
+  return { name, soft, hard };
+}
+
+/** `--add-host name:ip` or `name=ip`; checked here for its form only. */
+export function parseAddHost(text: string): string {
+  if (/^[^:=\s]+[:=]\S+$/.test(text)) return text;
+  throw new BuildError('USAGE', `\`--add-host ${text}\` is not understood`, {
+    hint: 'write it like name:10.0.0.1 or name:host-gateway',
+  });
+}
+
+/** A whole number of at least `least`. `name` is the flag, for the message. */
+export function parseWhole(text: string, name: string, least: number): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least) return value;
+  throw new BuildError('USAGE', `\`${name}\` must be a whole number of at least ${least}, not \`${text}\``);
+}
+
+/** One word of a list. `name` is the flag, for the message. */
+export function parseChoice<T extends string>(text: string, name: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === text);
+  if (found !== undefined) return found;
+  throw new BuildError('USAGE', `\`${text}\` is no value of \`${name}\``, {
+    hint: suggestion(text, choices),
+  });
+}
+
+/** `--registry-mirror HOST=MIRROR` added to those before; a bare MIRROR is one of docker.io. */
+export function addMirror(
+  text: string,
+  before: Readonly<Record<string, readonly string[]>> = {},
+): Readonly<Record<string, readonly string[]>> {
+  const [left, right] = splitPair(text);
+  const [host, mirror] = right === undefined ? ['docker.io', left] : [left, right];
+  if (host === '' || mirror === '') {
+    throw new BuildError('USAGE', `\`--registry-mirror ${text}\` is not understood`, {
+      hint: 'write --registry-mirror docker.io=mirror.example:5000',
+    });
+  }
+  return { ...before, [host]: [...(before[host] ?? []), mirror] };
+}
