@@ -156,7 +156,7 @@ async function fromRegistry(session: Session, parsed: Reference, platform: Platf
   const reference = formatReference(parsed);
   const { resolveImage } = await import('../registry/pull.ts');
   const client = await session.registry();
-  const { image, descriptor } = await resolveImage(client, parsed, { platform, signal: session.signal });
+  const { image, descriptor } = await resolveImage(client, parsed, platform, { signal: session.signal });
   const config = (await image.manifest()).config.digest;
   if (!store.blobs.has(config)) await store.blobs.putBytes(await image.rawConfig());
   if (!store.blobs.has(descriptor.digest)) await store.blobs.putBytes(await image.rawManifest());

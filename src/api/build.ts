@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { solve } from '../solver/solve.ts';
 import type { Emit } from '../progress/event.ts';
+import type { BaseImages } from './base-images.ts';
 import { createBaseImages } from './base-images.ts';
 import { openContexts } from './contexts.ts';
 import { execSettings } from './exec-settings.ts';
-import { checkOutputs, exportAll, layerCompression } from './export-all.ts';
+import { checkOutputs, checkPushRights, exportAll, layerCompression } from './export-all.ts';
 import { imageConfig } from './image-config.ts';
 import { makePlan } from './plan.ts';
 import { createResultCache } from './result-cache.ts';
@@ -41,9 +42,13 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
   const outputs = checkOutputs(options);
   const tempDir = await store.tempDir();
   await using contexts = await openContexts(options, session, tempDir);
-  const layerStore = session.layerStore(layerCompression(outputs));
-  const bases = createBaseImages(session, layerStore, options.pull ?? false);
+  const layerStore = session.layerStore(
+    layerCompression(outputs),
+    (diffId) => bases.layer(diffId) !== undefined,
+  );
+  const bases: BaseImages = createBaseImages(session, layerStore, options.pull ?? false);
   const plan = await makePlan(options, session, { contexts, bases });
+  await checkPushRights({ options, outputs, session });
   await using settings = await execSettings(options, session.env, tempDir);
   const runners = buildRunners({
     bases,

@@ -5,6 +5,7 @@ import type { ImageConfig } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
+import type { RegistryClient } from '../registry/client.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Origin } from './base-images.ts';
 import { internalStep } from './internal-step.ts';
@@ -37,8 +38,7 @@ export function checkOutputs(options: BuildOptions): readonly OutputOption[] {
     ) {
       throw new BuildError('USAGE', `the output type=${output.type} needs dest=PATH`);
     }
-    const pushes = output.type === 'registry' || output.push === true;
-    if (pushes && names.length + (output.names?.length ?? 0) === 0) {
+    if (isPushed(output) && names.length + (output.names?.length ?? 0) === 0) {
       throw new BuildError('USAGE', 'a push needs a name', { hint: 'give one: -t registry.example/app:1.0' });
     }
     for (const name of output.names ?? []) parseReference(name);
@@ -133,9 +133,9 @@ async function exportersOf(output: OutputOption, request: ExportRequest): Promis
     default:
       output.type satisfies never;
   }
-  if (output.type === 'registry' || output.push === true) {
+  if (isPushed(output)) {
     const { registryExporter } = await import('../export/to-registry.ts');
-    exporters.push(registryExporter(await session.registry(insecureHosts(output, request)), request.origins));
+    exporters.push(registryExporter(await registryOf(output, request), request.origins));
   }
   const loads = options.load !== undefined && options.load !== false;
   if (loads || (output.type === 'docker' && output.dest === undefined && output.stream === undefined)) {
@@ -145,9 +145,30 @@ async function exportersOf(output: OutputOption, request: ExportRequest): Promis
   return exporters;
 }
 
-function insecureHosts(output: OutputOption, { options }: ExportRequest): string[] {
-  if (output.insecure !== true) return [];
-  return [...(options.tags ?? []), ...(output.names ?? [])].map((name) => parseReference(name).registry);
+/** A push that the registry would refuse is told before the first step runs, not after the last (C-RE-6). */
+export async function checkPushRights(
+  request: Pick<ExportRequest, 'options' | 'outputs' | 'session'>,
+): Promise<void> {
+  const { outputs, session } = request;
+  for (const output of outputs.filter(isPushed)) {
+    const names = [...new Set([...outputNames(request.options), ...(output.names ?? [])])];
+    const { checkPushAccess } = await import('../registry/push.ts');
+    const client = await registryOf(output, request);
+    for (const name of names) await checkPushAccess(client, parseReference(name), { signal: session.signal });
+  }
+}
+
+function isPushed(output: OutputOption): boolean {
+  return output.type === 'registry' || output.push === true;
+}
+
+async function registryOf(
+  output: OutputOption,
+  { options, session }: Pick<ExportRequest, 'options' | 'session'>,
+): Promise<RegistryClient> {
+  if (output.insecure !== true) return session.registry();
+  const names = [...(options.tags ?? []), ...(output.names ?? [])];
+  return session.registry({ insecure: names.map((name) => parseReference(name).registry) });
 }
 
 function outputNames(options: BuildOptions): string[] {

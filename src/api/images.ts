@@ -78,10 +78,13 @@ export function removeImage(
   return withSession(options, async (session) => {
     const { descriptor, name } = await findStoreImage(session, options.image);
     const { images } = session.store;
-    const untagged = await images.remove(name === undefined ? { digest: descriptor.digest } : { name });
+    const untagged = await images.remove(name ?? descriptor.digest);
     const left = (await images.list()).some((item) => item.descriptor.digest === descriptor.digest);
     if (!left) await session.store.removeUnreferenced();
-    return { untagged, deleted: left ? undefined : descriptor.digest };
+    return {
+      untagged: untagged.flatMap((item) => item.name ?? []),
+      deleted: left ? undefined : descriptor.digest,
+    };
   });
 }
 

@@ -1,32 +1,42 @@
 import { withSession } from './session.ts';
 import type { CommonOptions } from './types.ts';
 
-/** Checks credentials with the registry and keeps them where docker keeps its own. Errors: REGISTRY_UNAUTHORIZED, CREDENTIALS_INVALID. */
+/** Credentials of one registry. */
+export interface LoginOptions extends CommonOptions {
+  /** Default: docker.io. */
+  readonly registry?: string | undefined;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** Tries credentials at the registry, then keeps them where docker keeps its own. Errors: REGISTRY_*, CREDENTIALS_INVALID. */
 export function login(
-  options: CommonOptions & {
-    readonly registry?: string | undefined;
-    readonly username: string;
-    readonly password: string;
-  },
+  options: LoginOptions,
 ): Promise<{ readonly registry: string; readonly savedTo: string }> {
   return withSession(options, async (session) => {
-    const registry = options.registry ?? 'docker.io';
-    const credentials = await import('../registry/login.ts');
-    const client = await session.registry();
-    await client.checkCredentials(registry, { username: options.username, password: options.password });
-    const { username, password } = options;
-    const savedTo = await credentials.login(registry, { username, password }, session.env);
-    return { registry, savedTo };
+    const { registry = 'docker.io', username, password } = options;
+    const credential = { kind: 'password', username, password, source: 'this login' } as const;
+    const client = await session.registry({
+      credentials: () => Promise.resolve({ credential, searched: [] }),
+    });
+    await client.checkLogin(registry, { signal: session.signal });
+    const { login: keep } = await import('../registry/login.ts');
+    const { source } = await keep(
+      registry,
+      { username, password },
+      { env: session.env, signal: session.signal },
+    );
+    return { registry, savedTo: source };
   });
 }
 
-/** Forgets the credentials of a registry. */
+/** Forgets the credentials of a registry. Error: CREDENTIALS_INVALID. */
 export function logout(
   options: CommonOptions & { readonly registry?: string | undefined } = {},
 ): Promise<{ readonly registry: string; readonly removed: boolean }> {
   return withSession(options, async (session) => {
-    const registry = options.registry ?? 'docker.io';
-    const credentials = await import('../registry/login.ts');
-    return { registry, removed: await credentials.logout(registry, session.env) };
+    const { registry = 'docker.io' } = options;
+    const { logout: forget } = await import('../registry/login.ts');
+    return { registry, removed: await forget(registry, { env: session.env, signal: session.signal }) };
   });
 }

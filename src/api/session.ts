@@ -1,7 +1,11 @@
 import type { Emit } from '../progress/event.ts';
-import type { LayerStore } from '../image/layer-store.ts';
+import type { LayerStore, LayerTable } from '../image/layer-store.ts';
 import { createLayerStore } from '../image/layer-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Compression } from '../oci/media-type.ts';
+import { layerCompression } from '../oci/media-type.ts';
 import type { RegistryClient } from '../registry/client.ts';
+import type { FindCredential } from '../registry/credentials.ts';
 import type { Store } from '../store/store.ts';
 import { defaultStoreRoot, openStore } from '../store/store.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -13,9 +17,17 @@ export interface Session extends AsyncDisposable {
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   readonly emit: Emit;
-  layerStore(compression?: LayerCompression): LayerStore;
-  /** Made when first asked for: the HTTP client costs start-up time. `insecure`: further hosts for plain HTTP. */
-  registry(insecure?: readonly string[]): Promise<RegistryClient>;
+  /** `isBase`: those layers keep whatever blob they have; all others get one with the compression asked for. */
+  layerStore(compression?: LayerCompression, isBase?: (diffId: Digest) => boolean): LayerStore;
+  /** Made when first asked for: the HTTP client costs start-up time. With options it is another one than the session's usual. */
+  registry(options?: RegistryOptions): Promise<RegistryClient>;
+}
+
+export interface RegistryOptions {
+  /** Further hosts for plain HTTP. */
+  readonly insecure?: readonly string[];
+  /** Instead of those in the credential files. */
+  readonly credentials?: FindCredential;
 }
 
 /** How new layers are compressed. */
@@ -30,33 +42,52 @@ export async function openSession(options: CommonOptions): Promise<Session> {
   throwIfInterrupted(signal);
   const emit = options.onEvent ?? ((): void => undefined);
   const store = await openStore(options.root ?? defaultStoreRoot(env));
-  let client: Promise<RegistryClient> | undefined;
-  const connect = async (insecure: readonly string[]): Promise<RegistryClient> => {
+  const clients: RegistryClient[] = [];
+  const connect = async ({ insecure = [], credentials }: RegistryOptions): Promise<RegistryClient> => {
     const { createRegistryClient } = await import('../registry/client.ts');
-    return createRegistryClient({
+    const client = createRegistryClient({
       env,
       emit,
+      signal,
       insecure: [...(options.insecureRegistries ?? []), ...insecure],
       mirrors: options.registryMirrors ?? {},
+      credentials,
     });
+    clients.push(client);
+    return client;
   };
+  let usual: Promise<RegistryClient> | undefined;
   return {
     store,
     env,
     signal,
     emit,
-    layerStore: (compression) =>
+    layerStore: (compression = { type: 'gzip' }, isBase = () => true) =>
       createLayerStore({
         root: store.root,
         blobs: store.blobs,
-        table: store.state.layers,
-        ...(compression === undefined ? {} : { compression }),
+        table: layerTable(store, (diffId) => (isBase(diffId) ? undefined : compression.type)),
+        compression,
+        tempDir: () => store.tempDir(),
       }),
-    registry: (insecure = []) => (insecure.length > 0 ? connect(insecure) : (client ??= connect([]))),
+    registry: (special) => (special === undefined ? (usual ??= connect({})) : connect(special)),
     [Symbol.asyncDispose]: async () => {
-      await (await client?.catch(() => undefined))?.close();
+      for (const client of clients) await client[Symbol.asyncDispose]();
       await store.close();
     },
+  };
+}
+
+/** Which blob holds a layer: one of the compression that `wanted` names, any when it names none. */
+function layerTable(store: Store, wanted: (diffId: Digest) => Compression | undefined): LayerTable {
+  return {
+    get: (diffId) => {
+      const compression = wanted(diffId);
+      const records = store.state.layers(diffId).filter(({ digest }) => store.blobs.has(digest));
+      if (compression === undefined) return records[0];
+      return records.find(({ mediaType }) => layerCompression(mediaType) === compression);
+    },
+    set: (diffId, record) => store.state.putLayer({ diffId, ...record }),
   };
 }
 

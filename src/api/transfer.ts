@@ -27,8 +27,7 @@ export function pullImage(
     return internalStep(session.emit, `pulling ${name}`, async () => {
       const { resolveImage } = await import('../registry/pull.ts');
       const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
-      const { image } = await resolveImage(await session.registry(), reference, {
-        platform,
+      const { image } = await resolveImage(await session.registry(), reference, platform, {
         signal: session.signal,
       });
       return keepImage(session, image, [name]);
@@ -43,14 +42,14 @@ export function pushImage(
   return withSession(options, async (session) => {
     const { image, name } = await findStoreImage(session, options.image);
     const reference = parseReference(options.to ?? name ?? options.image);
-    return internalStep(session.emit, `pushing ${formatReference(reference)}`, async (progressId) => {
+    return internalStep(session.emit, `pushing ${formatReference(reference)}`, async (id) => {
       const push = await import('../registry/push.ts');
       return push.pushImage(await session.registry(), {
         images: [image],
         reference,
         signal: session.signal,
         emit: session.emit,
-        progressId,
+        id,
       });
     });
   });

@@ -27,10 +27,10 @@ export function registryExporter(
         descriptor = await pushImage(client, {
           images: result.images.map(({ image }) => image),
           reference: parseReference(name),
-          mountFrom,
+          mountFrom: (digest) => mountFrom.get(digest),
           signal: context.signal,
           emit: context.emit,
-          progressId: exportId,
+          id: exportId,
         });
       }
       return descriptor;
