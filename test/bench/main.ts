@@ -1,0 +1,82 @@
+// `npm run bench`: how long a fully cached build takes, measured against the start of the same Node. Ends with status 1
+// when a limit is missed. On a busy machine run it again: the medians of ten are compared, not single runs.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { busyboxRootfs, makeBase } from '../support/base-images.ts';
+import { writeBigBuild } from '../support/big-build.ts';
+import { must, tsbuild } from '../support/cli.ts';
+import { binary, examples } from '../support/paths.ts';
+import { startRegistry } from '../support/registry-server.ts';
+import { findTool } from '../support/require.ts';
+import { tempFolder } from '../support/temp.ts';
+
+const rounds = 10;
+
+await main();
+
+async function main(): Promise<void> {
+  await using work = await tempFolder('bench');
+  const lacking = ['docker-registry', 'busybox'].filter((name) => findTool(name) === undefined);
+  if (lacking.length > 0) {
+    say(`bench: this needs ${lacking.join(' and ')}`);
+    process.exitCode = 1;
+    return;
+  }
+  await using registry = await startRegistry();
+  const store = join(work.path, 'store');
+  const context = join(work.path, 'context');
+  mkdirSync(context);
+  const base = `${registry.host}/base/busybox:1`;
+  await makeBase(join(work.path, 'seed'), base, busyboxRootfs());
+  await must(tsbuild(['push', '--root', join(work.path, 'seed'), base]));
+  writeBigBuild(context, base);
+  const big = ['--root', store, '-q', '-t', 'localhost/big', context];
+  const small = ['--root', store, '-q', '-t', 'localhost/static', join(examples, 'static')];
+  const first = performance.now();
+  await must(tsbuild(big));
+  say(
+    `first build: 20 instructions, 3 stages, 500 files   ${(performance.now() - first).toFixed(0).padStart(6)} ms`,
+  );
+  await must(tsbuild(small));
+
+  // Taken in turns, so that a slow moment of the machine hits all alike.
+  const programs: Readonly<Record<string, readonly string[]>> = {
+    node: ['-e', '0'],
+    version: [binary, 'version'],
+    big: [binary, ...big],
+    small: [binary, ...small],
+  };
+  const times: Record<string, number[]> = {};
+  for (let round = 0; round <= rounds; round++) {
+    for (const [name, args] of Object.entries(programs)) {
+      const start = performance.now();
+      const { status } = spawnSync(process.execPath, args, { stdio: 'ignore' });
+      if (status !== 0) throw new Error(`${name} ended with status ${status}`);
+      // The first round warms the page cache and Node's compile cache.
+      if (round > 0) (times[name] ??= []).push(performance.now() - start);
+    }
+  }
+  const node = median(times['node'] ?? []);
+  say(`node -e 0                                           ${node.toFixed(0).padStart(6)} ms`);
+  report('tsbuild version', median(times['version'] ?? []) / node);
+  report('cached build of examples/static', median(times['small'] ?? []) / node);
+  report('cached build: 20 instructions, 3 stages, 500 files', median(times['big'] ?? []) / node, 4);
+}
+
+function report(name: string, ratio: number, limit?: number): void {
+  const verdict =
+    limit === undefined ? '' : ratio <= limit ? `PASS (at most ${limit})` : `FAIL (at most ${limit})`;
+  if (verdict.startsWith('FAIL')) process.exitCode = 1;
+  say(`${name.padEnd(52)} ${ratio.toFixed(2).padStart(5)} times node -e 0   ${verdict}`);
+}
+
+function median(values: readonly number[]): number {
+  const ordered = values.toSorted((a, b) => a - b);
+  const middle = ordered.length / 2;
+  return ((ordered[Math.floor(middle)] ?? 0) + (ordered[Math.ceil(middle) - 1] ?? 0)) / 2;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
