@@ -1,0 +1,147 @@
+import type { CacheStore, NearRecord, RecordAbout } from '../../src/graph/cache-store.ts';
+import type { Definition } from '../../src/graph/definition.ts';
+import type { Op } from '../../src/graph/op.ts';
+import type { Vertex, VertexMeta } from '../../src/graph/vertex.ts';
+import { makeVertex } from '../../src/graph/vertex.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { digestOf, digestOfJson } from '../../src/oci/digest.ts';
+import type { ProgressEvent } from '../../src/progress/event.ts';
+import type { OpRunner, OpRunners, RunContext } from '../../src/solver/runner.ts';
+import type { Solved } from '../../src/solver/solve.ts';
+import { solve } from '../../src/solver/solve.ts';
+import type { JsonValue } from '../../src/util/canonical-json.ts';
+
+/** A step for tests. mkdir: keyed by definition. copy: input 0 by definition, the others by their content. context: without a key. */
+export function step(
+  kind: 'mkdir' | 'copy' | 'context',
+  name: string,
+  more: { inputs?: readonly Vertex[]; meta?: Partial<VertexMeta> } = {},
+): Vertex {
+  const inputs = (more.inputs ?? []).map(({ digest }) => digest);
+  const ops = {
+    mkdir: { kind: 'mkdir', base: 0, path: name, user: '' },
+    copy: { kind: 'copy', base: 0, sources: [], dest: name, parents: false, exclude: [], link: false },
+    context: { kind: 'context', name },
+  } as const satisfies Record<typeof kind, Op>;
+  return makeVertex(ops[kind], inputs, { name, ...more.meta });
+}
+
+export function definitionOf(...vertices: readonly Vertex[]): Definition {
+  return { vertices, target: vertices.at(-1)?.digest };
+}
+
+/** A cache in memory that counts; leases work between solves that share it. */
+export class MemoryCache implements CacheStore<string> {
+  readonly records = new Map<Digest, { readonly result: string; readonly about: RecordAbout }>();
+  readonly lookups: Digest[] = [];
+  readonly #leases = new Map<Digest, Promise<void>>();
+
+  lookup(key: Digest): Promise<string | undefined> {
+    this.lookups.push(key);
+    return Promise.resolve(this.records.get(key)?.result);
+  }
+
+  async claim(key: Digest): Promise<{ readonly result: string } | { readonly lease: AsyncDisposable }> {
+    while (this.#leases.has(key)) await this.#leases.get(key);
+    const known = this.records.get(key);
+    if (known !== undefined) return { result: known.result };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#leases.set(key, promise);
+    const free = (): Promise<void> => {
+      this.#leases.delete(key);
+      resolve();
+      return Promise.resolve();
+    };
+    return { lease: { [Symbol.asyncDispose]: free } };
+  }
+
+  get leased(): number {
+    return this.#leases.size;
+  }
+
+  record(key: Digest, result: string, about: RecordAbout): Promise<void> {
+    this.records.set(key, { result, about });
+    return Promise.resolve();
+  }
+
+  near(opKey: Digest): Promise<NearRecord | undefined> {
+    const found = [...this.records].findLast(([, { about }]) => about.opKey === opKey);
+    return Promise.resolve(found === undefined ? undefined : { key: found[0], ...found[1].about });
+  }
+}
+
+export interface FakeBuildOptions {
+  readonly cache?: CacheStore<string>;
+  readonly parallelism?: number;
+  readonly signal?: AbortSignal;
+  readonly target?: Digest;
+  /** What a step yields; default: its name and its inputs. */
+  run?(name: string, inputs: readonly string[], context: RunContext): Promise<string> | string;
+  /** What copy reads of an input; default: all of it. */
+  content?(name: string, input: string): string | undefined;
+}
+
+export interface FakeBuild {
+  readonly events: ProgressEvent[];
+  /** Names of the steps that ran, in order of their start. */
+  readonly ran: string[];
+  /** Most steps that ran at a time. */
+  peak(): number;
+  /** `name:state` in order, without waiting. */
+  states(): string[];
+  reasonOf(name: string): string | undefined;
+  readonly solved: Promise<Solved<string>>;
+}
+
+/** Starts a solve with runners that count. */
+export function fakeBuild(definition: Definition, options: FakeBuildOptions = {}): FakeBuild {
+  const events: ProgressEvent[] = [];
+  const ran: string[] = [];
+  let active = 0;
+  let peak = 0;
+  const runner: OpRunner<string> = {
+    cacheKey: (op) =>
+      Promise.resolve(op.kind === 'context' ? undefined : digestOfJson(op as unknown as JsonValue)),
+    inputKey: (op, index, input) => {
+      if (op.kind !== 'copy' || index === op.base) return Promise.resolve(undefined);
+      const content = options.content === undefined ? input : options.content(op.dest, input);
+      return Promise.resolve(content === undefined ? undefined : digestOf(content));
+    },
+    run: async (_op, inputs, context) => {
+      const { name } = context.vertex.meta;
+      ran.push(name);
+      peak = Math.max(peak, ++active);
+      try {
+        return options.run === undefined
+          ? `${name}(${inputs.join(',')})`
+          : await options.run(name, inputs, context);
+      } finally {
+        active--;
+      }
+    },
+  };
+  const kinds = ['image', 'context', 'http', 'git', 'exec', 'copy', 'mkdir', 'merge'] as const;
+  const solved = solve(definition, {
+    runners: Object.fromEntries(kinds.map((kind) => [kind, runner])) as unknown as OpRunners<string>,
+    cache: options.cache ?? new MemoryCache(),
+    parallelism: options.parallelism ?? 2,
+    signal: options.signal ?? new AbortController().signal,
+    emit: (event) => events.push(event),
+    ...(options.target === undefined ? {} : { target: options.target }),
+  });
+  solved.catch(() => undefined);
+  const ofVertices = (): Extract<ProgressEvent, { type: 'vertex' }>[] =>
+    events.filter((event) => event.type === 'vertex');
+  return {
+    events,
+    ran,
+    solved,
+    peak: () => peak,
+    states: () =>
+      ofVertices()
+        .filter(({ state }) => state !== 'waiting')
+        .map(({ name, state }) => `${name}:${state}`),
+    reasonOf: (name) =>
+      ofVertices().find((event) => event.name === name && event.reason !== undefined)?.reason,
+  };
+}
