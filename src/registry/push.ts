@@ -1,0 +1,182 @@
+import pLimit from 'p-limit';
+import type { Image } from '../image/image.ts';
+import type { Layer } from '../image/layer.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { digestOf } from '../oci/digest.ts';
+import type { Index } from '../oci/manifest.ts';
+import { mediaType } from '../oci/media-type.ts';
+import type { Platform } from '../oci/platform.ts';
+import type { Reference } from '../oci/reference.ts';
+import { formatReference } from '../oci/reference.ts';
+import type { Emit } from '../progress/event.ts';
+import { BuildError } from '../util/build-error.ts';
+import { streamOf } from '../util/streams.ts';
+import { isNondistributable } from './blob-download.ts';
+import type { UploadOutcome } from './blob-upload.ts';
+import type { RegistryClient, Repository } from './client.ts';
+
+export interface PushOptions {
+  /** One becomes a plain manifest, unless `index` is given; several an index, in this order. At least one. */
+  readonly images: readonly Image[];
+  /** The repository, and the tag or digest to write. */
+  readonly reference: Reference;
+  /** The index as other outputs have it; by default it is made from the images. */
+  readonly index?: { readonly mediaType: string; readonly bytes: Uint8Array } | undefined;
+  /** Further tags of the same repository. */
+  readonly tags?: readonly string[] | undefined;
+  /** Where a layer came from; used when that is another repository of the same registry. */
+  readonly mountFrom?: ((layer: Digest) => Repository | undefined) | undefined;
+  readonly emit?: Emit | undefined;
+  /** The step that transfers are shown under. */
+  readonly id?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Blobs on their way at once; default 4. */
+  readonly concurrency?: number | undefined;
+}
+
+/**
+ * Pushes images to one repository (R-PUSH-1): blobs side by side, each once and only where it is missing; then manifests, then the index,
+ * then tags, so that nobody ever sees a name whose parts are not there. Layers that are there or can be mounted are never read. Returns
+ * the descriptor of what the tags name. Throws REGISTRY_*, and what reading a layer throws.
+ */
+export async function pushImage(client: RegistryClient, options: PushOptions): Promise<Descriptor> {
+  const { images, reference } = options;
+  const limit = pLimit(options.concurrency ?? 4);
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  const pushed = new Map<Digest, Promise<UploadOutcome | 'skipped'>>();
+  const once = (digest: Digest, push: () => Promise<UploadOutcome | 'skipped'>): Promise<unknown> => {
+    const known = pushed.get(digest) ?? limit(push);
+    pushed.set(digest, known);
+    return known;
+  };
+  const pushLayer = async (layer: Layer): Promise<void> => {
+    // Asking for the digest may mean to compress, so it waits for its turn as well.
+    const digest = await limit(() => {
+      signal.throwIfAborted();
+      return layer.digest();
+    });
+    await once(digest, () => sendLayer(client, layer, { ...options, signal }));
+  };
+  const pushParts = async (image: Image): Promise<void> => {
+    const { config } = await image.manifest();
+    const layers = await image.layers();
+    const blob = {
+      digest: config.digest,
+      size: config.size,
+      open: () => lazily(() => image.rawConfig()),
+    };
+    await Promise.all([
+      ...layers.map((layer) => pushLayer(layer)),
+      once(config.digest, () => client.uploadBlob(reference, blob, { signal })),
+    ]);
+  };
+  try {
+    await Promise.all(images.map((image) => pushParts(image)));
+  } catch (error) {
+    // The first failure ends the others; what they threw then says nothing.
+    stop.abort(error);
+    await Promise.allSettled(pushed.values());
+    throw error;
+  }
+  return putDocuments(client, options);
+}
+
+/** C-RE-6: throws at once what the push would throw at its end, by starting an upload and cancelling it. */
+export async function checkPushAccess(
+  client: RegistryClient,
+  reference: Reference,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  await client.checkPush(reference, options);
+}
+
+async function sendLayer(
+  client: RegistryClient,
+  layer: Layer,
+  options: PushOptions,
+): Promise<UploadOutcome | 'skipped'> {
+  const { reference, signal, emit } = options;
+  const [digest, size, type] = await Promise.all([layer.digest(), layer.size(), layer.mediaType()]);
+  // R-PULL-4: their licence may forbid it; whoever pulls takes them from their URLs.
+  if (isNondistributable(type)) return 'skipped';
+  const origin = options.mountFrom?.(digest);
+  const id = options.id ?? `internal:push ${formatReference(reference)}`;
+  const name = `pushing ${digest.slice(7, 19)}`;
+  let shown = 0;
+  const tell = (current: number, done: boolean): void => {
+    // One event per MiB is enough for any renderer.
+    if (!done && current - shown < 1024 * 1024 && current >= shown) return;
+    shown = current;
+    emit?.({ type: 'transfer', id, name, current, total: size, done, time: Date.now() });
+  };
+  const outcome = await client.uploadBlob(
+    reference,
+    {
+      digest,
+      size,
+      open: () => layer.compressed({ signal }),
+      mountFrom: origin?.registry === reference.registry ? origin.repository : undefined,
+    },
+    { signal, onProgress: (bytes) => tell(bytes, false) },
+  );
+  if (outcome === 'uploaded') tell(size, true);
+  return outcome;
+}
+
+async function putDocuments(client: RegistryClient, options: PushOptions): Promise<Descriptor> {
+  const { images, reference, signal } = options;
+  const [only] = images;
+  if (only === undefined) throw new BuildError('INTERNAL', 'there is no image to push');
+  const alone = images.length === 1 && options.index === undefined;
+  if (!alone) {
+    for (const image of images) {
+      const { mediaType: type, digest } = await image.descriptor();
+      await client.putManifest(
+        reference,
+        digest,
+        { mediaType: type, bytes: await image.rawManifest() },
+        { signal },
+      );
+    }
+  }
+  const top = alone
+    ? { mediaType: (await only.descriptor()).mediaType, bytes: await only.rawManifest() }
+    : (options.index ?? (await makeIndex(images)));
+  const descriptor = { mediaType: top.mediaType, digest: digestOf(top.bytes), size: top.bytes.length };
+  if (reference.digest !== undefined && reference.digest !== descriptor.digest) {
+    throw new BuildError(
+      'REFERENCE_INVALID',
+      `${formatReference(reference)} cannot be pushed: the image has the digest ${descriptor.digest}`,
+    );
+  }
+  const tags = new Set([...(reference.tag === undefined ? [] : [reference.tag]), ...(options.tags ?? [])]);
+  // A document without a tag is reached by its digest; with tags the first PUT stores it, the others name it.
+  for (const tag of tags.size === 0 ? [descriptor.digest] : tags) {
+    await client.putManifest(reference, tag, top, { signal });
+  }
+  return descriptor;
+}
+
+async function makeIndex(images: readonly Image[]): Promise<{ mediaType: string; bytes: Uint8Array }> {
+  const manifests: Descriptor[] = [];
+  for (const image of images) {
+    const { mediaType: type, digest, size } = await image.descriptor();
+    const { os, architecture, variant, ...rest } = await image.config();
+    const version = rest['os.version'];
+    const platform: Platform = {
+      architecture,
+      os,
+      ...(version === undefined ? {} : { 'os.version': version }),
+      ...(variant === undefined ? {} : { variant }),
+    };
+    manifests.push({ mediaType: type, digest, size, platform });
+  }
+  const index: Index = { schemaVersion: 2, mediaType: mediaType.ociIndex, manifests };
+  return { mediaType: mediaType.ociIndex, bytes: Buffer.from(JSON.stringify(index)) };
+}
+
+async function* lazily(read: () => Promise<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* streamOf(await read());
+}

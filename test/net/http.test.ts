@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest';
+import { createHttpClient } from '../../src/net/http.ts';
+import { networkFailure } from '../../src/net/network-error.ts';
+import { startHttpServer } from '../support/http-server.ts';
+
+test('gives status, headers and body, and follows nothing', async () => {
+  await using server = await startHttpServer((request, response) => {
+    response.writeHead(302, { location: '/elsewhere', 'www-authenticate': ['A x=1', 'B y=2'] });
+    response.end('go on');
+  });
+  await using http = createHttpClient({ env: {} });
+  const response = await http.request({ url: `http://${server.host}/start` });
+  expect(response.status).toBe(302);
+  expect(response.header('location')).toBe('/elsewhere');
+  expect(response.headerValues('www-authenticate')).toEqual(['A x=1', 'B y=2']);
+  expect((await response.bytes(100)).toString()).toBe('go on');
+  expect(server.seen.map(({ path }) => path)).toEqual(['/start']);
+});
+
+test('sends a stream of known length', async () => {
+  const received: string[] = [];
+  await using server = await startHttpServer((request, response) => {
+    request.on('data', (chunk: Buffer) => received.push(chunk.toString()));
+    request.on('end', () => response.end());
+  });
+  await using http = createHttpClient({ env: {} });
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('one ');
+    yield Buffer.from('two');
+  }
+  const headers = { 'content-length': '7' };
+  const response = await http.request({ method: 'PUT', url: `http://${server.host}/`, headers, body });
+  await response.discard();
+  expect(received.join('')).toBe('one two');
+  expect(server.seen[0]?.headers['content-length']).toBe('7');
+  expect(server.seen[0]?.headers['transfer-encoding']).toBeUndefined();
+});
+
+test('a server that stalls is given up', async () => {
+  await using server = await startHttpServer((request, response) => {
+    if (request.url === '/body') response.write('begin');
+  });
+  await using http = createHttpClient({ env: {}, timeouts: { headers: 50, idle: 50 } });
+  const header = await http.request({ url: `http://${server.host}/header` }).catch((error: unknown) => error);
+  expect(networkFailure(header)).toMatchObject({ reason: 'no answer in time', retryable: true });
+  const response = await http.request({ url: `http://${server.host}/body` });
+  const body = await response.bytes(100).catch((error: unknown) => error);
+  expect(networkFailure(body)).toMatchObject({ reason: 'the answer stalled', retryable: true });
+});
+
+test('a body is never read past its limit', async () => {
+  await using server = await startHttpServer((_, response) => {
+    response.end('x'.repeat(1000));
+  });
+  await using http = createHttpClient({ env: {} });
+  const response = await http.request({ url: `http://${server.host}/` });
+  await expect(response.bytes(999)).rejects.toThrow(RangeError);
+});
+
+test('an abort rejects with its reason', async () => {
+  await using server = await startHttpServer(() => undefined);
+  await using http = createHttpClient({ env: {} });
+  const stop = new AbortController();
+  const work = http.request({ url: `http://${server.host}/`, signal: stop.signal });
+  setTimeout(() => stop.abort(new Error('enough')), 20);
+  await expect(work).rejects.toThrow('enough');
+});
+
+test('a plain request for a name of no address goes to the proxy in absolute form', async () => {
+  await using server = await startHttpServer((request, response) => {
+    response.end(`${request.url} for ${request.headers['proxy-authorization']}`);
+  });
+  await using http = createHttpClient({ env: { http_proxy: `http://me:pw@${server.host}` } });
+  const response = await http.request({ url: 'http://registry.invalid/v2/' });
+  expect((await response.bytes(1000)).toString()).toBe('http://registry.invalid/v2/ for Basic bWU6cHc=');
+});
+
+test('failures are told in words', async () => {
+  await using http = createHttpClient({ env: {} });
+  const refused = await http.request({ url: 'http://127.0.0.1:1/' }).catch((error: unknown) => error);
+  expect(networkFailure(refused)).toMatchObject({ reason: 'connection refused', retryable: false });
+  await using server = await startHttpServer((_, response) => response.end());
+  const plain = await http.request({ url: `https://${server.host}/` }).catch((error: unknown) => error);
+  expect(networkFailure(plain)).toMatchObject({ protocol: true });
+  expect(networkFailure(new TypeError('a bug'))).toBeUndefined();
+});

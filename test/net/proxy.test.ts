@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { proxyFor } from '../../src/net/proxy.ts';
+
+const proxy = 'http://proxy.example:3128';
+const choose = (url: string, env: NodeJS.ProcessEnv): string | undefined => proxyFor(new URL(url), env)?.href;
+
+test('the scheme decides which variable counts, lower case first', () => {
+  const env = { HTTPS_PROXY: proxy, http_proxy: 'plain.example:80', HTTP_PROXY: 'http://unused.example' };
+  expect(choose('https://ghcr.io/v2/', env)).toBe('http://proxy.example:3128/');
+  expect(choose('http://ghcr.io/v2/', env)).toBe('http://plain.example/');
+  expect(choose('https://ghcr.io/', {})).toBeUndefined();
+  expect(choose('https://ghcr.io/', { all_proxy: proxy })).toBe('http://proxy.example:3128/');
+});
+
+test.each([
+  ['https://ghcr.io/', 'ghcr.io', false],
+  ['https://a.ghcr.io/', 'ghcr.io', false],
+  ['https://aghcr.io/', 'ghcr.io', true],
+  ['https://ghcr.io/', '.ghcr.io', true],
+  ['https://a.ghcr.io/', '.ghcr.io', false],
+  ['https://ghcr.io/', '*', false],
+  ['https://ghcr.io:5000/', 'ghcr.io:443', true],
+  ['https://ghcr.io:5000/', 'x, ghcr.io:5000', false],
+  ['https://10.1.2.3/', '10.0.0.0/8', false],
+  ['https://11.1.2.3/', '10.0.0.0/8', true],
+  ['https://[fd00::1]/', 'fd00::/8', false],
+  ['https://127.0.0.1:5000/', '', false],
+  ['https://localhost/', '', false],
+])('%s with NO_PROXY=%s goes through the proxy: %s', (url, list, used) => {
+  expect(choose(url, { https_proxy: proxy, no_proxy: list }) !== undefined).toBe(used);
+});
