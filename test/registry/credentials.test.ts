@@ -1,0 +1,174 @@
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { credentialFinder } from '../../src/registry/credentials.ts';
+import { login, logout } from '../../src/registry/login.ts';
+
+let home: string;
+let env: NodeJS.ProcessEnv;
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'credentials-'));
+  env = { HOME: home, PATH: `${join(home, 'bin')}:/usr/bin:/bin` };
+});
+afterEach(() => rm(home, { recursive: true, force: true }));
+
+const auth = (text: string): { auth: string } => ({ auth: Buffer.from(text).toString('base64') });
+async function write(path: string, value: unknown): Promise<void> {
+  const file = join(home, path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, typeof value === 'string' ? value : JSON.stringify(value));
+}
+const find = async (registry: string, repository = 'a/b'): Promise<unknown> =>
+  (await credentialFinder(env)(registry, repository)).credential;
+const invalid = expect.objectContaining({ code: 'CREDENTIALS_INVALID' });
+
+/** A helper that keeps what it is given in a file, and writes down its environment. */
+async function helper(name: string): Promise<void> {
+  const script = `#!/bin/sh
+env > ${home}/helper-env
+case "$1" in
+get) read -r server || true; cat "${home}/store-$(echo "$server" | tr -c 'a-z0-9\\n' _)" 2>/dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
+store) cat > ${home}/stored ;;
+erase) cat > ${home}/erased ;;
+esac
+`;
+  await write(`bin/docker-credential-${name}`, script);
+  await chmod(join(home, `bin/docker-credential-${name}`), 0o755);
+}
+
+test('no files: no credentials', async () => {
+  expect(await credentialFinder(env)('ghcr.io', 'a/b')).toEqual({ credential: undefined, searched: [] });
+});
+
+test('the places in their order: R-AUTH-5', async () => {
+  const entry = (user: string): unknown => ({ auths: { 'ghcr.io': auth(`${user}:x`) } });
+  env = { ...env, XDG_RUNTIME_DIR: join(home, 'run') };
+  const user = async (): Promise<unknown> => ((await find('ghcr.io')) as { username: string }).username;
+  await write('.config/containers/auth.json', entry('config'));
+  expect(await user()).toBe('config');
+  await write('run/containers/auth.json', entry('runtime'));
+  expect(await user()).toBe('runtime');
+  await write('named.json', entry('named'));
+  env = { ...env, REGISTRY_AUTH_FILE: join(home, 'named.json') };
+  expect(await user()).toBe('named');
+  await write('.docker/config.json', entry('docker'));
+  expect(await user()).toBe('docker');
+  await write('other/config.json', entry('other'));
+  env = { ...env, DOCKER_CONFIG: join(home, 'other') };
+  expect(await user()).toBe('other');
+  env = { ...env, DOCKER_AUTH_CONFIG: JSON.stringify(entry('inline')) };
+  expect(await user()).toBe('inline');
+});
+
+test('the longest path counts, and never a sibling: R-AUTH-8', async () => {
+  await write('.docker/config.json', {
+    auths: { 'ghcr.io': auth('host:x'), 'ghcr.io/team': auth('team:x'), 'ghcr.io/team/app': auth('app:x') },
+  });
+  const user = async (repository: string): Promise<unknown> =>
+    ((await find('ghcr.io', repository)) as { username: string }).username;
+  expect(await user('team/app')).toBe('app');
+  expect(await user('team/app/part')).toBe('app');
+  expect(await user('team/apple')).toBe('team');
+  expect(await user('teams/app')).toBe('host');
+  expect(await find('ghcr.io.evil.com', 'team/app')).toBeUndefined();
+});
+
+test.each(['https://index.docker.io/v1/', 'docker.io', 'index.docker.io', 'https://registry-1.docker.io'])(
+  'Docker Hub by the key %s',
+  async (key) => {
+    await write('.docker/config.json', { auths: { [key]: auth('me:pass:word') } });
+    expect(await find('docker.io')).toMatchObject({
+      kind: 'password',
+      username: 'me',
+      password: 'pass:word',
+    });
+  },
+);
+
+test('tokens of both kinds', async () => {
+  await write('.docker/config.json', {
+    auths: { 'a.io': { ...auth('me:'), identitytoken: 'id' }, 'b.io': { registrytoken: 'reg' } },
+  });
+  expect(await find('a.io')).toMatchObject({ kind: 'identity-token', username: 'me', token: 'id' });
+  expect(await find('b.io')).toMatchObject({ kind: 'registry-token', token: 'reg' });
+});
+
+test.each([
+  ['no JSON', '{"auths": secret'],
+  ['a list', '[]'],
+  ['auths of a wrong kind', '{"auths": 3}'],
+  ['an entry of a wrong kind', '{"auths": {"ghcr.io": "x"}}'],
+  ['auth that is not base64 of a pair', '{"auths": {"ghcr.io": {"auth": "!!!!"}}}'],
+  ['a helper of a wrong kind', '{"credHelpers": {"ghcr.io": 1}}'],
+  ['a helper with a path', '{"credsStore": "../../bin/sh"}'],
+  ['a helper that is not installed', '{"credsStore": "missing"}'],
+])('a broken file fails closed: %s (CVE-2021-41092)', async (_, text) => {
+  await write('.docker/config.json', text);
+  await write('.config/containers/auth.json', { auths: { 'ghcr.io': auth('me:x') } });
+  const error = await find('ghcr.io').catch((caught: unknown) => caught);
+  expect(error).toEqual(invalid);
+  expect(String(error)).not.toContain('secret');
+});
+
+test('helpers: found, token, not found, and what they see', async () => {
+  await helper('own');
+  await helper('all');
+  await write('.docker/config.json', { credsStore: 'all', credHelpers: { 'ghcr.io': 'own' } });
+  await write('store-ghcr_io', '{"ServerURL":"ghcr.io","Username":"me","Secret":"pw"}');
+  await write('store-https___index_docker_io_v1_', '{"ServerURL":"x","Username":"<token>","Secret":"id"}');
+  env = { ...env, SECRET_OF_BUILD: 'x', XDG_RUNTIME_DIR: '/run/x' };
+  expect(await find('ghcr.io')).toMatchObject({ kind: 'password', username: 'me', password: 'pw' });
+  expect(await find('docker.io')).toMatchObject({ kind: 'identity-token', token: 'id' });
+  expect(await find('quay.io')).toBeUndefined();
+  const seen = await readFile(join(home, 'helper-env'), 'utf8');
+  expect(seen).toContain('XDG_RUNTIME_DIR=/run/x');
+  expect(seen).not.toContain('SECRET_OF_BUILD');
+});
+
+test('login keeps the rest of the file, and the file to its owner', async () => {
+  await write('.docker/config.json', {
+    detachKeys: 'x',
+    auths: { 'a.io': auth('a:b'), 'https://ghcr.io/v2/': auth('old:x') },
+  });
+  expect(await login('ghcr.io', { username: 'me', password: 'pw' }, { env })).toMatchObject({ plain: true });
+  const file = join(home, '.docker/config.json');
+  expect(JSON.parse(await readFile(file, 'utf8'))).toEqual({
+    detachKeys: 'x',
+    auths: { 'a.io': auth('a:b'), 'ghcr.io': auth('me:pw') },
+  });
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect(await readdir(dirname(file))).toEqual(['config.json']);
+  expect(await find('ghcr.io')).toMatchObject({ username: 'me', password: 'pw' });
+  expect(await logout('ghcr.io', { env })).toBe(true);
+  expect(await logout('ghcr.io', { env })).toBe(false);
+  expect(await find('ghcr.io')).toBeUndefined();
+});
+
+test('login uses the helper, and docker’s key for Docker Hub', async () => {
+  await helper('all');
+  await write('.docker/config.json', { credsStore: 'all' });
+  expect(await login('docker.io', { username: 'me', password: 'pw' }, { env })).toMatchObject({
+    plain: false,
+  });
+  expect(JSON.parse(await readFile(join(home, 'stored'), 'utf8'))).toEqual({
+    ServerURL: 'https://index.docker.io/v1/',
+    Username: 'me',
+    Secret: 'pw',
+  });
+  expect(await readFile(join(home, '.docker/config.json'), 'utf8')).not.toContain('cHc');
+  expect(await logout('docker.io', { env })).toBe(true);
+  expect(await readFile(join(home, 'erased'), 'utf8')).toBe('https://index.docker.io/v1/');
+});
+
+test('login never replaces a file that it does not understand, and keeps a link a link', async () => {
+  await write('.docker/config.json', '{broken');
+  await expect(login('a.io', { username: 'me', password: 'pw' }, { env })).rejects.toEqual(invalid);
+  expect(await readFile(join(home, '.docker/config.json'), 'utf8')).toBe('{broken');
+  await rm(join(home, '.docker/config.json'));
+  await write('dotfiles/docker.json', '{}');
+  await symlink('../dotfiles/docker.json', join(home, '.docker/config.json'));
+  await login('a.io', { username: 'me', password: 'pw' }, { env });
+  expect(await readFile(join(home, 'dotfiles/docker.json'), 'utf8')).toContain('a.io');
+});
