@@ -1,14 +1,22 @@
-/** What runs a bundle of the OCI runtime-spec (config.json and a root filesystem). */
-export interface RuntimeIo {
-  /** Bytes of the step's output, in order of arrival per stream. */
-  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
-  /** 'inherit' connects the caller's terminal (tsbuild run -it); then onOutput is not called. */
-  readonly stdin?: 'ignore' | 'inherit';
+/** What runs a bundle of the OCI runtime-spec (config.json and a root filesystem): one program of the host, or the embedded one. */
+export interface Runtime {
+  /** 'runc', 'crun', 'youki', 'embedded', or the path of a program. */
+  readonly name: string;
+  /** Namespaces that the process around it has to make, as options of unshare(1), since the runtime does not make them itself. */
+  namespaces(network: 'own' | 'given'): readonly string[];
+  /** The command line that runs the bundle to its end, with the step's status as its own. */
+  command(bundle: Bundle): readonly string[];
+  /** May config.json ask for a terminal? */
+  readonly makesTerminal: boolean;
 }
 
-export interface Runtime {
-  readonly name: string;
-  /** Runs the bundle's process to its end. The process's status is no exception: 128 + n for signal n. On abort the whole process tree is
-   * killed before the promise rejects. Throws STEP_START when the process could not be started. */
-  run(bundle: string, io: RuntimeIo, signal: AbortSignal): Promise<{ readonly exitCode: number }>;
+export interface Bundle {
+  /** Where config.json is. */
+  readonly directory: string;
+  /** A name that no other container has: letters, digits, `-`. */
+  readonly id: string;
+  /** A file to which the runtime writes its own errors, one JSON object a line: `level`, `msg`. */
+  readonly log: string;
+  /** A directory for the runtime's own state. */
+  readonly state: string;
 }

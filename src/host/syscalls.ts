@@ -373,3 +373,27 @@ export function closeOnExecFrom(first: number): void {
   const parameters = ['long', 'uint', 'uint', 'uint'];
   call('syscall', parameters, [CLOSE_RANGE, first, 0xffffffff, CLOSE_RANGE_CLOEXEC], { as: 'close_range' });
 }
+
+/** pipe2(2), both ends close-on-exec. Node's own stdio pipes are sockets, which a step cannot open as /dev/stdout. */
+export function pipe(): { readonly read: number; readonly write: number } {
+  const ends = new Int32Array(2);
+  call('pipe2', ['_Out_ int32 *', 'int'], [ends, 0o2000000]);
+  const [read = -1, write = -1] = ends;
+  return { read, write };
+}
+
+/** Sets SIGPIPE and SIGXFSZ, which Node ignores, back to their default: execve keeps what is ignored. */
+export function defaultSignals(): void {
+  const SIGXFSZ = 25;
+  for (const signal of [13, SIGXFSZ]) native('signal', 'uintptr_t', ['int', 'uintptr_t'])(signal, 0);
+}
+
+/**
+ * execve(2): returns only by throwing (ENOENT, EACCES, ENOEXEC), where Node's own ends the process. Descriptors 0 to 2 stay
+ * open, all that are marked close-on-exec go. No byte of the strings may be NUL.
+ */
+export function execve(path: string, args: readonly string[], env: readonly string[]): void {
+  for (const text of [...args, ...env]) cPath(text);
+  const parameters = ['const uint8 *', 'const char **', 'const char **'];
+  call('execve', parameters, [cPath(path), [...args, null], [...env, null]], { path });
+}

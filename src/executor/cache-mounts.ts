@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { flock, LOCK_EX, LOCK_NB, LOCK_SH } from '../host/syscalls.ts';
+import type { CacheSharing } from './step.ts';
+
+// Directories of cache mounts (L-MNT-2): <root>/cache-mounts/<sha256 of the id>/{lock,data}, and for `private` further ones
+// with a number. Whoever uses a directory holds a kernel lock on it: shared users together, others alone.
+
+export interface CacheRequest {
+  readonly id: string;
+  readonly sharing: CacheSharing;
+}
+
+export interface CacheDirectory {
+  /** What the step mounts; exists once `commit` was called. */
+  readonly path: string;
+  /** Nobody has used it before: initial content goes into this directory, then `commit`. */
+  readonly staging: string | undefined;
+  /** Gives a new directory its owner and makes it appear. Does nothing for a known one. */
+  commit(owner: { readonly mode: number; readonly uid: number; readonly gid: number }): void;
+}
+
+export interface CacheDirectories extends Disposable {
+  get(id: string): CacheDirectory;
+}
+
+/** How often a lock that another process holds is tried again, in milliseconds. */
+const POLL = 50;
+
+/**
+ * Takes the cache directories of one step, in the order of their ids (so two steps never wait for each other). An id may
+ * occur several times; its strictest sharing counts. Waits as long as others hold them; rejects with the signal's reason.
+ */
+export async function takeCacheDirectories(
+  root: string,
+  requests: readonly CacheRequest[],
+  signal: AbortSignal,
+): Promise<CacheDirectories> {
+  const order: readonly CacheSharing[] = ['shared', 'private', 'locked'];
+  const wanted = new Map<string, CacheSharing>();
+  for (const { id, sharing } of requests) {
+    const known = wanted.get(id);
+    if (known === undefined || order.indexOf(sharing) > order.indexOf(known)) wanted.set(id, sharing);
+  }
+  const locks: number[] = [];
+  const directories = new Map<string, CacheDirectory>();
+  const release = (): void => {
+    for (const lock of locks.splice(0)) closeSync(lock);
+  };
+  try {
+    for (const id of [...wanted.keys()].toSorted()) {
+      const base = join(root, 'cache-mounts', createHash('sha256').update(id).digest('hex'));
+      const taken = await take(base, wanted.get(id) ?? 'shared', signal);
+      locks.push(taken.lock);
+      directories.set(id, directoryAt(taken.path, taken.lock, wanted.get(id) ?? 'shared'));
+    }
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return {
+    get(id) {
+      const found = directories.get(id);
+      if (found === undefined) throw new Error(`cache mount ${id} was not taken`);
+      return found;
+    },
+    [Symbol.dispose]: release,
+  };
+}
+
+async function take(
+  base: string,
+  sharing: CacheSharing,
+  signal: AbortSignal,
+): Promise<{ readonly lock: number; readonly path: string }> {
+  for (let number = 0; ; ) {
+    signal.throwIfAborted();
+    const path = number === 0 ? base : `${base}.${number}`;
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const lock = openSync(join(path, 'lock'), 'a', 0o600);
+    // A directory that is still to be seeded belongs to one step alone, also when it is to be shared.
+    const fresh = !existsSync(join(path, 'data'));
+    if (flock(lock, (sharing === 'shared' && !fresh ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
+      if (fresh === !existsSync(join(path, 'data'))) return { lock, path };
+      closeSync(lock);
+      continue;
+    }
+    closeSync(lock);
+    if (sharing === 'private') number += 1;
+    else await sleep(POLL, undefined, { signal });
+  }
+}
+
+function directoryAt(base: string, lock: number, sharing: CacheSharing): CacheDirectory {
+  const path = join(base, 'data');
+  if (existsSync(path)) return { path, staging: undefined, commit: () => {} };
+  const staging = join(base, 'staging');
+  // Of a process that died while it copied.
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging, { mode: 0o700 });
+  return {
+    path,
+    staging,
+    commit({ mode, uid, gid }) {
+      if (existsSync(path)) return;
+      chownSync(staging, uid, gid);
+      chmodSync(staging, mode);
+      renameSync(staging, path);
+      if (sharing === 'shared') flock(lock, LOCK_SH | LOCK_NB);
+    },
+  };
+}

@@ -1,0 +1,275 @@
+import { readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { ownCgroups } from '../host/probe.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
+import { takeCacheDirectories } from './cache-mounts.ts';
+import type { HostVolume, MountPlan } from './mounts.ts';
+import { isBelow, prepareMounts } from './mounts.ts';
+import type { NetworkHelper } from './network.ts';
+import { startSlirp } from './network.ts';
+import { RootTree } from './root-tree.ts';
+import type { Bundle, Runtime } from './runtime.ts';
+import { runtimeSpec } from './runtime-spec.ts';
+import { SandboxProcess } from './sandbox-process.ts';
+import type { SeccompArch } from './seccomp.ts';
+import type { Snapshot } from './snapshot.ts';
+import { layOutOverlay, makeSnapshot } from './snapshot.ts';
+import { runtimeError, startError } from './start-error.ts';
+import type { StepOp, StepRequest, StepResult } from './step.ts';
+import type { MountPointStubs } from './stubs.ts';
+import type { StepUser } from './users.ts';
+import { resolveUser } from './users.ts';
+
+/** What is known of this host, once for all steps. */
+export interface ExecutionHost {
+  readonly root: string;
+  /** PATH for helper programs. */
+  readonly path: string;
+  readonly arch: SeccompArch | undefined;
+  readonly cgroupV2: boolean;
+  /** Bounding set of this process. */
+  readonly capabilities: bigint;
+  /** The program slirp4netns. */
+  readonly slirp: string | undefined;
+  /** Tells the user, once, that steps share the host's network. */
+  warnHostNetwork(reason: string): void;
+}
+
+export interface Execution {
+  readonly host: ExecutionHost;
+  readonly runtime: Runtime;
+  readonly volumes?: readonly HostVolume[] | undefined;
+  /** Connects the caller's standard streams, with a terminal of its own or as they are; undefined: output is captured. */
+  readonly terminal?: 'tty' | 'plain' | undefined;
+}
+
+type Network = 'host' | 'none' | 'slirp4netns';
+
+/** Executes one step from its request to its upper directory; the contract is that of `Executor.run`. */
+export async function execute(request: StepRequest, execution: Execution): Promise<StepResult> {
+  const { signal, op } = request;
+  const { host } = execution;
+  signal.throwIfAborted();
+  if (op.args.length === 0) throw new BuildError('STEP_START', 'the step has no command');
+  using caches = await takeCacheDirectories(host.root, cacheRequests(op), signal);
+  if (op.network !== 'default') return attempt(request, { ...execution, caches, network: op.network });
+  if (host.slirp === undefined) {
+    host.warnHostNetwork('neither pasta nor slirp4netns is installed');
+    return attempt(request, { ...execution, caches, network: 'host' });
+  }
+  try {
+    return await attempt(request, { ...execution, caches, network: 'slirp4netns' });
+  } catch (error) {
+    if (!(error instanceof NetworkHelperFailure)) throw error;
+    host.warnHostNetwork(`slirp4netns does not work here (${error.message})`);
+    return attempt(request, { ...execution, caches, network: 'host' });
+  }
+}
+
+class NetworkHelperFailure extends Error {}
+
+interface Attempt extends Execution {
+  readonly caches: CacheDirectories;
+  readonly network: Network;
+}
+
+/** A shared cache that another mount lies in must stand still while mount points are made in it (CVE-2021-30465). */
+function cacheRequests(op: StepOp): CacheRequest[] {
+  return op.mounts.flatMap((mount) => {
+    if (mount.type !== 'cache') return [];
+    const nested = op.mounts.some(
+      (other) => other !== mount && other.target !== undefined && isBelow(other.target, mount.target),
+    );
+    return [{ id: mount.id, sharing: nested ? ('locked' as const) : mount.sharing }];
+  });
+}
+
+async function attempt(request: StepRequest, execution: Attempt): Promise<StepResult> {
+  const { host, runtime, network } = execution;
+  const { signal } = request;
+  const snapshot = makeSnapshot(host.root);
+  const { directory } = snapshot;
+  const bundle: Bundle = {
+    directory,
+    id: `tsbuild-${snapshot.id}`,
+    log: join(directory, 'runtime.log'),
+    state: join(directory, 'state'),
+  };
+  let sandbox: SandboxProcess | undefined;
+  const stop = (): void => void sandbox?.kill();
+  try {
+    const overlay = layOutOverlay(directory, '', { lower: request.layers, writable: true });
+    sandbox = new SandboxProcess({
+      directory,
+      command: runtime.command(bundle),
+      namespaces: [
+        ...runtime.namespaces(network === 'none' ? 'own' : 'given'),
+        ...(network === 'slirp4netns' ? ['net'] : []),
+      ],
+      path: host.path,
+      stdio: execution.terminal === undefined ? 'capture' : 'inherit',
+      onOutput: request.onOutput,
+    });
+    signal.addEventListener('abort', stop);
+    const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay });
+    signal.throwIfAborted();
+    const said = runtimeError(bundle.log);
+    if (said !== undefined)
+      throw startError(said, { args: request.op.args, platform: formatPlatform(request.op.platform) });
+    const upper = join(directory, 'upper');
+    ended.stubs.remove(upper);
+    return { exitCode: ended.exitCode, upper, discard: () => snapshot.discard() };
+  } catch (error) {
+    await sandbox?.kill();
+    await snapshot.discard();
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    removeCgroups(bundle.id);
+    tidy(snapshot);
+  }
+}
+
+interface InSandbox extends Attempt {
+  readonly sandbox: SandboxProcess;
+  readonly bundle: Bundle;
+  readonly overlay: string;
+}
+
+async function inSandbox(
+  request: StepRequest,
+  execution: InSandbox,
+): Promise<{ readonly exitCode: number; readonly stubs: MountPointStubs }> {
+  const { sandbox, host } = execution;
+  await sandbox.ready();
+  // The helper starts while the mounts are made.
+  const helper =
+    execution.network === 'slirp4netns' && host.slirp !== undefined
+      ? startSlirp(host.slirp, sandbox.pid, host.path)
+      : undefined;
+  helper?.catch(() => {});
+  let plan: MountPlan | undefined;
+  try {
+    await sandbox.overlay(execution.overlay, 'merged');
+    plan = await writeBundle(request, execution);
+    await networkReady(helper);
+    return { exitCode: await sandbox.run(), stubs: plan.stubs };
+  } finally {
+    await plan?.[Symbol.asyncDispose]();
+    const started = await helper?.catch(() => undefined);
+    await started?.[Symbol.asyncDispose]();
+  }
+}
+
+async function networkReady(helper: Promise<NetworkHelper> | undefined): Promise<void> {
+  try {
+    await helper;
+  } catch (error) {
+    throw new NetworkHelperFailure((error as Error).message, { cause: error });
+  }
+}
+
+/** Prepares mounts, user and working directory in the mounted root filesystem, and writes config.json. */
+async function writeBundle(request: StepRequest, execution: InSandbox): Promise<MountPlan> {
+  const { sandbox, bundle, host, runtime, network, caches, volumes } = execution;
+  const { op } = request;
+  const rootfs = join(bundle.directory, 'merged');
+  // Closed before the step runs: an open descriptor would keep the overlay alive after the sandbox.
+  using tree = new RootTree(sandbox.view(rootfs));
+  const plan = await prepareMounts({
+    ...{ request, sandbox, directory: bundle.directory, tree, caches, network, volumes },
+  });
+  try {
+    const user = resolveUser(tree, op.user);
+    const targets = plan.mounts.map((mount) => mount.destination);
+    const cwd = makeWorkingDirectory(tree, op.cwd, { user, targets, stubs: plan.stubs });
+    const spec = runtimeSpec({
+      rootfs,
+      args: op.args,
+      env: environment([...op.env, ...request.env, ...plan.env], user),
+      cwd,
+      user,
+      hostname: op.hostname,
+      terminal: execution.terminal === 'tty' && runtime.makesTerminal,
+      security: op.security,
+      network: network === 'none' ? 'own' : 'given',
+      mounts: plan.mounts,
+      shmSize: request.shmSize,
+      ulimits: request.ulimits,
+      cgroupsPath: bundle.id,
+      host,
+    });
+    writeFileSync(join(bundle.directory, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
+    return plan;
+  } catch (error) {
+    await plan[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** One value for each name, the last; HOME from passwd where nothing sets it, as every runtime does. */
+function environment(list: readonly string[], user: StepUser): string[] {
+  const merged = new Map<string, string>([['HOME', `HOME=${user.home}`]]);
+  for (const item of list) {
+    const cut = item.indexOf('=');
+    if (cut > 0) merged.set(item.slice(0, cut), item);
+  }
+  return [...merged.values()];
+}
+
+/** Where the step starts (L-RUN-9): made 0755 for its user where it is missing, unless a mount will be there. */
+function makeWorkingDirectory(
+  tree: RootTree,
+  path: string,
+  about: { readonly user: StepUser; readonly targets: readonly string[]; readonly stubs: MountPointStubs },
+): string {
+  const place = tree.resolve(path === '' ? '/' : path);
+  // CVE-2024-21626: /proc/self/fd and its kin are doors.
+  if (isBelow(place.path, '/proc'))
+    throw new BuildError('STEP_START', `the working directory ${path} is below /proc`, {
+      hint: 'choose another WORKDIR',
+    });
+  const mounted = ['/dev', '/sys', ...about.targets].some((target) => isBelow(place.path, target));
+  if (mounted) return place.path;
+  if (place.type === 'file') throw new BuildError('STEP_START', `the working directory ${path} is not a directory`);
+  let parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
+  for (const name of place.missing) {
+    tree.makeDirectory(parent, name, { mode: 0o755, uid: about.user.uid, gid: about.user.gid });
+    parent = posix.join(parent, name);
+    about.stubs.keep(parent);
+  }
+  return place.path;
+}
+
+/** Runtimes that are killed leave empty cgroups. */
+function removeCgroups(name: string): void {
+  for (const own of ownCgroups()) {
+    // On v2 runtimes make theirs beside the caller's.
+    for (const parent of [own, posix.dirname(own)]) {
+      try {
+        rmdirSync(join(parent, name));
+      } catch {
+        // Most do not exist; one that cannot go now is empty and costs nothing.
+      }
+    }
+  }
+}
+
+/** All of a step's directory but its lock and its upper directory. */
+function tidy(snapshot: Snapshot): void {
+  for (const name of listNames(snapshot.directory)) {
+    if (name !== 'lock' && name !== 'upper')
+      rmSync(join(snapshot.directory, name), { recursive: true, force: true });
+  }
+}
+
+function listNames(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    // Discarded already.
+    return [];
+  }
+}

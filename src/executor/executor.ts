@@ -1,0 +1,169 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { capabilitySet, cgroupMode, findProgram, helperPath, kernelVersion } from '../host/probe.ts';
+import { hostPlatform } from '../oci/platform.ts';
+import type { Emit } from '../progress/event.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { RuntimeSearch } from './choose-runtime.ts';
+import { chooseRuntime } from './choose-runtime.ts';
+import type { ExecutionHost } from './execute.ts';
+import { execute } from './execute.ts';
+import type { HostVolume } from './mounts.ts';
+import type { Runtime } from './runtime.ts';
+import { seccompArch } from './seccomp.ts';
+import { removeStaleSnapshots } from './snapshot.ts';
+import type { StepRequest, StepResult } from './step.ts';
+import { tryRuntime } from './trial.ts';
+
+export type { MountSource, StepRequest, StepResult } from './step.ts';
+
+export interface ContainerRun {
+  /** Unpacked layers in overlayfs form, base to top. */
+  readonly layers: readonly string[];
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** As in USER; '' is root. */
+  readonly user: string;
+  readonly volumes: readonly HostVolume[];
+  readonly network: 'default' | 'none' | 'host';
+  readonly tty: boolean;
+  /** Connects the caller's own standard input and output; onOutput is not called then. */
+  readonly interactive: boolean;
+  readonly hostname?: string | undefined;
+  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface Executor {
+  /** The runtime that steps use. Throws SANDBOX_UNAVAILABLE. */
+  runtimeName(): Promise<string>;
+  /**
+   * Executes one RUN. The exit code is a value. Throws STEP_START, SECRET_MISSING, USER_UNKNOWN, SANDBOX_UNAVAILABLE; rejects with the
+   * signal's reason on abort, after everything that ran is dead. Waits for cache mounts that others hold.
+   */
+  run(request: StepRequest): Promise<StepResult>;
+  /** Runs a command in a throw-away container (`tsbuild run`). Errors as of `run`. */
+  runContainer(request: ContainerRun): Promise<{ readonly exitCode: number }>;
+  /** Removes what processes that died left in the store: directories and cgroups; mounts and processes never remain. */
+  cleanStale(): Promise<void>;
+}
+
+export interface ExecutorOptions {
+  /** Root of the store. */
+  readonly root: string;
+  /** 'crun', 'runc', 'youki', 'embedded', or a path; undefined: the best that works. */
+  readonly runtime?: string | undefined;
+  readonly emit?: Emit | undefined;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Executes steps on this host. Nothing is looked at before the first step needs it. */
+export function createExecutor(options: ExecutorOptions): Executor {
+  const { root } = options;
+  let host: ExecutionHost | undefined;
+  let runtime: Promise<Runtime> | undefined;
+  const theHost = (): ExecutionHost => (host ??= inspect(options));
+  const theRuntime = (): Promise<Runtime> => {
+    runtime ??= chooseRuntime(runtimeSearch(theHost(), options.runtime));
+    // A failure is not kept: the next step may find what this one did not.
+    runtime.catch(() => (runtime = undefined));
+    return runtime;
+  };
+  return {
+    runtimeName: async () => (await theRuntime()).name,
+    run: async (request) => execute(request, { host: theHost(), runtime: await theRuntime() }),
+    async runContainer(request) {
+      const { args, env, cwd, user, network, hostname = 'tsbuild' } = request;
+      const result = await execute(
+        {
+          id: 'run',
+          op: {
+            ...{ args, env, cwd, user, network, hostname },
+            ...{ mounts: [], files: [], security: 'sandbox', platform: hostPlatform() },
+          },
+          layers: request.layers,
+          binds: new Map(),
+          env: [],
+          secrets: { get: () => Promise.resolve(undefined) },
+          sshSockets: {},
+          extraHosts: [],
+          onOutput: request.onOutput,
+          signal: request.signal,
+        },
+        {
+          host: theHost(),
+          runtime: await theRuntime(),
+          volumes: request.volumes,
+          terminal: request.interactive ? (request.tty ? 'tty' : 'plain') : undefined,
+        },
+      );
+      await result.discard();
+      return { exitCode: result.exitCode };
+    },
+    cleanStale: () => removeStaleSnapshots(root),
+  };
+}
+
+/** The search for a runtime with a real trial in the sandbox. */
+export function runtimeSearch(host: ExecutionHost, requested: string | undefined): RuntimeSearch {
+  return { root: host.root, path: host.path, requested, host, trial: (runtime) => tryRuntime(runtime, host) };
+}
+
+/** Reads what steps need to know of this host. Throws SANDBOX_UNAVAILABLE or UNSUPPORTED_HERE where no step can run. */
+export function inspect(options: ExecutorOptions): ExecutionHost {
+  const problem = hostProblem(options.env);
+  if (problem !== undefined) throw problem;
+  const path = helperPath(options.env);
+  let warned = false;
+  mkdirSync(join(options.root, 'snapshots'), { recursive: true, mode: 0o700 });
+  return {
+    root: options.root,
+    path,
+    arch: seccompArch(),
+    cgroupV2: cgroupMode() === 'v2',
+    capabilities: capabilitySet('CapBnd'),
+    slirp: findProgram('slirp4netns', path),
+    warnHostNetwork(reason) {
+      if (warned) return;
+      warned = true;
+      options.emit?.({
+        type: 'diagnostic',
+        diagnostic: {
+          severity: 'warning',
+          rule: 'HostNetwork',
+          message: `steps use the host's network: ${reason}`,
+          hint: 'install slirp4netns, or build with --network=none',
+        },
+      });
+    },
+  };
+}
+
+/** Why no step can run on this host at all; undefined: nothing speaks against it. */
+export function hostProblem(env: NodeJS.ProcessEnv): BuildError | undefined {
+  if (process.platform !== 'linux')
+    return new BuildError('UNSUPPORTED_HERE', `RUN executes on Linux only, this is ${process.platform}`, {
+      hint: 'build on a Linux machine or in a virtual machine; a Dockerfile without RUN builds here',
+    });
+  const path = helperPath(env);
+  const absent = ['unshare', 'setpriv', 'sh', 'mount', 'cp'].filter((name) => findProgram(name, path) === undefined);
+  if (absent.length > 0)
+    return new BuildError('SANDBOX_UNAVAILABLE', `a step needs ${absent.join(', ')} (util-linux, coreutils)`, {
+      hint: 'install util-linux; a Dockerfile without RUN builds without',
+    });
+  if (kernelVersion() < 5010)
+    return new BuildError('SANDBOX_UNAVAILABLE', 'a step needs Linux 5.10 or later', {
+      hint: 'a Dockerfile without RUN builds on any kernel',
+    });
+  const SYS_ADMIN = 21n;
+  if (process.getuid?.() !== 0 || (capabilitySet('CapEff') & (1n << SYS_ADMIN)) === 0n)
+    return new BuildError(
+      'SANDBOX_UNAVAILABLE',
+      process.getuid?.() === 0
+        ? 'a step needs the capability CAP_SYS_ADMIN, which this container does not have'
+        : 'a step needs root here: rootless execution is not there yet',
+      { hint: 'build as root, or in a container with --privileged; a Dockerfile without RUN builds without' },
+    );
+  return undefined;
+}

@@ -1,0 +1,326 @@
+import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { BuildError } from '../util/build-error.ts';
+import type { CacheDirectories } from './cache-mounts.ts';
+import { hostsFile, resolvConf } from './network.ts';
+import { RootTree } from './root-tree.ts';
+import type { SpecMount } from './runtime-spec.ts';
+import type { SandboxProcess } from './sandbox-process.ts';
+import { layOutOverlay } from './snapshot.ts';
+import { listenForAgent } from './ssh-agent.ts';
+import type { MountSource, StepMount, StepRequest } from './step.ts';
+import { MountPointStubs } from './stubs.ts';
+import { resolveOwner } from './users.ts';
+
+/** L-MNT-4 */
+const MAX_SECRET = 500 * 1024;
+/** Directories that the runtime mounts; an image in which one of them is a link is refused (S-P-7). */
+const systemDirectories: readonly string[] = ['/proc', '/dev', '/sys', '/etc'];
+/** Below these the runtime makes mount points itself: they are new filesystems in the container. */
+const runtimeDirectories: readonly string[] = ['/dev', '/proc', '/sys'];
+
+export interface MountPlan extends AsyncDisposable {
+  /** For config.json, parents before children. */
+  readonly mounts: readonly SpecMount[];
+  /** Secrets and the agent's socket. */
+  readonly env: readonly string[];
+  readonly stubs: MountPointStubs;
+}
+
+export interface MountContext {
+  readonly request: StepRequest;
+  readonly sandbox: SandboxProcess;
+  /** The step's directory in the store. */
+  readonly directory: string;
+  /** The root filesystem, mounted. */
+  readonly tree: RootTree;
+  readonly caches: CacheDirectories;
+  readonly network: 'host' | 'none' | 'slirp4netns';
+  /** Directories and files of the host that the user asked for (`tsbuild run -v`). */
+  readonly volumes?: readonly HostVolume[] | undefined;
+}
+
+/** A path of the host, seen in a container. */
+export interface HostVolume {
+  readonly source: string;
+  readonly target: string;
+  readonly readonly: boolean;
+}
+
+/** A mount whose source exists. */
+interface Ready {
+  readonly source: string;
+  readonly target: string;
+  readonly file: boolean;
+  readonly options: readonly string[];
+  readonly type?: 'tmpfs';
+}
+
+/**
+ * Makes the sources of all mounts of a step ready and their mount points in the root filesystem. Throws STEP_START for a root
+ * filesystem that is not safe or a source that is missing, SECRET_MISSING, USER_UNKNOWN. Nothing secret touches a disk.
+ */
+export async function prepareMounts(context: MountContext): Promise<MountPlan> {
+  const { request, directory, tree } = context;
+  const { op } = request;
+  const cleanup = new AsyncDisposableStack();
+  try {
+    checkSystemDirectories(tree);
+    const env: string[] = [];
+    const ready: Ready[] = [];
+    const file = (name: string, target: string, text: { content: string; mode: number }): void => {
+      const source = join(directory, name);
+      writeFileSync(source, text.content, { flag: 'wx' });
+      chmodSync(source, text.mode);
+      ready.push({ source, target, file: true, options: ['bind', 'ro', 'nosuid', 'nodev'] });
+    };
+    file('resolv.conf', '/etc/resolv.conf', { content: resolvConf(context.network), mode: 0o644 });
+    file('hosts', '/etc/hosts', { content: hostsFile(op.hostname, request.extraHosts), mode: 0o644 });
+    op.files.forEach(({ path, content, mode }, index) => file(`file${index}`, path, { content, mode }));
+    for (const volume of context.volumes ?? []) ready.push(hostVolume(volume));
+    let agents = 0;
+    const memory = new MemoryFiles(context);
+    for (const [index, mount] of op.mounts.entries()) {
+      switch (mount.type) {
+        case 'bind':
+          ready.push(await bind(context, index, mount));
+          break;
+        case 'cache':
+          ready.push(await cache(context, index, mount));
+          break;
+        case 'tmpfs':
+          ready.push({
+            source: 'tmpfs',
+            target: mount.target,
+            file: false,
+            type: 'tmpfs',
+            options: ['nosuid', 'nodev', 'mode=1777', ...(mount.size === undefined ? [] : [`size=${mount.size}`])],
+          });
+          break;
+        case 'secret': {
+          const value = await request.secrets.get(mount.id);
+          if (value === undefined) {
+            if (mount.required) throw missing(`secret \`${mount.id}\``, `--secret id=${mount.id},src=<file>`);
+            break;
+          }
+          if (value.length > MAX_SECRET)
+            throw new BuildError('SECRET_MISSING', `secret \`${mount.id}\` has more than ${MAX_SECRET} bytes`);
+          if (mount.env !== undefined) env.push(`${mount.env}=${secretText(mount.id, value)}`);
+          if (mount.target === undefined) break;
+          const source = await memory.write(value, { mode: mount.mode, ...resolveOwner(tree, mount) });
+          ready.push({ source, target: mount.target, file: true, options: ['bind', 'ro', 'nosuid', 'nodev'] });
+          break;
+        }
+        case 'ssh': {
+          const socket = Object.hasOwn(request.sshSockets, mount.id) ? request.sshSockets[mount.id] : undefined;
+          if (socket === undefined) {
+            if (mount.required) throw missing(`ssh agent \`${mount.id}\``, `--ssh ${mount.id}`);
+            break;
+          }
+          const owner = { mode: mount.mode, ...resolveOwner(tree, mount) };
+          const agent = await listenForAgent(join(directory, `agent${agents}`), socket, owner);
+          cleanup.use(agent);
+          if (agents === 0) env.push(`SSH_AUTH_SOCK=${mount.target}`);
+          agents += 1;
+          ready.push({ source: agent.path, target: mount.target, file: true, options: ['bind', 'nosuid', 'nodev'] });
+          break;
+        }
+      }
+    }
+    const stubs = new MountPointStubs();
+    for (const path of ['/proc', '/dev', '/sys']) makeMountPoint(tree, stubs, { target: path, file: false });
+    // Parents first, so that a mount never hides another.
+    const ordered = ready.toSorted((a, b) => depth(a.target) - depth(b.target));
+    const covered: string[] = [...runtimeDirectories];
+    const mounts: SpecMount[] = [];
+    for (const mount of ordered) {
+      if (isBelow(mount.target, '/proc') || ['/dev', '/sys', '/'].includes(mount.target))
+        throw new BuildError('STEP_START', `nothing can be mounted at ${mount.target}`);
+      const destination = covered.some((path) => isBelow(mount.target, path))
+        ? mount.target
+        : makeMountPoint(tree, stubs, mount);
+      covered.push(mount.target, destination);
+      const type = mount.type ?? 'bind';
+      mounts.push({ destination, type, source: mount.source, options: mount.options });
+    }
+    const disposers = cleanup.move();
+    return { mounts, env, stubs, [Symbol.asyncDispose]: () => disposers.disposeAsync() };
+  } catch (error) {
+    await cleanup.disposeAsync();
+    throw error;
+  }
+}
+
+/** S-P-7: the runtime must meet directories where it mounts. */
+export function checkSystemDirectories(tree: RootTree): void {
+  for (const path of systemDirectories) {
+    if (tree.plainDirectory(path) === false)
+      throw new BuildError('STEP_START', `${path} of the root filesystem is not a directory`, {
+        hint: 'an image in which this is a link or a file is refused: the sandbox could be left through it',
+      });
+  }
+}
+
+function makeMountPoint(
+  tree: RootTree,
+  stubs: MountPointStubs,
+  mount: { readonly target: string; readonly file: boolean },
+): string {
+  const place = tree.resolve(mount.target);
+  if (place.path === '/' || runtimeDirectories.some((path) => isBelow(place.path, path) && mount.target !== path))
+    throw new BuildError('STEP_START', `nothing can be mounted at ${mount.target}: it leads to ${place.path}`);
+  if (place.type === 'missing') {
+    const parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
+    stubs.make(tree, parent, { parts: place.missing, file: mount.file });
+  } else if ((place.type === 'file') !== mount.file) {
+    throw new BuildError(
+      'STEP_START',
+      `nothing can be mounted at ${mount.target}: it is a ${place.type}, what is mounted is a ${mount.file ? 'file' : 'directory'}`,
+    );
+  }
+  return place.path;
+}
+
+async function bind(
+  context: MountContext,
+  index: number,
+  mount: Extract<StepMount, { type: 'bind' }>,
+): Promise<Ready> {
+  const source = context.request.binds.get(index);
+  const prefix = `m${index}/`;
+  const base = join(context.directory, `m${index}`);
+  mkdirSync(base, { mode: 0o700 });
+  let root: string;
+  if (source !== undefined && source.kind === 'directory' && mount.readonly) root = source.path;
+  else {
+    // Writes go to a directory that is thrown away: the source never changes.
+    const lower = lowerOf(source);
+    const options = layOutOverlay(base, prefix, { lower, writable: !mount.readonly });
+    await context.sandbox.overlay(options, `${prefix}merged`);
+    root = join(base, 'merged');
+  }
+  const found = locate(context.sandbox.view(root), mount.source, mount.target);
+  return {
+    source: posix.join(root, found.path),
+    target: mount.target,
+    file: found.file,
+    options: ['bind', mount.readonly ? 'ro' : 'rw'],
+  };
+}
+
+function hostVolume(volume: HostVolume): Ready {
+  const stat = statSync(volume.source, { throwIfNoEntry: false });
+  if (stat === undefined) throw new BuildError('STEP_START', `the volume ${volume.source} does not exist`);
+  return {
+    source: volume.source,
+    target: volume.target,
+    file: !stat.isDirectory(),
+    options: ['rbind', volume.readonly ? 'ro' : 'rw'],
+  };
+}
+
+async function cache(
+  context: MountContext,
+  index: number,
+  mount: Extract<StepMount, { type: 'cache' }>,
+): Promise<Ready> {
+  const directory = context.caches.get(mount.id);
+  if (directory.staging !== undefined) {
+    const source = context.request.binds.get(index);
+    if (source !== undefined) await seed(context, index, { from: source, path: mount.source, to: directory.staging });
+    directory.commit({ mode: mount.mode, ...resolveOwner(context.tree, mount) });
+  }
+  return {
+    source: directory.path,
+    target: mount.target,
+    file: false,
+    options: ['bind', 'nosuid', 'nodev', mount.readonly ? 'ro' : 'rw'],
+  };
+}
+
+/** Copies the initial content of a cache mount. */
+async function seed(
+  context: MountContext,
+  index: number,
+  content: { readonly from: MountSource; readonly path: string; readonly to: string },
+): Promise<void> {
+  const base = join(context.directory, `m${index}`);
+  mkdirSync(base, { mode: 0o700 });
+  const options = layOutOverlay(base, `m${index}/`, { lower: lowerOf(content.from), writable: false });
+  await context.sandbox.overlay(options, `m${index}/merged`);
+  const root = join(base, 'merged');
+  const found = locate(context.sandbox.view(root), content.path, 'a cache mount');
+  if (found.file) throw new BuildError('STEP_START', `${content.path} cannot fill a cache mount: it is no directory`);
+  // Links with plain names, since the words of the sandbox's channel have no blanks.
+  symlinkSync(posix.join(root, found.path), join(base, 'from'));
+  symlinkSync(content.to, join(base, 'to'));
+  await context.sandbox.copy(`m${index}/from`, `m${index}/to`);
+}
+
+function lowerOf(source: MountSource | undefined): readonly string[] {
+  if (source === undefined) return [];
+  return source.kind === 'directory' ? [source.path] : source.directories;
+}
+
+/** The `source` of a mount inside its root (CVE-2024-1753). */
+function locate(root: string, source: string, target: string): { readonly path: string; readonly file: boolean } {
+  using tree = new RootTree(root);
+  const place = tree.resolve(source);
+  if (place.type === 'missing')
+    throw new BuildError('STEP_START', `${source} cannot be mounted at ${target}: it does not exist`, {
+      hint: 'the source of a mount is a path in the build context, or in what `from` names',
+    });
+  return { path: place.path, file: place.type === 'file' };
+}
+
+/** Files on a tmpfs in the sandbox's mount namespace: never on a disk, gone with it. */
+class MemoryFiles {
+  readonly #context: MountContext;
+  #count = -1;
+
+  constructor(context: MountContext) {
+    this.#context = context;
+  }
+
+  async write(
+    content: Uint8Array,
+    owner: { readonly mode: number; readonly uid: number; readonly gid: number },
+  ): Promise<string> {
+    const { directory, sandbox } = this.#context;
+    if (this.#count < 0) {
+      mkdirSync(join(directory, 'memory'), { mode: 0o700 });
+      await sandbox.tmpfs('mode=0700,nosuid,nodev,noexec', 'memory');
+    }
+    this.#count += 1;
+    const path = join(directory, 'memory', String(this.#count));
+    const seen = sandbox.view(path);
+    // The parent is a mount of the sandbox; if it were not, the content would be on a disk.
+    if (statSync(sandbox.view(join(directory, 'memory'))).dev === statSync(directory).dev)
+      throw new BuildError('SANDBOX_UNAVAILABLE', 'there is no memory filesystem for secrets');
+    writeFileSync(seen, content, { flag: 'wx', mode: 0o600 });
+    chownSync(seen, owner.uid, owner.gid);
+    chmodSync(seen, owner.mode);
+    return path;
+  }
+}
+
+function secretText(id: string, value: Uint8Array): string {
+  const text = Buffer.from(value).toString('utf8');
+  if (text.includes('\0')) throw new BuildError('SECRET_MISSING', `secret \`${id}\` has a NUL byte and fits no variable`);
+  return text;
+}
+
+function missing(what: string, flag: string): BuildError {
+  return new BuildError('SECRET_MISSING', `${what} is required by the step and was not given`, {
+    hint: `give it with ${flag}`,
+  });
+}
+
+function depth(path: string): number {
+  return path.split('/').filter((part) => part !== '').length;
+}
+
+/** Is `path` the directory `parent`, or below it? */
+export function isBelow(path: string, parent: string): boolean {
+  return path === parent || path.startsWith(parent === '/' ? '/' : `${parent}/`);
+}

@@ -1,0 +1,158 @@
+import { capabilitiesIn, allCapabilities, sandboxCapabilities } from './capabilities.ts';
+import type { OciSeccomp, SeccompArch } from './seccomp.ts';
+import { ociSeccomp } from './seccomp.ts';
+import type { Ulimit } from './step.ts';
+
+export interface SpecMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+/** What decides a config.json. Paths are absolute. */
+export interface ContainerRequest {
+  readonly rootfs: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: { readonly uid: number; readonly gid: number; readonly additionalGids: readonly number[] };
+  readonly hostname: string;
+  readonly terminal: boolean;
+  readonly security: 'sandbox' | 'insecure';
+  /** 'own': a new network namespace with nothing but `lo`; 'given': that of the caller of the runtime. */
+  readonly network: 'own' | 'given';
+  /** After the default mounts, in this order. */
+  readonly mounts: readonly SpecMount[];
+  readonly shmSize?: number | undefined;
+  readonly ulimits?: readonly Ulimit[] | undefined;
+  /** Relative to the caller's cgroup. */
+  readonly cgroupsPath: string;
+  /** Of the host: what its kernel and this process's rights allow. */
+  readonly host: {
+    readonly arch: SeccompArch | undefined;
+    readonly cgroupV2: boolean;
+    /** Bounding set of this process: more cannot be given. */
+    readonly capabilities: bigint;
+  };
+}
+
+/** config.json of the OCI runtime-spec, as far as tsbuild writes it. */
+export interface RuntimeSpec {
+  readonly ociVersion: string;
+  readonly process: {
+    readonly terminal: boolean;
+    readonly user: ContainerRequest['user'];
+    readonly args: readonly string[];
+    readonly env: readonly string[];
+    readonly cwd: string;
+    readonly capabilities: Readonly<
+      Record<'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient', readonly string[]>
+    >;
+    readonly rlimits?: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
+    readonly noNewPrivileges: boolean;
+  };
+  readonly root: { readonly path: string; readonly readonly: boolean };
+  readonly hostname: string;
+  readonly mounts: readonly SpecMount[];
+  readonly linux: {
+    readonly cgroupsPath: string;
+    readonly namespaces: readonly { readonly type: string }[];
+    readonly resources: { readonly devices: readonly { readonly allow: boolean; readonly access: string }[] };
+    readonly seccomp?: OciSeccomp;
+    readonly maskedPaths: readonly string[];
+    readonly readonlyPaths: readonly string[];
+  };
+}
+
+const maskedPaths: readonly string[] = [
+  ...['/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats'],
+  ...['/proc/timer_list', '/proc/timer_stats', '/proc/sched_debug', '/proc/scsi', '/sys/firmware'],
+  '/sys/devices/virtual/powercap',
+];
+
+const readonlyPaths: readonly string[] = [
+  ...['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+];
+
+const DEFAULT_SHM_SIZE = 64 * 1024 * 1024;
+
+/** The bundle's config.json with Docker's defaults (S-SB-1 to S-SB-11). Pure: the same request gives the same bytes. */
+export function runtimeSpec(request: ContainerRequest): RuntimeSpec {
+  const insecure = request.security === 'insecure';
+  const capabilities = capabilitiesIn(
+    insecure ? allCapabilities : sandboxCapabilities,
+    request.host.capabilities,
+  );
+  const rlimits = (request.ulimits ?? []).map(({ name, soft, hard }) => ({
+    type: `RLIMIT_${name.toUpperCase()}`,
+    soft: rlimitValue(soft),
+    hard: rlimitValue(hard),
+  }));
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: request.terminal,
+      user: {
+        uid: request.user.uid,
+        gid: request.user.gid,
+        additionalGids: request.user.additionalGids,
+      },
+      args: request.args,
+      env: request.env,
+      cwd: request.cwd,
+      // Invariant: inheritable and ambient are empty in the sandbox (CVE-2022-29162).
+      capabilities: {
+        bounding: capabilities,
+        effective: capabilities,
+        permitted: capabilities,
+        inheritable: insecure ? capabilities : [],
+        ambient: insecure ? capabilities : [],
+      },
+      ...(rlimits.length === 0 ? {} : { rlimits }),
+      // setuid programs such as sudo work in a RUN (S-SB-8).
+      noNewPrivileges: false,
+    },
+    root: { path: request.rootfs, readonly: false },
+    hostname: request.hostname,
+    mounts: [...defaultMounts(request), ...request.mounts],
+    linux: {
+      cgroupsPath: request.cgroupsPath,
+      namespaces: [
+        ...['mount', 'pid', 'ipc', 'uts'],
+        ...(request.host.cgroupV2 ? ['cgroup'] : []),
+        ...(request.network === 'own' ? ['network'] : []),
+      ].map((type) => ({ type })),
+      resources: { devices: [{ allow: insecure, access: 'rwm' }] },
+      ...(insecure || request.host.arch === undefined ? {} : { seccomp: ociSeccomp(request.host.arch) }),
+      maskedPaths: insecure ? [] : maskedPaths,
+      readonlyPaths: insecure ? [] : readonlyPaths,
+    },
+  };
+}
+
+function defaultMounts(request: ContainerRequest): SpecMount[] {
+  const access = request.security === 'insecure' ? 'rw' : 'ro';
+  const common = ['nosuid', 'noexec', 'nodev'];
+  const shmSize = request.shmSize ?? DEFAULT_SHM_SIZE;
+  const mount = (destination: string, type: string, options: readonly string[]): SpecMount => ({
+    destination,
+    type,
+    source: destination === '/dev/shm' ? 'shm' : type,
+    options,
+  });
+  return [
+    mount('/proc', 'proc', common),
+    mount('/dev', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
+    mount('/dev/pts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
+    mount('/dev/shm', 'tmpfs', [...common, 'mode=1777', `size=${shmSize}`]),
+    mount('/dev/mqueue', 'mqueue', common),
+    mount('/sys', 'sysfs', [...common, access]),
+    mount('/sys/fs/cgroup', 'cgroup', [...common, 'relatime', access]),
+  ];
+}
+
+/** RLIM_INFINITY has no exact JavaScript number; the largest exact one is as good. */
+function rlimitValue(value: number): number {
+  return value < 0 ? Number.MAX_SAFE_INTEGER : value;
+}

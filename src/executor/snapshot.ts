@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, closeSync, lstatSync, mkdirSync, openSync, readdirSync, symlinkSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
+
+// The directory of one step: snapshots/<id>/{lock,upper,work,merged,l/<n>}. The lock is held while the step lives, so that what
+// dead processes left can be told from what is in use.
+
+/** A step's directory in the store. */
+export interface Snapshot {
+  readonly id: string;
+  readonly directory: string;
+  /** Frees the lock and removes everything. */
+  discard(): Promise<void>;
+}
+
+/** How long a directory without a lock may be about to get one, in milliseconds. */
+const YOUNG = 60_000;
+
+/** Makes a step's directory below `<root>/snapshots`. */
+export function makeSnapshot(root: string): Snapshot {
+  const id = randomBytes(8).toString('hex');
+  const parent = join(root, 'snapshots');
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  const directory = join(parent, id);
+  mkdirSync(directory, { mode: 0o700 });
+  const lock = openSync(join(directory, 'lock'), 'wx', 0o600);
+  flock(lock, LOCK_EX | LOCK_NB);
+  let open = true;
+  return {
+    id,
+    directory,
+    async discard() {
+      await rm(directory, { recursive: true, force: true });
+      if (open) closeSync(lock);
+      open = false;
+    },
+  };
+}
+
+/**
+ * Lays out an overlay in `directory` and says its mount options, with names relative to `base`, of which `directory` is a
+ * sub directory or itself (`prefix` is the way there). Lower directories get short names, since all options must fit into one
+ * page; a path with `:` or `,` is no trouble then.
+ */
+export function layOutOverlay(
+  directory: string,
+  prefix: string,
+  layout: { readonly lower: readonly string[]; readonly writable: boolean },
+): string {
+  mkdirSync(join(directory, 'l'), { mode: 0o700 });
+  mkdirSync(join(directory, 'merged'), { mode: 0o700 });
+  const links = layout.lower.map((path, index) => {
+    symlinkSync(path, join(directory, 'l', String(index)));
+    return `${prefix}l/${index}`;
+  });
+  // At least one lower directory, at least two without an upper one; an empty one changes nothing.
+  const needed = layout.writable ? 1 : 2;
+  if (links.length < needed) {
+    mkdirSync(join(directory, 'l', 'empty'), { mode: 0o755 });
+    links.unshift(`${prefix}l/empty`);
+    if (links.length < needed) {
+      mkdirSync(join(directory, 'l', 'none'), { mode: 0o755 });
+      links.unshift(`${prefix}l/none`);
+    }
+  }
+  const options = [`lowerdir=${links.toReversed().join(':')}`];
+  if (layout.writable) {
+    const upper = join(directory, 'upper');
+    mkdirSync(upper);
+    mkdirSync(join(directory, 'work'), { mode: 0o700 });
+    copyRootAttributes(layout.lower.at(-1), upper);
+    // volatile: nobody needs what a crash leaves, and without it the unmount flushes the whole filesystem.
+    options.push(`upperdir=${prefix}upper`, `workdir=${prefix}work`, 'volatile');
+  }
+  // The upper directory must be a plain diff: no redirects, no metadata-only copies.
+  options.push('redirect_dir=nofollow', 'metacopy=off', 'index=off');
+  return options.join(',');
+}
+
+/** The root directory of an overlay shows the attributes of its upper directory. */
+function copyRootAttributes(lower: string | undefined, upper: string): void {
+  const stat = lower === undefined ? undefined : lstatSync(lower);
+  chownSync(upper, stat?.uid ?? 0, stat?.gid ?? 0);
+  chmodSync(upper, (stat?.mode ?? 0o755) & 0o7777);
+}
+
+/** Removes the directories of steps whose process is gone. */
+export async function removeStaleSnapshots(root: string): Promise<void> {
+  const parent = join(root, 'snapshots');
+  for (const id of list(parent)) {
+    const directory = join(parent, id);
+    let lock: number | undefined;
+    try {
+      lock = openSync(join(directory, 'lock'), 'r+');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') continue;
+    }
+    try {
+      const stat = lstatSync(directory, { throwIfNoEntry: false });
+      if (stat === undefined) continue;
+      if (Date.now() - stat.ctimeMs < YOUNG && lock === undefined) continue;
+      if (lock !== undefined && !flock(lock, LOCK_EX | LOCK_NB)) continue;
+      await rm(directory, { recursive: true, force: true });
+    } finally {
+      if (lock !== undefined) closeSync(lock);
+    }
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => /^[0-9a-f]{16}$/.test(name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

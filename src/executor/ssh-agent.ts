@@ -1,0 +1,56 @@
+import { chmodSync, chownSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+
+/** A socket that stands for an agent of the host while a step runs. */
+export interface AgentSocket extends AsyncDisposable {
+  readonly path: string;
+}
+
+/**
+ * Listens in a new directory and passes each connection to the agent at `target`, so that the step sees a socket with the
+ * owner and mode it asked for, and the agent's own is never mounted.
+ */
+export async function listenForAgent(
+  directory: string,
+  target: string,
+  owner: { readonly mode: number; readonly uid: number; readonly gid: number },
+): Promise<AgentSocket> {
+  mkdirSync(directory, { mode: 0o700 });
+  const path = join(directory, 'socket');
+  const open = new Set<{ destroy(): unknown }>();
+  const server = createServer((inside) => {
+    const outside = connect(target);
+    for (const socket of [inside, outside]) {
+      open.add(socket);
+      socket.on('error', () => {});
+      socket.once('close', () => {
+        open.delete(socket);
+        inside.destroy();
+        outside.destroy();
+      });
+    }
+    inside.pipe(outside).pipe(inside);
+  });
+  // A socket's name may have 107 bytes: go through a descriptor of its directory, however deep the store is.
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(`/proc/self/fd/${fd}/socket`, resolve);
+    });
+  } finally {
+    closeSync(fd);
+  }
+  chownSync(path, owner.uid, owner.gid);
+  chmodSync(path, owner.mode);
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      for (const socket of open) socket.destroy();
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      });
+    },
+  };
+}

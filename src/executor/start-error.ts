@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { BuildError } from '../util/build-error.ts';
+
+/** What a runtime wrote into its log as an error; undefined when it did not. */
+export function runtimeError(log: string): string | undefined {
+  let text: string;
+  try {
+    text = readFileSync(log, 'utf8');
+  } catch {
+    return undefined;
+  }
+  for (const line of text.split('\n').toReversed()) {
+    try {
+      const { level, msg } = JSON.parse(line) as { level?: unknown; msg?: unknown };
+      if ((level === 'error' || level === 'fatal') && typeof msg === 'string') return msg;
+    } catch {
+      // Not every runtime keeps to JSON in its last breath.
+    }
+  }
+  return undefined;
+}
+
+/** The error of a step whose command could not be started, in the user's words where the cause is known. */
+export function startError(said: string, step: { readonly args: readonly string[]; readonly platform: string }): BuildError {
+  const [command = ''] = step.args;
+  const details = { runtime: said };
+  if (/exec format error|ENOEXEC/i.test(said))
+    return new BuildError('STEP_START', `\`${command}\` is made for another processor or is no program`, {
+      hint: `the step runs for ${step.platform}; foreign platforms need qemu registered with binfmt_misc`,
+      details,
+    });
+  if (/executable file [^:]*not found|ENOENT|exec.*no such file or directory/i.test(said))
+    return new BuildError('STEP_START', `\`${command}\` was not found in the image`, {
+      hint: 'check the name and the PATH of the image; a script also needs its interpreter, a program its loader',
+      details,
+    });
+  if (/permission denied|EACCES/i.test(said))
+    return new BuildError('STEP_START', `\`${command}\` cannot be executed: permission denied`, {
+      hint: 'make it executable (chmod +x, or COPY --chmod), for the user of the step too',
+      details,
+    });
+  return new BuildError('STEP_START', `the step could not be started: ${said}`, { details });
+}

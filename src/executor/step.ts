@@ -1,0 +1,105 @@
+import type { Platform } from '../oci/platform.ts';
+
+// What the executor needs to know of a RUN. `ExecOp` of the graph has this shape; it is written down here again because the
+// executor knows no graph.
+
+export type CacheSharing = 'shared' | 'private' | 'locked';
+
+/** A mount of a step (L-MNT). Targets are absolute and clean; owners are numbers, or names of the step's filesystem. */
+export type StepMount =
+  | {
+      readonly type: 'bind';
+      readonly target: string;
+      readonly source: string;
+      readonly readonly: boolean;
+    }
+  | {
+      readonly type: 'cache';
+      readonly target: string;
+      readonly id: string;
+      readonly sharing: CacheSharing;
+      readonly readonly: boolean;
+      readonly source: string;
+      readonly mode: number;
+      readonly uid: string;
+      readonly gid: string;
+    }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number }
+  | {
+      readonly type: 'secret';
+      readonly id: string;
+      readonly target?: string;
+      readonly env?: string;
+      readonly required: boolean;
+      readonly mode: number;
+      readonly uid: string;
+      readonly gid: string;
+    }
+  | {
+      readonly type: 'ssh';
+      readonly id: string;
+      readonly target: string;
+      readonly required: boolean;
+      readonly mode: number;
+      readonly uid: string;
+      readonly gid: string;
+    };
+
+export interface StepOp {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: string;
+  readonly mounts: readonly StepMount[];
+  readonly network: 'default' | 'none' | 'host';
+  readonly security: 'sandbox' | 'insecure';
+  readonly hostname: string;
+  readonly platform: Platform;
+  readonly files: readonly { readonly path: string; readonly content: string; readonly mode: number }[];
+}
+
+/** Where the content of a mount is. Layer directories are in overlayfs form, base to top. */
+export type MountSource =
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'layers'; readonly directories: readonly string[] };
+
+export interface Ulimit {
+  /** As in setrlimit without the prefix: `nofile`. */
+  readonly name: string;
+  /** -1 is unlimited. */
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** One RUN to execute. */
+export interface StepRequest {
+  /** For messages; opaque. */
+  readonly id: string;
+  readonly op: StepOp;
+  /** Unpacked layers in overlayfs form, base to top; may be empty. Nobody may write to them meanwhile. */
+  readonly layers: readonly string[];
+  /** By index in `op.mounts`: content of bind mounts and the seeds of cache mounts. Absent is the empty directory. */
+  readonly binds: ReadonlyMap<number, MountSource>;
+  /** Extra environment: proxy variables. */
+  readonly env: readonly string[];
+  readonly secrets: { get(id: string): Promise<Uint8Array | undefined> };
+  /** Host paths of agent sockets by id. */
+  readonly sshSockets: Readonly<Record<string, string>>;
+  /** `name:ip`, or `name=ip`. */
+  readonly extraHosts: readonly string[];
+  /** Bytes of /dev/shm; 64 MiB when absent. */
+  readonly shmSize?: number | undefined;
+  readonly ulimits?: readonly Ulimit[] | undefined;
+  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface StepResult {
+  /** 128 + n when signal n ended the process. */
+  readonly exitCode: number;
+  /** The overlay upper directory: what the step changed, no mount point stubs. */
+  readonly upper: string;
+  /** Removes what is left of the step. The caller may have moved `upper` away before; calls this in any case. */
+  discard(): Promise<void>;
+  readonly oomKilled?: boolean;
+}

@@ -1,0 +1,61 @@
+import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { hostPlatform } from '../oci/platform.ts';
+import type { ExecutionHost } from './execute.ts';
+import { execute } from './execute.ts';
+import { makeSnapshot } from './snapshot.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Directories that hold the host's programs and their libraries. */
+const programDirectories: readonly string[] = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'usr', 'nix', 'gnu'];
+const TRIAL_LIMIT = 20_000;
+
+/**
+ * Runs `true` once in the real sandbox: a root filesystem with the host's own programs, read-only. undefined when it worked, else what
+ * went wrong. Nothing remains.
+ */
+export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise<string | undefined> {
+  const home = makeSnapshot(host.root);
+  const layer = join(home.directory, 'layer');
+  mkdirSync(layer);
+  const volumes = [];
+  for (const name of programDirectories) {
+    const path = `/${name}`;
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isSymbolicLink() === true) symlinkSync(readlinkSync(path), join(layer, name));
+    else if (stat?.isDirectory() === true) volumes.push({ source: path, target: path, readonly: true });
+  }
+  let output = '';
+  try {
+    const result = await execute(
+      {
+        id: 'trial',
+        op: {
+          args: ['/bin/sh', '-c', 'exit 0'],
+          env: [`PATH=${host.path}`],
+          ...{ cwd: '/', user: '', mounts: [], files: [], hostname: 'trial', platform: hostPlatform() },
+          network: 'none',
+          security: 'sandbox',
+        },
+        layers: [layer],
+        binds: new Map(),
+        env: [],
+        secrets: { get: () => Promise.resolve(undefined) },
+        sshSockets: {},
+        extraHosts: [],
+        onOutput: (_stream, data) => {
+          output = (output + Buffer.from(data).toString()).slice(-1000);
+        },
+        signal: AbortSignal.timeout(TRIAL_LIMIT),
+      },
+      { runtime, host, volumes },
+    );
+    await result.discard();
+    return result.exitCode === 0 ? undefined : `it ended with status ${result.exitCode}: ${output.trim()}`;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    rmSync(layer, { recursive: true, force: true });
+    await home.discard();
+  }
+}

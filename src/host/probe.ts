@@ -1,0 +1,112 @@
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { release } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+// What this host can do. Reading a few files of /proc and /sys costs microseconds.
+
+/** Directories in which programs of the system are, also where a user's PATH leaves them out. */
+const systemPath: readonly string[] = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** The PATH for helper programs: the user's absolute directories, then the system's. */
+export function helperPath(env: NodeJS.ProcessEnv): string {
+  const own = (env['PATH'] ?? '').split(delimiter).filter((directory) => directory.startsWith('/'));
+  return [...new Set([...own, ...systemPath])].join(delimiter);
+}
+
+/** Absolute path of a program; undefined where it is not found. */
+export function findProgram(name: string, path: string): string | undefined {
+  const candidates = name.includes('/') ? [name] : path.split(delimiter).map((directory) => join(directory, name));
+  return candidates.find((candidate) => {
+    try {
+      accessSync(candidate, constants.X_OK);
+      return statSync(candidate).isFile();
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** `major.minor` of the running kernel, as one number: 5.11 is 5011. */
+export function kernelVersion(): number {
+  const [major = 0, minor = 0] = release().split('.').map((part) => Number.parseInt(part, 10));
+  return major * 1000 + minor;
+}
+
+/** Changes with every start of the machine. */
+export function bootId(): string {
+  return readText('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
+}
+
+/** 'v2' is the unified hierarchy alone. */
+export function cgroupMode(): 'v1' | 'hybrid' | 'v2' | 'none' {
+  if (existsSync('/sys/fs/cgroup/cgroup.controllers')) return 'v2';
+  if (existsSync('/sys/fs/cgroup/unified/cgroup.procs')) return 'hybrid';
+  return existsSync('/sys/fs/cgroup/memory') || existsSync('/sys/fs/cgroup/pids') ? 'v1' : 'none';
+}
+
+/** A capability set of this process (`CapEff`, `CapBnd`) as a bit mask; 0 where there are none. */
+export function capabilitySet(name: 'CapEff' | 'CapBnd'): bigint {
+  const hex = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(readText('/proc/self/status') ?? '')?.[1];
+  return hex === undefined ? 0n : BigInt(`0x${hex}`);
+}
+
+/** Does the kernel know a filesystem? undefined: perhaps, as a module that is not loaded. */
+export function knowsFilesystem(name: string): true | undefined {
+  const known = (readText('/proc/filesystems') ?? '').split('\n').some((line) => line.split('\t')[1] === name);
+  return known ? true : undefined;
+}
+
+/** How many user namespaces may exist; 0 means switched off. */
+export function userNamespaceLimit(): number {
+  if (readText('/proc/sys/kernel/unprivileged_userns_clone')?.trim() === '0') return 0;
+  return Number(readText('/proc/sys/user/max_user_namespaces') ?? 0);
+}
+
+/** AppArmor's own switch against user namespaces (Ubuntu). */
+export function appArmorRestrictsUserNamespaces(): boolean {
+  return readText('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1';
+}
+
+/** Ranges in /etc/subuid or /etc/subgid for a user, by name or number. */
+export function subordinateIds(file: '/etc/subuid' | '/etc/subgid', user: { name: string; uid: number }): number {
+  return (readText(file) ?? '')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .filter(([name]) => name === user.name || name === String(user.uid))
+    .reduce((sum, [, , count]) => sum + (Number(count) || 0), 0);
+}
+
+/** Names of the registered interpreters for foreign programs; undefined where binfmt_misc is not mounted. */
+export function binfmtNames(list: (directory: string) => readonly string[]): readonly string[] | undefined {
+  try {
+    return list('/proc/sys/fs/binfmt_misc').filter((name) => name !== 'register' && name !== 'status');
+  } catch {
+    return undefined;
+  }
+}
+
+/** The directories of this process's cgroups, absolute, one for each hierarchy. */
+export function ownCgroups(): string[] {
+  const mounts = new Map<string, string>();
+  for (const line of (readText('/proc/self/mountinfo') ?? '').split('\n')) {
+    const [before = '', after = ''] = line.split(' - ');
+    const [type, , options = ''] = after.split(' ');
+    const target = before.split(' ')[4];
+    if (target === undefined) continue;
+    if (type === 'cgroup2') mounts.set('', target);
+    if (type === 'cgroup') for (const option of options.split(',')) mounts.set(option, target);
+  }
+  return (readText('/proc/self/cgroup') ?? '').split('\n').flatMap((line) => {
+    const [, controllers, ...path] = line.split(':');
+    const target = controllers === undefined ? undefined : mounts.get(controllers.split(',')[0] ?? '');
+    return target === undefined ? [] : [join(target, path.join(':'))];
+  });
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
