@@ -1,109 +1,215 @@
-import { readFileSync, readdirSync } from 'node:fs';
-import { dirname, join, normalize, relative } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, normalize, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { errorCodes } from '../src/util/error-codes.ts';
 import { projectRoot } from './support/paths.ts';
 
-const architecture = readFileSync(join(projectRoot, 'ARCHITECTURE.md'), 'utf8');
+/** Which module may import which (ARCHITECTURE.md). A new arrow is a design change. */
+const mayImport: Readonly<Record<string, string>> = {
+  util: '',
+  oci: 'util',
+  progress: 'util oci',
+  host: 'util',
+  net: 'util host',
+  graph: 'util oci',
+  store: 'util oci host',
+  image: 'util oci host progress store',
+  registry: 'util oci host progress net image',
+  source: 'util oci host progress net store image',
+  frontend: 'util oci graph',
+  solver: 'util oci graph progress',
+  executor: 'util oci host progress store image',
+  cache: 'util oci host progress net graph store image registry',
+  export: 'util oci host progress net store image registry',
+  api: 'util oci progress host net graph store image registry source frontend solver executor cache export',
+  cli: 'index util',
+};
+/** What the public API may take besides types. */
+const indexMayImport = /^(?:api\/.*|util\/build-error\.ts|util\/error-codes\.ts)$/;
+/** Types alone, beyond the table: a renderer reads events. */
+const typesToo: Readonly<Record<string, string>> = { cli: 'progress' };
 
-/** The rows of the table after a marker, as lists of cells. */
-function table(marker: string): string[][] {
-  const lines = architecture.slice(architecture.indexOf(`<!-- ${marker} -->`)).split('\n');
-  const rows: string[][] = [];
-  for (const line of lines.slice(3)) {
-    if (!line.startsWith('|')) break;
-    rows.push(
-      line
-        .split('|')
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-  }
-  return rows;
-}
+const oneImporter: Readonly<Record<string, string>> = {
+  'dockerfile-ast': 'frontend/parse.ts',
+  'tar-stream': 'image/tar.ts',
+  undici: 'net/http.ts',
+  koffi: 'host/syscalls.ts',
+  'node:sqlite': 'store/state.ts',
+};
+
+const longest = 400;
 
 interface Import {
-  readonly file: string;
-  readonly specifier: string;
+  readonly from: string;
+  /** `oci/digest.ts` below src/, or the name of a package. */
+  readonly to: string;
+  readonly isLocal: boolean;
+  readonly isType: boolean;
 }
 
-const files = readdirSync(join(projectRoot, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.ts'))
-  .map((name) => join('src', name))
+const sources = join(projectRoot, 'src');
+const files = readdirSync(sources, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => relative(sources, join(entry.parentPath, entry.name)))
   .toSorted();
+const textOf = new Map(files.map((file) => [file, readFileSync(join(sources, file), 'utf8')]));
 
-const sources = new Map(files.map((file) => [file, readFileSync(join(projectRoot, file), 'utf8')]));
-
-const imports: readonly Import[] = [...sources].flatMap(([file, text]) =>
-  [...text.matchAll(/(?:\bfrom\s+|\brequire\s*\(\s*|\bimport\s*\(\s*|^import\s+)['"]([^'"]+)['"]/gm)].map((match) => ({
-    file,
-    specifier: match[1] ?? '',
-  })),
-);
-
-/** `src/image/tar.ts` -> `image`; `src/index.ts` -> `index`. */
-function moduleOf(file: string): string {
-  const [, first = ''] = file.split('/');
-  return first.replace(/\.ts$/, '');
+/** Static, dynamic, type and require imports, re-exports and `new URL('./x.ts', import.meta.url)` (workers, child processes). */
+function importsOf(file: string): Import[] {
+  const text = (textOf.get(file) ?? '').replaceAll(/^\s*(?:\/\/|\*|\/\*).*$/gm, '');
+  const forms: readonly (readonly [RegExp, boolean | undefined])[] = [
+    [/^(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm, undefined],
+    [/\b()(?:import|require)\(\s*'([^']+)'/g, false],
+    [/createRequire\([^)]*\)()\(\s*'([^']+)'/g, false],
+    [/\bnew URL\(()\s*'(\.[^']+)',\s*import\.meta\.url/g, false],
+  ];
+  return forms.flatMap(([pattern]) =>
+    [...text.matchAll(pattern)].map(([, type, target = '']) => {
+      const isLocal = target.startsWith('.');
+      return {
+        from: file,
+        to: isLocal ? normalize(join(dirname(file), target)) : target,
+        isLocal,
+        isType: type !== undefined && type !== '',
+      };
+    }),
+  );
 }
+
+const imports = files.filter((file) => file.endsWith('.ts')).flatMap(importsOf);
+
+/** The module of a file below src/: its folder, or `index`. */
+function moduleOf(file: string): string {
+  return file.includes('/') ? (file.split('/', 1)[0] ?? '') : basename(file, '.ts');
+}
+
+function words(text: string | undefined): readonly string[] {
+  return text === undefined || text === '' ? [] : text.split(' ');
+}
+
+function isAllowed({ from, to, isType }: Import): boolean {
+  const [module, target] = [moduleOf(from), moduleOf(to)];
+  if (module === target) return true;
+  if (module === 'index') return isType || indexMayImport.test(to);
+  return words(mayImport[module]).includes(target) || (isType && words(typesToo[module]).includes(target));
+}
+
+const shown = ({ from, to }: Import): string => `${from} -> ${to}`;
 
 describe('imports', () => {
-  const allowed = new Map(
-    table('import-table').map(([module = '', list = '']) => [module, list === '–' ? [] : list.split(', ')]),
-  );
-
-  test('the table names every module', () => {
-    expect([...new Set(files.map(moduleOf))].toSorted()).toEqual([...allowed.keys()].toSorted());
-  });
-
-  test('point only where the table of ARCHITECTURE.md allows', () => {
-    const wrong = imports
-      .filter(({ specifier }) => specifier.startsWith('.'))
-      .map(({ file, specifier }) => ({ file, target: normalize(join(dirname(file), specifier)) }))
-      .filter(({ file, target }) => {
-        const [from, to] = [moduleOf(file), moduleOf(target)];
-        return from !== to && allowed.get(from)?.includes(to) !== true;
-      })
-      .map(({ file, target }) => `${file} -> ${target}`);
-    expect(wrong).toEqual([]);
-  });
-
-  test.for(table('importer-table').map(([name = '', importer = '']) => ({ name, importer })))(
-    '$name is imported by $importer alone',
-    ({ name, importer }) => {
-      const found = imports.filter(({ specifier }) => specifier === name || specifier.startsWith(`${name}/`));
-      expect([...new Set(found.map(({ file }) => file))]).toEqual([importer]);
-    },
-  );
-
-  test('go from one file of the package to another, never into dist or tests', () => {
-    const wrong = imports.filter(
-      ({ file, specifier }) =>
-        specifier.startsWith('.') &&
-        !normalize(join(dirname(file), specifier)).startsWith('src/') &&
-        !specifier.endsWith('package.json'),
+  test('the parser of this test sees every form', () => {
+    textOf.set(
+      'cli/fake.ts',
+      [
+        "import { a } from '../oci/a.ts';",
+        "import type { B } from './b.ts';",
+        "import {\n  c,\n  d,\n} from 'c';",
+        "import 'side';",
+        "export { e } from '../index.ts';",
+        "const f = await import('../api/f.ts');",
+        "const g = createRequire(import.meta.url)('koffi');",
+        "new Worker(new URL('./h.ts', import.meta.url));",
+        "// import { no } from 'comment';",
+      ].join('\n'),
     );
-    expect(wrong).toEqual([]);
+    const found = importsOf('cli/fake.ts').map(({ to, isType }) => `${to}${isType ? ' type' : ''}`);
+    textOf.delete('cli/fake.ts');
+    expect(found.toSorted()).toEqual(
+      ['oci/a.ts', 'cli/b.ts type', 'c', 'side', 'index.ts', 'api/f.ts', 'koffi', 'cli/h.ts'].toSorted(),
+    );
+  });
+
+  test('every module is in the table', () => {
+    expect(files.map(moduleOf).filter((module) => module !== 'index' && mayImport[module] === undefined)).toEqual([]);
+  });
+
+  test('modules import only what the table allows', () => {
+    expect(imports.filter((one) => one.isLocal && !isAllowed(one)).map(shown)).toEqual([]);
+  });
+
+  test('local imports end in .ts and lead to a file', () => {
+    const lost = imports.filter(({ to, isLocal }) => isLocal && (!to.endsWith('.ts') || !textOf.has(to)));
+    expect(lost.map(shown)).toEqual([]);
+  });
+
+  test('an awkward dependency has one importer', () => {
+    const strays = imports.filter(({ from, to, isType }) => {
+      const only = Object.entries(oneImporter).find(([name]) => to === name || to.startsWith(`${name}/`));
+      return only !== undefined && only[1] !== from && !isType;
+    });
+    expect(strays.map(shown)).toEqual([]);
+  });
+
+  test('packages are dependencies of package.json, and all of those are used', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    const used = imports
+      .filter(({ to, isLocal }) => !isLocal && !to.startsWith('node:'))
+      .map(({ to }) => /^(?:@[^/]+\/)?[^/]+/.exec(to)?.[0] ?? to);
+    expect([...new Set(used)].toSorted()).toEqual(Object.keys(dependencies).toSorted());
+  });
+
+  test('modules do not import each other in a circle of values', () => {
+    const above = new Map<string, Set<string>>();
+    for (const { from, to, isLocal, isType } of imports) {
+      if (isLocal && !isType) above.set(from, (above.get(from) ?? new Set()).add(to));
+    }
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+      if (done.has(file) || path.includes(file)) return;
+      for (const next of above.get(file) ?? []) visit(next, [...path, file]);
+      done.add(file);
+    };
+    for (const file of above.keys()) visit(file, []);
+    expect(circles).toEqual([]);
   });
 });
+
+describe('files', () => {
+  test('have kebab-case names', () => {
+    const bad = files.filter((file) => !/^(?:[a-z0-9]+(?:-[a-z0-9]+)*\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.ts$/.test(file));
+    expect(bad).toEqual([]);
+  });
+
+  test(`are not above ${longest} lines, unless their first comment says why`, () => {
+    const long = [...textOf].filter(
+      ([, text]) => text.split('\n').length - 1 > longest && !/\b(?:long|length|lines|one file)\b/.test(firstComment(text)),
+    );
+    expect(long.map(([file]) => file)).toEqual([]);
+  });
+
+  test('are not dumping grounds', () => {
+    expect(files.filter((file) => /(?:^|\/)(?:utils?|helpers?|common|misc)\.ts$/.test(file))).toEqual([]);
+  });
+
+  test('export by name, and hand nothing on but the index', () => {
+    const bad = [...textOf].filter(
+      ([file, text]) => /^export default\b/m.test(text) || (file !== 'index.ts' && /^export \*/m.test(text)),
+    );
+    expect(bad.map(([file]) => file)).toEqual([]);
+  });
+});
+
+function firstComment(text: string): string {
+  return /^\s*(?:import[^;]*;\s*)*(\/\*[\s\S]*?\*\/|(?:\/\/.*\n)+)/.exec(text)?.[1] ?? '';
+}
 
 describe('error codes', () => {
-  test.for(Object.keys(errorCodes))('%s is thrown somewhere', (code) => {
-    const users = [...sources].filter(
-      ([file, text]) => file !== 'src/util/error-codes.ts' && text.includes(`'${code}'`),
-    );
-    expect(users.map(([file]) => file)).not.toEqual([]);
+  const codes = Object.keys(errorCodes);
+
+  test('each has a meaning and an exit status of the table', () => {
+    for (const code of codes) {
+      const { exit, meaning } = errorCodes[code as keyof typeof errorCodes];
+      expect([1, 2, 70, 130], code).toContain(exit);
+      expect(meaning, code).toMatch(/^[a-z].{10,}[^.]$/);
+    }
   });
 
-  test('each has a meaning of its own', () => {
-    const meanings = Object.values(errorCodes).map(({ meaning }) => meaning);
-    expect(new Set(meanings).size).toBe(meanings.length);
+  test('each is used somewhere', () => {
+    const texts = [...textOf].filter(([file]) => file !== 'util/error-codes.ts').map(([, text]) => text);
+    expect(codes.filter((code) => !texts.some((text) => text.includes(`'${code}'`)))).toEqual([]);
   });
-});
-
-test('no source file is longer than 400 lines without a reason in its first line', () => {
-  const long = [...sources]
-    .filter(([, text]) => text.split('\n').length > 401 && !/^\/[/*]/.test(text))
-    .map(([file]) => relative('src', file));
-  expect(long).toEqual([]);
 });
