@@ -13,6 +13,10 @@ const table = {
     meaning: 'an argument of an instruction has a value that it cannot have',
   },
   DOCKERFILE_EXPANSION: { exit: 1, meaning: 'a variable cannot be expanded' },
+  CHECK_FAILED: {
+    exit: 1,
+    meaning: 'a build check found something, and the Dockerfile says that this is an error',
+  },
   DOCKERFILE_NO_STAGE: { exit: 1, meaning: 'the Dockerfile is empty or has no FROM' },
   // Contexts and sources
   CONTEXT_NOT_FOUND: { exit: 1, meaning: 'the build context does not exist' },

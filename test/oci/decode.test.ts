@@ -30,7 +30,7 @@ test('unknown keys and nulls do no harm', () => {
   expect(decodeManifest(bytes(value))).toEqual(manifest);
 });
 
-const rows: readonly (readonly [string, unknown, string?])[] = [
+const rows: readonly (readonly [name: string, value: unknown, type: string | undefined])[] = [
   ['no JSON', '{'],
   ['bytes that are no UTF-8', '{"a":"\u00ff"}'],
   ['a list', []],

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { familiarReference, formatReference, parseReference } from '../../src/oci/reference.ts';
 import { BuildError } from '../../src/util/build-error.ts';

@@ -1,0 +1,70 @@
+import type { BuildError } from '../util/build-error.ts';
+import { BuildError as Failure } from '../util/build-error.ts';
+import type { SourceLocation } from '../util/source.ts';
+import type { Word } from './lex.ts';
+import type { LineMap } from './text.ts';
+import { rangeAt } from './text.ts';
+
+/** The parser directives at the top of a file: section 1.2. */
+export interface Directives {
+  readonly syntax?: Word | undefined;
+  readonly escape: '\\' | '`';
+  readonly check?: Word | undefined;
+}
+
+/** Reads the directives; `bodyStart` is the offset behind the last one and behind a byte order mark. */
+export function parseDirectives(map: LineMap): {
+  readonly directives: Directives;
+  readonly bodyStart: number;
+  readonly errors: readonly BuildError[];
+} {
+  const { source } = map;
+  const bom = source.text.startsWith('\uFEFF') ? 1 : 0;
+  const found = new Map<string, Word>();
+  const errors: BuildError[] = [];
+  let bodyStart = bom;
+  let start = bom;
+  // A shebang line is skipped when looking for directives (L-PARSE-1).
+  if (source.text.startsWith('#!', bom)) start = lineEnd(source.text, bom) + 1;
+  while (start < source.text.length) {
+    const end = lineEnd(source.text, start);
+    const line = source.text.slice(start, end);
+    const match = /^(\s*#\s*)([a-zA-Z][a-zA-Z0-9]*)(\s*=\s*)(\S.*?)\s*$/.exec(line);
+    const key = match?.[2]?.toLowerCase();
+    if (match === null || key === undefined || !['syntax', 'escape', 'check'].includes(key)) break;
+    const [, lead = '', name = '', equals = '', text = ''] = match;
+    const at = start + lead.length + name.length + equals.length;
+    const word: Word = { text, range: rangeAt(map, at, at + text.length) };
+    const location: SourceLocation = { source, range: word.range };
+    if (found.has(key)) {
+      errors.push(
+        new Failure('DOCKERFILE_SYNTAX', `the directive \`${key}\` stands twice; only one is allowed`, {
+          source: location,
+        }),
+      );
+    } else if (key === 'escape' && text !== '\\' && text !== '`') {
+      errors.push(
+        new Failure('DOCKERFILE_BAD_ARGUMENT', `\`${text}\` cannot be the escape character`, {
+          source: location,
+          hint: 'use `\\` or a backtick',
+        }),
+      );
+    } else found.set(key, word);
+    bodyStart = Math.min(end + 1, source.text.length);
+    start = end + 1;
+  }
+  return {
+    directives: {
+      syntax: found.get('syntax'),
+      escape: found.get('escape')?.text === '`' ? '`' : '\\',
+      check: found.get('check'),
+    },
+    bodyStart,
+    errors,
+  };
+}
+
+function lineEnd(text: string, from: number): number {
+  const at = text.indexOf('\n', from);
+  return at < 0 ? text.length : at;
+}

@@ -1,0 +1,64 @@
+import type { ErrorCode } from '../util/error-codes.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Range } from '../util/source.ts';
+import type { Heredoc } from './heredoc.ts';
+import type { InstructionBase } from './instruction.ts';
+import type { Word } from './lex.ts';
+import type { LogicalText } from './text.ts';
+import { rangeOf } from './text.ts';
+
+/** An instruction while it is read: its text, and where its faults go. */
+export interface Draft {
+  readonly base: InstructionBase;
+  /** The instruction's name in upper case. */
+  readonly name: string;
+  readonly logical: LogicalText;
+  /** Offset in `logical.text` of the first argument. */
+  readonly argsAt: number;
+  readonly escape: string;
+  readonly heredocs: readonly Heredoc[];
+  readonly comment: Word | undefined;
+  /** Reports a fault; the instruction may still be returned so that later faults are found. */
+  readonly fail: (
+    code: ErrorCode,
+    message: string,
+    about?: { range?: Range; hint?: string | undefined },
+  ) => void;
+}
+
+/** A draft for one joined text; faults are pushed to `errors`. */
+export function makeDraft(
+  logical: LogicalText,
+  about: {
+    readonly escape: string;
+    readonly heredocs: readonly Heredoc[];
+    readonly range: Range;
+    readonly comment: Word | undefined;
+    readonly skip: readonly string[];
+  },
+  errors: BuildError[],
+): Draft {
+  const keyword = /^\S+/.exec(logical.text)?.[0] ?? '';
+  const argsAt = keyword.length + (/^\s*/.exec(logical.text.slice(keyword.length))?.[0].length ?? 0);
+  const { source } = logical.map;
+  const base: InstructionBase = {
+    source,
+    range: about.range,
+    keyword: { text: keyword, range: rangeOf(logical, 0, keyword.length) },
+    text: logical.text,
+    skip: about.skip,
+  };
+  return {
+    base,
+    name: keyword.toUpperCase(),
+    logical,
+    argsAt,
+    escape: about.escape,
+    heredocs: about.heredocs,
+    comment: about.comment,
+    fail: (code, message, { range, hint } = {}) => {
+      const at = range ?? rangeOf(logical, 0, logical.text.length);
+      errors.push(new BuildError(code, message, { hint, source: { source, range: at } }));
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import type { Diagnostic } from '../util/diagnostic.ts';
+import type { CheckOptions } from './check-options.ts';
+import { namesRule } from './check-options.ts';
+import type { InstructionBase } from './instruction.ts';
+import type { Finding, LintInput } from './lint-rules.ts';
+import { experimentalRules, lintRules } from './lint-rules.ts';
+
+/** The checks that need the text alone, in source order. */
+export function lintParsed(file: LintInput, check: CheckOptions): readonly Diagnostic[] {
+  const found: Diagnostic[] = [];
+  for (const [rule, find] of Object.entries(lintRules)) {
+    for (const finding of find(file)) {
+      const diagnostic = makeDiagnostic(rule, finding, check);
+      if (diagnostic !== undefined) found.push(diagnostic);
+    }
+  }
+  return found.toSorted(bySource);
+}
+
+/** A finding as users see it; undefined where `# check=` switches its rule off. */
+export function makeDiagnostic(rule: string, finding: Finding, check: CheckOptions): Diagnostic | undefined {
+  if (namesRule(check.skip, rule) || namesRule(finding.about?.skip ?? [], rule)) return undefined;
+  if (experimentalRules.has(rule) && !namesRule(check.experimental, rule)) return undefined;
+  const source = finding.about?.source ?? finding.source;
+  return {
+    severity: 'warning',
+    rule,
+    message: finding.message,
+    url: `https://docs.docker.com/go/dockerfile/rule/${kebab(rule)}/`,
+    ...(finding.hint === undefined ? {} : { hint: finding.hint }),
+    ...(source === undefined || finding.range === undefined
+      ? {}
+      : { source: { source, range: finding.range } }),
+  };
+}
+
+/** Order of diagnostics: by place, then by rule. */
+export function bySource(left: Diagnostic, right: Diagnostic): number {
+  const a = left.source?.range.start ?? { line: Number.MAX_SAFE_INTEGER, column: 0 };
+  const b = right.source?.range.start ?? { line: Number.MAX_SAFE_INTEGER, column: 0 };
+  return (
+    a.line - b.line || a.column - b.column || (left.rule < right.rule ? -1 : left.rule > right.rule ? 1 : 0)
+  );
+}
+
+/** A finding about an instruction, at one of its words or at all of it. */
+export function findingAt(
+  about: InstructionBase,
+  message: string,
+  more: { readonly range?: Finding['range']; readonly hint?: string | undefined } = {},
+): Finding {
+  return { about, message, range: more.range ?? about.range, hint: more.hint };
+}
+
+function kebab(rule: string): string {
+  return rule
+    .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
+    .replace(/([A-Z]+)([A-Z][a-z])/g, '$1-$2')
+    .toLowerCase();
+}

@@ -1,0 +1,210 @@
+import type { ContainerConfig, Healthcheck } from '../oci/config.ts';
+import type {
+  ArgInstruction,
+  Command,
+  CommandInstruction,
+  EnvInstruction,
+  HealthcheckInstruction,
+  OnbuildInstruction,
+  ShellInstruction,
+  WordInstruction,
+  WordsInstruction,
+} from './instruction.ts';
+import { formatDuration } from './duration.ts';
+import { findingAt } from './lint.ts';
+import type { Step } from './lowering.ts';
+import { expanderFor, faultAt } from './lowering.ts';
+import { formatPort, parsePorts } from './ports.ts';
+import { formatEnv, getEnv, ownValue, readEnv, setEnv } from './scope.ts';
+import { isSignal } from './signals.ts';
+import type { StageState } from './state.ts';
+import { withConfig, withHistory } from './state.ts';
+
+/** ARG in a stage (L-ARG-2): --build-arg, else its default, else the global value. */
+export function lowerArg(state: StageState, instruction: ArgInstruction, step: Step): StageState {
+  const { lowering } = step;
+  const expand = expanderFor(step, state);
+  const texts: string[] = [];
+  let next = state;
+  for (const { name: nameWord, value: defaultWord } of instruction.args) {
+    const name = expand.word(nameWord);
+    lowering.useArg(name);
+    const given = ownValue(lowering.options.buildArgs, name);
+    const value =
+      given ?? (defaultWord === undefined ? getEnv(lowering.globals, name) : expand.word(defaultWord));
+    texts.push(value === undefined ? name : `${name}=${value}`);
+    next = {
+      ...next,
+      args: [...next.args.filter(([known]) => known !== name), [name, value]],
+      env: value === undefined ? next.env : setEnv(next.env, name, value),
+    };
+  }
+  return withHistory(next, `ARG ${texts.join(' ')}`);
+}
+
+/** ENV and LABEL. All values are expanded with what was set before the instruction (L-VAR-11). */
+export function lowerPairs(state: StageState, instruction: EnvInstruction, step: Step): StageState {
+  const expand = expanderFor(step, state);
+  const pairs = instruction.pairs.map(({ key, value }) => {
+    const name = expand.word(key);
+    if (name === '') throw faultAt(instruction, 'a name is empty', { range: key.range });
+    return [name, expand.word(value)] as const;
+  });
+  const text = pairs.map(([name, value]) => `${name}=${value}`).join(' ');
+  if (instruction.kind === 'label') {
+    const labels = new Map([...Object.entries(state.config.Labels ?? {}), ...pairs]);
+    return withHistory(withConfig(state, { Labels: Object.fromEntries(labels) }), `LABEL ${text}`);
+  }
+  let image = readEnv(state.config.Env ?? []);
+  let { env } = state;
+  for (const [name, value] of pairs) {
+    image = setEnv(image, name, value);
+    env = setEnv(env, name, value);
+  }
+  return withHistory({ ...withConfig(state, { Env: formatEnv(image) }), env }, `ENV ${text}`);
+}
+
+/** The argv of a command: shell form goes through the config's SHELL. */
+export function argsOf(command: Command, config: ContainerConfig): readonly string[] {
+  if (command.form === 'exec') return command.args;
+  return command.text === '' ? [] : [...shellOf(config), command.text];
+}
+
+export function shellOf(config: ContainerConfig): readonly string[] {
+  const shell = config.Shell;
+  return shell === undefined || shell.length === 0 ? ['/bin/sh', '-c'] : shell;
+}
+
+/** CMD and ENTRYPOINT (L-CMD-1, L-ENTRY-1). */
+export function lowerCommand(state: StageState, instruction: CommandInstruction, step: Step): StageState {
+  const { command } = instruction;
+  const name = instruction.kind.toUpperCase();
+  const args = argsOf(command, state.config);
+  if (command.form === 'shell' && args.length > 0 && state.config.Shell === undefined) {
+    step.lowering.report(
+      'JSONArgsRecommended',
+      findingAt(instruction, `${name} in shell form keeps signals of the system from the process`, {
+        hint: `write ${name} as a JSON array`,
+      }),
+    );
+  }
+  const text = `${name} [${args.map((arg) => JSON.stringify(arg)).join(' ')}]`;
+  const value = args.length === 0 ? undefined : args;
+  if (instruction.kind === 'cmd') {
+    return withHistory({ ...withConfig(state, { Cmd: value, ArgsEscaped: true }), hasCmd: true }, text);
+  }
+  return withHistory(
+    withConfig(state, { Entrypoint: value, ...(state.hasCmd ? {} : { Cmd: undefined }) }),
+    text,
+  );
+}
+
+export function lowerShell(state: StageState, instruction: ShellInstruction): StageState {
+  return withHistory(withConfig(state, { Shell: instruction.args }), `SHELL [${instruction.args.join(' ')}]`);
+}
+
+/** ONBUILD only keeps its text (L-OB-1). */
+export function lowerOnbuild(state: StageState, { trigger }: OnbuildInstruction): StageState {
+  return withHistory(
+    withConfig(state, { OnBuild: [...(state.config.OnBuild ?? []), trigger] }),
+    `ONBUILD ${trigger}`,
+  );
+}
+
+/** HEALTHCHECK (L-HC-1). */
+export function lowerHealthcheck(state: StageState, instruction: HealthcheckInstruction): StageState {
+  const { command } = instruction;
+  const test =
+    command === undefined
+      ? ['NONE']
+      : command.form === 'exec'
+        ? ['CMD', ...command.args]
+        : ['CMD-SHELL', command.text];
+  const { interval, timeout, startPeriod, startInterval, retries } = instruction;
+  const healthcheck: Healthcheck = {
+    Test: test,
+    ...(interval > 0 ? { Interval: interval } : {}),
+    ...(timeout > 0 ? { Timeout: timeout } : {}),
+    ...(startPeriod > 0 ? { StartPeriod: startPeriod } : {}),
+    ...(startInterval > 0 ? { StartInterval: startInterval } : {}),
+    ...(retries > 0 ? { Retries: retries } : {}),
+  };
+  const times = [
+    `Interval:${formatDuration(interval)}`,
+    `Timeout:${formatDuration(timeout)}`,
+    `StartPeriod:${formatDuration(startPeriod)}`,
+    `StartInterval:${formatDuration(startInterval)}`,
+    `Retries:${retries}`,
+  ];
+  const text = `HEALTHCHECK {Test:[${test.join(' ')}] ${times.join(' ')}}`;
+  return withHistory(withConfig(state, { Healthcheck: healthcheck }), text);
+}
+
+/** EXPOSE and VOLUME. */
+export function lowerList(state: StageState, instruction: WordsInstruction, step: Step): StageState {
+  const expand = expanderFor(step, state);
+  if (instruction.kind === 'volume') {
+    const paths = instruction.values.map((word) => {
+      const path = expand.word(word).trim();
+      if (path === '') throw faultAt(instruction, 'a volume has no path', { range: word.range });
+      return path;
+    });
+    return withHistory(
+      withConfig(state, { Volumes: withKeys(state.config.Volumes, paths) }),
+      `VOLUME [${paths.join(' ')}]`,
+    );
+  }
+  const written: string[] = [];
+  const ports: string[] = [];
+  for (const word of instruction.values) {
+    for (const text of expand.words(word)) {
+      const range = parsePorts(text);
+      if (range === undefined) {
+        throw faultAt(instruction, `\`${text}\` is no port`, {
+          range: word.range,
+          hint: 'write 80, 80/udp or 8000-8010/tcp, with numbers up to 65535',
+        });
+      }
+      written.push(formatPort(range));
+      for (let port = range.first; port <= range.last; port++) ports.push(`${port}/${range.proto}`);
+    }
+  }
+  const text = `EXPOSE [${written.toSorted().join(' ')}]`;
+  return withHistory(withConfig(state, { ExposedPorts: withKeys(state.config.ExposedPorts, ports) }), text);
+}
+
+function withKeys(
+  record: Readonly<Record<string, Record<string, never>>> | undefined,
+  keys: readonly string[],
+): Readonly<Record<string, Record<string, never>>> {
+  const all = new Set([...Object.keys(record ?? {}), ...keys]);
+  return Object.fromEntries([...all].toSorted().map((key) => [key, {}]));
+}
+
+/** USER, STOPSIGNAL and MAINTAINER; WORKDIR makes a layer and is elsewhere. */
+export function lowerWord(state: StageState, instruction: WordInstruction, step: Step): StageState {
+  const { value: word } = instruction;
+  if (instruction.kind === 'maintainer') {
+    return withHistory({ ...state, author: word.text }, `MAINTAINER ${word.text}`);
+  }
+  const value = expanderFor(step, state).word(word).trim();
+  if (value === '') {
+    throw faultAt(instruction, `the argument of ${instruction.keyword.text.toUpperCase()} is empty`, {
+      range: word.range,
+    });
+  }
+  if (instruction.kind === 'user') {
+    const big = value.split(':').find((id) => /^\d+$/.test(id) && Number(id) > 0x7fff_ffff);
+    // A larger number would wrap to another user, root among them (S-P-5).
+    if (big !== undefined)
+      throw faultAt(instruction, `the id ${big} is larger than 2147483647`, { range: word.range });
+    return withHistory(withConfig(state, { User: value }), `USER ${value}`);
+  }
+  if (!isSignal(value)) {
+    throw faultAt(instruction, `\`${value}\` is no signal`, {
+      range: word.range,
+      hint: 'write a name like SIGTERM or a number from 1 to 64',
+    });
+  }
+  return withHistory(withConfig(state, { StopSignal: value }), `STOPSIGNAL ${value}`);
+}

@@ -1,0 +1,212 @@
+import type { Definition } from '../graph/definition.ts';
+import type { ContainerConfig, HistoryEntry } from '../oci/config.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Platform } from '../oci/platform.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Diagnostic } from '../util/diagnostic.ts';
+import { readCheckOptions } from './check-options.ts';
+import type { ArgInstruction } from './instruction.ts';
+import { bySource, lintParsed, makeDiagnostic } from './lint.ts';
+import type { Finding } from './lint-rules.ts';
+import { lowerStage } from './lower-stage.ts';
+import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
+import { placed } from './lowering.ts';
+import type { ParsedDockerfile } from './parse.ts';
+import type { EnvList } from './scope.ts';
+import {
+  controlArgNames,
+  getEnv,
+  globalScope,
+  ownValue,
+  platformArgNames,
+  platformArgs,
+  proxyArgNames,
+} from './scope.ts';
+import { targetStage } from './stages.ts';
+import type { NewHistoryEntry, StageState } from './state.ts';
+import { didYouMean } from './suggest.ts';
+import { vertexSet } from './vertices.ts';
+import { expandWord } from './words.ts';
+
+export type { LowerOptions, ResolvedImage } from './lowering.ts';
+
+/** An image that a definition makes. */
+export interface LoweredImage {
+  readonly platform: Platform;
+  /** Its filesystem; undefined: the empty one. */
+  readonly vertex: Digest | undefined;
+  /** Final, with the labels of the options. */
+  readonly config: { readonly author?: string; readonly config: ContainerConfig };
+  /** That of the base image, untouched. */
+  readonly baseHistory: readonly HistoryEntry[];
+  /** The new entries, in order, without `created`; those with a layer name the vertex that makes it, the others are `empty_layer`. */
+  readonly history: readonly NewHistoryEntry[];
+}
+
+export interface LowerResult {
+  /** Only what the target reaches (L-FROM-6). */
+  readonly definition: Definition;
+  readonly images: readonly LoweredImage[];
+  /** All build checks, those of the parsed file included, and unused build args; in source order. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Whether the main build context is read. */
+  readonly usesContext: boolean;
+}
+
+/**
+ * Turns a parsed Dockerfile into a build graph. `resolveImage` is asked only for images that the target reaches. Rejects with a
+ * BuildError, placed in the Dockerfile, for what the user can cause; the first fault of a file that does not parse carries the others.
+ * With `# check=error=true` a finding rejects with CHECK_FAILED.
+ */
+export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Promise<LowerResult> {
+  const [first, ...others] = parsed.errors;
+  if (first !== undefined) {
+    throw new BuildError(first.code, first.message, {
+      hint: first.hint,
+      source: first.source,
+      details: first.details,
+      others,
+    });
+  }
+  const check = readCheckOptions(
+    ownValue(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? parsed.directives.check?.text,
+  );
+  const diagnostics = [...lintParsed(parsed, check), ...syntaxNotice(parsed)];
+  const seen = new Set<string>();
+  const report = (rule: string, finding: Finding): void => {
+    const diagnostic = makeDiagnostic(rule, finding, check);
+    const key = JSON.stringify([rule, finding.message, finding.range]);
+    if (diagnostic === undefined || seen.has(key)) return;
+    seen.add(key);
+    diagnostics.push(diagnostic);
+  };
+  const target = targetStage(parsed.stages, options.target);
+  const globals = globalsOf(parsed, options);
+  const usedArgs = new Set<string>();
+  let usesContext = false;
+  const stages = new Map<number, Promise<StageState>>();
+  const images = new Map<string, Promise<ResolvedImage>>();
+  const lowering: Lowering = {
+    file: parsed,
+    options,
+    globals,
+    vertices: vertexSet(),
+    stage: (index) => {
+      const stage = parsed.stages[index];
+      if (stage === undefined)
+        return Promise.reject(new BuildError('INTERNAL', `there is no stage ${index}`));
+      return remember(stages, index, () => lowerStage(lowering, stage));
+    },
+    context: () => {
+      usesContext = true;
+      return lowering.vertices.add({ kind: 'context', name: 'context' }, [], {
+        name: '[internal] load build context',
+        rank: 0,
+      });
+    },
+    resolve: (reference, platform, location) =>
+      remember(images, `${formatPlatform(platform)} ${reference}`, () =>
+        options.resolveImage(reference, platform, location),
+      ),
+    report,
+    useArg: (name) => usedArgs.add(name),
+  };
+  const state = await lowering.stage(target.index);
+  diagnostics.push(...unusedArgs(parsed, options, usedArgs));
+  failOnFindings(diagnostics, check.error);
+  const labels = options.labels ?? {};
+  const config: ContainerConfig =
+    Object.keys(labels).length === 0
+      ? state.config
+      : { ...state.config, Labels: { ...state.config.Labels, ...labels } };
+  return {
+    definition: lowering.vertices.definition(state.vertex),
+    images: [
+      {
+        platform: state.platform,
+        vertex: state.vertex,
+        config: { config, ...(state.author === undefined ? {} : { author: state.author }) },
+        baseHistory: state.baseHistory,
+        history: state.history,
+      },
+    ],
+    diagnostics: diagnostics.toSorted(bySource),
+    usesContext,
+  };
+}
+
+function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const made = make();
+  known.set(key, made);
+  return made;
+}
+
+function globalsOf(parsed: ParsedDockerfile, options: LowerOptions): EnvList {
+  const automatic = platformArgs(options);
+  const expand = (text: string, scope: EnvList, about: ArgInstruction): string =>
+    placed(about, about.range, () =>
+      expandWord(text, { escape: parsed.directives.escape, lookup: (name) => getEnv(scope, name) }),
+    );
+  return globalScope(automatic, parsed.globalArgs, { buildArgs: options.buildArgs, expand });
+}
+
+/** A `# syntax=` that is not Docker's own cannot be honoured: tsbuild reads the file itself (L-DIR-1). */
+function syntaxNotice(parsed: ParsedDockerfile): readonly Diagnostic[] {
+  const { syntax } = parsed.directives;
+  if (
+    syntax === undefined ||
+    /^(?:docker\.io\/)?docker\/dockerfile(?::1(?:[.-].*)?)?(?:@.*)?$|^dockerfile\.v0$/.test(syntax.text)
+  ) {
+    return [];
+  }
+  return [
+    {
+      severity: 'warning',
+      rule: 'SyntaxIgnored',
+      message: `the frontend \`${syntax.text}\` is not loaded; the file is read as a Dockerfile`,
+      source: { source: parsed.source, range: syntax.range },
+    },
+  ];
+}
+
+/** --build-arg values that no ARG takes (L-ARG-6). */
+function unusedArgs(
+  parsed: ParsedDockerfile,
+  options: LowerOptions,
+  used: ReadonlySet<string>,
+): readonly Diagnostic[] {
+  const declared = new Set([
+    ...used,
+    ...parsed.instructions.flatMap((instruction) =>
+      instruction.kind === 'arg' ? instruction.args.map(({ name }) => name.text) : [],
+    ),
+  ]);
+  const builtIn = new Set([...proxyArgNames, ...controlArgNames, ...platformArgNames]);
+  return Object.keys(options.buildArgs)
+    .filter((name) => !declared.has(name) && !builtIn.has(name))
+    .toSorted()
+    .map((name) => {
+      const hint = didYouMean(name, declared);
+      return {
+        severity: 'warning',
+        rule: 'UnusedBuildArg',
+        message: `no ARG takes the build arg \`${name}\``,
+        ...(hint === undefined ? {} : { hint }),
+      };
+    });
+}
+
+function failOnFindings(diagnostics: readonly Diagnostic[], error: boolean): void {
+  const findings = diagnostics.filter(({ url }) => url !== undefined);
+  const [first] = findings;
+  if (!error || first === undefined) return;
+  const rules = [...new Set(findings.map(({ rule }) => rule))].toSorted();
+  throw new BuildError('CHECK_FAILED', `build checks found something: ${rules.join(', ')}`, {
+    source: first.source,
+    hint: 'the file says `check=error=true`',
+    details: { diagnostics: findings },
+  });
+}

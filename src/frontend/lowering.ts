@@ -1,0 +1,144 @@
+import type { Digest } from '../oci/digest.ts';
+import type { ImageConfig } from '../oci/config.ts';
+import type { Platform } from '../oci/platform.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Range, SourceLocation } from '../util/source.ts';
+import type { Instruction, InstructionBase } from './instruction.ts';
+import type { Finding } from './lint-rules.ts';
+import type { ParsedDockerfile } from './parse.ts';
+import type { EnvList } from './scope.ts';
+import { getEnv } from './scope.ts';
+import type { Stage } from './stages.ts';
+import type { StageState } from './state.ts';
+import { suggest } from './suggest.ts';
+import type { VertexSet } from './vertices.ts';
+import type { Expansion } from './words.ts';
+import { expandWord, expandWords } from './words.ts';
+
+/** An image that a reference was resolved to, pinned. */
+export interface ResolvedImage {
+  readonly reference: string;
+  /** Of the manifest for the platform. */
+  readonly digest: Digest;
+  readonly platform: Platform;
+  readonly config: ImageConfig;
+}
+
+export interface LowerOptions {
+  /** Name or number of the stage to build; undefined: the last one. */
+  readonly target?: string | undefined;
+  /** --build-arg, with values. */
+  readonly buildArgs: Readonly<Record<string, string>>;
+  /** --label, applied last. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly platform: Platform;
+  readonly buildPlatform: Platform;
+  /** False: a base of another architecture is taken as it is (L-FROM-5). */
+  readonly platformIsExplicit: boolean;
+  readonly noCache?: boolean | undefined;
+  /** Stages whose steps run even when their result is known. */
+  readonly noCacheFilter?: readonly string[] | undefined;
+  /** For RUNs without --network. */
+  readonly network?: 'default' | 'none' | 'host' | undefined;
+  readonly hostname?: string | undefined;
+  /** --build-context: found before the registry (L-FROM-3). */
+  readonly namedContexts: Readonly<
+    Record<string, { readonly kind: 'tree' } | { readonly kind: 'image'; readonly reference: string }>
+  >;
+  readonly resolveImage: (
+    reference: string,
+    platform: Platform,
+    location: SourceLocation | undefined,
+  ) => Promise<ResolvedImage>;
+}
+
+/** What all stages of one build share while they are lowered. */
+export interface Lowering {
+  readonly file: ParsedDockerfile;
+  readonly options: LowerOptions;
+  readonly globals: EnvList;
+  readonly vertices: VertexSet;
+  /** A stage's last state; made once. */
+  readonly stage: (index: number) => Promise<StageState>;
+  /** The vertex of the main build context. */
+  readonly context: () => Digest;
+  /** Resolves once per reference and platform. */
+  readonly resolve: (
+    reference: string,
+    platform: Platform,
+    location: SourceLocation | undefined,
+  ) => Promise<ResolvedImage>;
+  readonly report: (rule: string, finding: Finding) => void;
+  /** Says that a --build-arg was of use. */
+  readonly useArg: (name: string) => void;
+}
+
+/** One instruction of a stage being lowered. */
+export interface Step {
+  readonly lowering: Lowering;
+  readonly stage: Stage;
+  readonly instruction: Instruction;
+  /** Makes the next step's name, `[build 2/5] RUN make`, from what follows the bracket. */
+  readonly nameOf: (title: string) => string;
+  readonly ignoreCache: boolean;
+}
+
+/** Where a word stands. */
+export function locate(instruction: InstructionBase, range: Range = instruction.range): SourceLocation {
+  return { source: instruction.source, range };
+}
+
+/** An error about a place of an instruction. */
+export function faultAt(
+  instruction: InstructionBase,
+  message: string,
+  more: { readonly range?: Range; readonly hint?: string | undefined } = {},
+): BuildError {
+  return new BuildError('DOCKERFILE_BAD_ARGUMENT', message, {
+    source: locate(instruction, more.range),
+    hint: more.hint,
+  });
+}
+
+/** Expands the words of one instruction with the values before it (L-VAR-11); faults get the word's place. */
+export interface Expander {
+  readonly word: (word: { readonly text: string; readonly range: Range }) => string;
+  readonly words: (word: { readonly text: string; readonly range: Range }) => readonly string[];
+  readonly expansion: (range: Range) => Expansion;
+}
+
+export function expanderFor(step: Step, state: StageState): Expander {
+  const { lowering, instruction } = step;
+  const fromFile = instruction.source === lowering.file.source;
+  const expansion = (range: Range): Expansion => ({
+    escape: fromFile ? lowering.file.directives.escape : '\\',
+    lookup: (name) => getEnv(state.env, name),
+    onUndefined: (name) => {
+      if (state.args.some(([known]) => known === name)) return;
+      const near = suggest(
+        name,
+        state.env.map(([known]) => known),
+      );
+      lowering.report('UndefinedVar', {
+        about: instruction,
+        range,
+        message: `\`$${name}\` is not set by any ARG or ENV`,
+        hint: near === undefined ? undefined : `did you mean \`$${near}\`?`,
+      });
+    },
+  });
+  return {
+    expansion,
+    word: (word) => placed(instruction, word.range, () => expandWord(word.text, expansion(word.range))),
+    words: (word) => placed(instruction, word.range, () => expandWords(word.text, expansion(word.range))),
+  };
+}
+
+/** Runs something that may throw a BuildError without a place, and gives it one. */
+export function placed<T>(instruction: InstructionBase, range: Range, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof BuildError ? error.at(locate(instruction, range)) : error;
+  }
+}

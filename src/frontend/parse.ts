@@ -1,0 +1,173 @@
+import { DockerfileParser } from 'dockerfile-ast';
+import { BuildError } from '../util/build-error.ts';
+import type { Diagnostic } from '../util/diagnostic.ts';
+import type { SourceText } from '../util/source.ts';
+import type { Directives } from './directives.ts';
+import { parseDirectives } from './directives.ts';
+import { makeDraft } from './draft.ts';
+import type { ArgInstruction, Instruction } from './instruction.ts';
+import type { Word } from './lex.ts';
+import { readCheckOptions } from './check-options.ts';
+import { lintParsed } from './lint.ts';
+import { maskForAst } from './mask.ts';
+import { parseInstruction } from './parse-instruction.ts';
+import type { Stage } from './stages.ts';
+import { groupStages } from './stages.ts';
+import type { LineMap } from './text.ts';
+import { joinLines, lineMap, positionAt, rangeAt } from './text.ts';
+
+/** A Dockerfile, read but not expanded. */
+export interface ParsedDockerfile {
+  readonly source: SourceText;
+  readonly directives: Directives;
+  readonly instructions: readonly Instruction[];
+  /** ARGs before the first FROM. */
+  readonly globalArgs: readonly ArgInstruction[];
+  readonly stages: readonly Stage[];
+  /** Places of empty lines inside continued instructions. */
+  readonly emptyContinuations: readonly Word[];
+  /** In source order; a file with errors cannot be lowered. */
+  readonly errors: readonly BuildError[];
+  /** Build checks that need no values (6.3), filtered by `# check=`; `lower` returns them again with those that do. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Reads a Dockerfile: section 1.1. Never throws; all faults are in `errors`, each with its place. */
+export function parseDockerfile(source: SourceText): ParsedDockerfile {
+  const map = lineMap(source);
+  const { directives, bodyStart, errors: directiveErrors } = parseDirectives(map);
+  const errors = [...directiveErrors];
+  const nul = source.text.indexOf('\0');
+  if (nul >= 0) {
+    errors.push(
+      new BuildError('DOCKERFILE_SYNTAX', 'the Dockerfile has a NUL character', {
+        source: { source, range: rangeAt(map, nul, nul + 1) },
+      }),
+    );
+  }
+  const read = readInstructions(map, { bodyStart, escape: directives.escape }, errors);
+  const { globalArgs, stages } = groupStages(read.instructions, errors);
+  if (stages.length === 0 && errors.length === 0) errors.push(noStage(map, read.instructions.length));
+  const file = {
+    source,
+    directives,
+    instructions: read.instructions,
+    globalArgs,
+    stages,
+    emptyContinuations: read.emptyContinuations,
+  };
+  const check = readCheckOptions(directives.check?.text);
+  return { ...file, errors: errors.toSorted(bySource), diagnostics: lintParsed(file, check) };
+}
+
+/**
+ * Reads what an ONBUILD trigger of a base image says; `name` is how the text is shown. Throws the first fault.
+ */
+export function parseTrigger(
+  source: SourceText,
+): readonly Exclude<Instruction, { kind: 'from' | 'onbuild' | 'maintainer' }>[] {
+  const map = lineMap(source);
+  const errors: BuildError[] = [];
+  const { instructions } = readInstructions(map, { bodyStart: 0, escape: '\\' }, errors);
+  const [first, ...others] = errors;
+  if (first !== undefined)
+    throw new BuildError(first.code, first.message, { hint: first.hint, source: first.source, others });
+  return instructions.map((instruction) => {
+    if (instruction.kind !== 'from' && instruction.kind !== 'onbuild' && instruction.kind !== 'maintainer')
+      return instruction;
+    throw new BuildError('DOCKERFILE_SYNTAX', `${instruction.keyword.text} cannot be a trigger of ONBUILD`, {
+      source: { source, range: instruction.keyword.range },
+    });
+  });
+}
+
+function readInstructions(
+  map: LineMap,
+  { bodyStart, escape }: { bodyStart: number; escape: string },
+  errors: BuildError[],
+): { instructions: readonly Instruction[]; emptyContinuations: readonly Word[] } {
+  const masked = maskForAst(map, bodyStart, escape);
+  errors.push(...masked.errors);
+  const ast = DockerfileParser.parse(masked.text);
+  const offsetOf = ({ line, character }: { line: number; character: number }): number =>
+    (map.starts[line] ?? map.source.text.length) + character;
+  const comments = new Map<number, string>();
+  for (const comment of ast.getComments()) {
+    const { start, end } = comment.getRange();
+    comments.set(start.line + 1, map.source.text.slice(offsetOf(start), offsetOf(end)).trim());
+  }
+  const instructions: Instruction[] = [];
+  const emptyContinuations: Word[] = [];
+  for (const found of ast.getInstructions()) {
+    const { start, end } = found.getRange();
+    const span = { start: offsetOf(start), end: offsetOf(end) };
+    const logical = joinLines(map, span, escape);
+    for (const offset of logical.emptyLines) {
+      emptyContinuations.push({ text: '', range: rangeAt(map, offset, offset) });
+    }
+    const heredocs = masked.heredocs.get(span.start) ?? [];
+    const head = rangeAt(map, span.start, trimmedEnd(map.source.text, span));
+    const range = { start: head.start, end: heredocs.at(-1)?.bodyRange.end ?? head.end };
+    const above = commentsAbove(comments, head.start.line);
+    const draft = makeDraft(
+      logical,
+      {
+        escape,
+        heredocs,
+        range,
+        comment: above.at(-1),
+        skip: above.flatMap((comment) => skipRules(comment.text)),
+      },
+      errors,
+    );
+    const instruction = parseInstruction(draft);
+    if (instruction !== undefined) instructions.push(instruction);
+  }
+  return { instructions, emptyContinuations };
+}
+
+/** The comment lines that stand directly above a line, without `#`, top to bottom; a lone `#` ends them. */
+function commentsAbove(comments: ReadonlyMap<number, string>, line: number): readonly Word[] {
+  const above: Word[] = [];
+  for (let at = line - 1; ; at--) {
+    const text = comments.get(at)?.replace(/^#+\s*/, '');
+    if (text === undefined || text === '') return above.toReversed();
+    const position = { line: at, column: 1 };
+    above.push({
+      text,
+      range: { start: position, end: { line: at, column: 1 + (comments.get(at)?.length ?? 0) } },
+    });
+  }
+}
+
+function skipRules(comment: string): readonly string[] {
+  const match = /^check\s*=\s*(.*)$/i.exec(comment);
+  return match === null ? [] : readCheckOptions(match[1]).skip;
+}
+
+function trimmedEnd(text: string, span: { start: number; end: number }): number {
+  let { end } = span;
+  while (end > span.start && /\s/.test(text[end - 1] ?? '')) end--;
+  return end;
+}
+
+function noStage(map: LineMap, instructions: number): BuildError {
+  const { text } = map.source;
+  const start = positionAt(map, 0);
+  const message =
+    text.trim() === ''
+      ? 'the Dockerfile is empty'
+      : instructions === 0
+        ? 'the Dockerfile has no instructions'
+        : 'the Dockerfile has no FROM';
+  return new BuildError('DOCKERFILE_NO_STAGE', message, {
+    source: { source: map.source, range: { start, end: start } },
+    hint: 'begin with FROM <image>, or FROM scratch',
+  });
+}
+
+function bySource(left: BuildError, right: BuildError): number {
+  const a = left.source?.range.start ?? { line: 0, column: 0 };
+  const b = right.source?.range.start ?? { line: 0, column: 0 };
+  return a.line - b.line || a.column - b.column;
+}

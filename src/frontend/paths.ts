@@ -1,0 +1,27 @@
+import { posix } from 'node:path';
+
+/** An absolute clean path of the image; relative ones are below `directory`. A `..` at the root stays there. */
+export function absolutePath(path: string, directory: string): string {
+  const joined = posix.normalize(posix.join('/', path.startsWith('/') ? path : posix.join(directory, path)));
+  return joined.length > 1 && joined.endsWith('/') ? joined.slice(0, -1) : joined;
+}
+
+/** The destination of a COPY: as `absolutePath`, with a trailing slash where the text says that it is a directory (L-COPY-6). */
+export function copyDestination(path: string, directory: string): string {
+  const clean = absolutePath(path, directory);
+  const isDirectory =
+    path.endsWith('/') || path === '.' || path === '..' || path.endsWith('/.') || path.endsWith('/..');
+  return isDirectory && clean !== '/' ? `${clean}/` : clean;
+}
+
+/** A path below a source's root: clean, without a leading slash, `''` for the root; `..` cannot leave it (L-COPY-4). */
+export function sourcePath(path: string): string {
+  return absolutePath(path, '/').slice(1);
+}
+
+/** The same for COPY --parents: the first `/./` stays, as what follows it is the part that is kept (L-COPY-15). */
+export function pivotPath(path: string): string {
+  const pivot = path.indexOf('/./');
+  if (pivot < 0) return sourcePath(path);
+  return `${sourcePath(path.slice(0, pivot))}/./${sourcePath(path.slice(pivot + 3))}`;
+}

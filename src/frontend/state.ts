@@ -1,0 +1,44 @@
+import type { ContainerConfig, HistoryEntry } from '../oci/config.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Platform } from '../oci/platform.ts';
+import type { EnvList } from './scope.ts';
+
+/** A history entry of this build; `vertex` makes its layer. */
+export type NewHistoryEntry = HistoryEntry & { readonly vertex?: Digest };
+
+/** A stage up to some instruction. Lowering is a fold over these records. */
+export interface StageState {
+  /** The filesystem; undefined: the empty one. */
+  readonly vertex: Digest | undefined;
+  readonly config: ContainerConfig;
+  readonly author: string | undefined;
+  /** Image Env, and ARGs with a value: what later instructions see (L-ARG-5). */
+  readonly env: EnvList;
+  /** ARGs declared so far; a value of undefined: declared, not set. */
+  readonly args: readonly (readonly [name: string, value: string | undefined])[];
+  /** CMD stood in this stage, so ENTRYPOINT leaves it alone (L-ENTRY-1). */
+  readonly hasCmd: boolean;
+  readonly platform: Platform;
+  readonly baseHistory: readonly HistoryEntry[];
+  readonly history: readonly NewHistoryEntry[];
+}
+
+const comment = 'buildkit.dockerfile.v0';
+
+/** With one more history entry (section 1.6): with a layer when `vertex` is given. */
+export function withHistory(state: StageState, text: string, vertex?: Digest): StageState {
+  const entry: NewHistoryEntry =
+    vertex === undefined
+      ? { created_by: text, comment, empty_layer: true }
+      : { created_by: text, comment, vertex };
+  return { ...state, ...(vertex === undefined ? {} : { vertex }), history: [...state.history, entry] };
+}
+
+/** With some keys of the config replaced; a value of undefined takes the key away. */
+export function withConfig(
+  state: StageState,
+  change: { readonly [K in keyof ContainerConfig]?: ContainerConfig[K] | undefined },
+): StageState {
+  const merged = Object.entries({ ...state.config, ...change }).filter(([, value]) => value !== undefined);
+  return { ...state, config: Object.fromEntries(merged) as ContainerConfig };
+}
