@@ -18,11 +18,11 @@ export function step(
   more: { inputs?: readonly Vertex[]; meta?: Partial<VertexMeta> } = {},
 ): Vertex {
   const inputs = (more.inputs ?? []).map(({ digest }) => digest);
-  const ops = {
+  const ops: Readonly<Record<typeof kind, Op>> = {
     mkdir: { kind: 'mkdir', base: 0, path: name, user: '' },
     copy: { kind: 'copy', base: 0, sources: [], dest: name, parents: false, exclude: [], link: false },
     context: { kind: 'context', name },
-  } as const satisfies Record<typeof kind, Op>;
+  };
   return makeVertex(ops[kind], inputs, { name, ...more.meta });
 }
 

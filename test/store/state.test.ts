@@ -17,7 +17,7 @@ import { makeTempDir } from '../../src/util/temp-dir.ts';
 const key = digestOf('key');
 const opKey = digestOf('op');
 const record = { key, opKey, inputs: [digestOf('i')], name: 'RUN x', result: { layers: ['a', 1, null] } };
-const index = (root: string): string => join(root, 'state-v1.1.db');
+const indexFile = (root: string): string => join(root, 'state-v1.1.db');
 
 describe('the index', () => {
   test('keeps records, layers and stats across opens', async () => {
@@ -63,7 +63,7 @@ describe('the index', () => {
       state.close();
       return found?.lastUsed;
     };
-    const mtime = (): bigint => statSync(index(temp.path), { bigint: true }).mtimeNs;
+    const mtime = (): bigint => statSync(indexFile(temp.path), { bigint: true }).mtimeNs;
     use(0);
     const written = mtime();
     expect(use(3_000_000)).toBe(0);
@@ -86,7 +86,7 @@ describe('the index', () => {
     let state = openState(temp.path);
     state.putCacheRecord(record);
     state.close();
-    damage(index(temp.path));
+    damage(indexFile(temp.path));
     state = openState(temp.path);
     expect(state.cacheRecord(key)).toBeUndefined();
     state.putCacheRecord(record);
@@ -104,7 +104,7 @@ describe('the index', () => {
       state.putCacheRecord(record);
       state.close();
       const { DatabaseSync } = await import('node:sqlite');
-      const db = new DatabaseSync(index(temp.path));
+      const db = new DatabaseSync(indexFile(temp.path));
       db.exec(sql);
       db.close();
       state = openState(temp.path);
@@ -117,7 +117,7 @@ describe('the index', () => {
 
   test('something in its place that is no file', async () => {
     await using temp = await makeTempDir();
-    mkdirSync(index(temp.path));
+    mkdirSync(indexFile(temp.path));
     const state = openState(temp.path);
     state.putCacheRecord(record);
     expect(state.cacheRecord(key)?.key).toBe(key);
@@ -126,7 +126,7 @@ describe('the index', () => {
 
   test('two open at once see what the other writes, also while one rebuilds', async () => {
     await using temp = await makeTempDir();
-    writeFileSync(index(temp.path), 'x'.repeat(9000));
+    writeFileSync(indexFile(temp.path), 'x'.repeat(9000));
     const [one, two] = [openState(temp.path), openState(temp.path)];
     one.putCacheRecord(record);
     expect(two.cacheRecord(key)?.key).toBe(key);

@@ -1,0 +1,101 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createLocalCache } from '../../src/cache/local.ts';
+import { digestOf } from '../../src/oci/digest.ts';
+import { mediaType } from '../../src/oci/media-type.ts';
+import { openStore } from '../../src/store/store.ts';
+import type { TempDir } from '../../src/util/temp-dir.ts';
+import { makeTempDir } from '../../src/util/temp-dir.ts';
+import { suite } from '../support/require.ts';
+
+const megabyte = 1024 * 1024;
+const key = digestOf('key');
+const record = { key, opKey: key, inputs: [], name: 'RUN x', result: 'result' };
+
+async function* chunks(count: number): AsyncGenerator<Uint8Array> {
+  for (let index = 0; index < count; index++) yield randomBytes(megabyte);
+}
+
+suite('a store on a small filesystem', ['root', 'linux'], () => {
+  let temp: TempDir;
+  let root: string;
+
+  beforeEach(async () => {
+    temp = await makeTempDir();
+    root = join(temp.path, 'small');
+    mkdirSync(root);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', root]);
+  });
+  afterEach(async () => {
+    execFileSync('umount', [root]);
+    await temp[Symbol.asyncDispose]();
+  });
+
+  test('a blob that does not fit is DISK_FULL with nothing left, and the store goes on', async () => {
+    const store = await openStore(root);
+    await expect(store.blobs.put(chunks(20))).rejects.toMatchObject({ code: 'DISK_FULL', exitStatus: 1 });
+    expect(readdirSync(join(root, 'blobs', 'sha256'))).toEqual([]);
+    expect(readdirSync(await store.tempDir())).toEqual([]);
+    expect((await store.blobs.put(chunks(2))).size).toBe(2 * megabyte);
+    await store.close();
+  });
+
+  test('names and records that do not fit are DISK_FULL, and what was there stays', async () => {
+    const store = await openStore(root);
+    const image = {
+      mediaType: mediaType.ociConfig,
+      digest: await store.blobs.putBytes(Buffer.from('{}')),
+      size: 2,
+    };
+    await store.images.tag(image, 'first');
+    store.state.putCacheRecord(record);
+    await store.tempDir();
+    expect(() => writeFileSync(join(root, 'filler'), Buffer.alloc(20 * megabyte))).toThrow('ENOSPC');
+    await expect(store.images.tag(image, 'second')).rejects.toMatchObject({ code: 'DISK_FULL' });
+    expect(() => {
+      for (let count = 0; count < 10_000; count++) {
+        store.state.putCacheRecord({ ...record, key: digestOf(`${count}`), name: 'x'.repeat(1000) });
+      }
+    }).toThrow(expect.objectContaining({ code: 'DISK_FULL' }) as Error);
+    expect((await store.images.list()).map(({ name }) => name)).toEqual(['docker.io/library/first:latest']);
+    expect(store.state.cacheRecord(key)?.name).toBe('RUN x');
+    store.state.putStat({ path: '/f', size: 1n, mtimeNs: 1n, ctimeNs: 1n, ino: 1n, dev: 1n, digest: 'x' });
+    await store.close();
+  });
+
+  test('a read-only store still answers look-ups, and says that it cannot be written', async () => {
+    const first = await openStore(root);
+    const digest = await first.blobs.putBytes(Buffer.from('content'));
+    first.state.putCacheRecord(record);
+    await first.close();
+    execFileSync('mount', ['-o', 'remount,ro', root]);
+    const store = await openStore(root);
+    const cache = createLocalCache<string>({
+      store,
+      encode: (result) => result,
+      decode: (data) => Promise.resolve(typeof data === 'string' ? data : undefined),
+    });
+    expect(await cache.lookup(key)).toBe('result');
+    expect(Buffer.from(await store.blobs.read(digest, 100)).toString()).toBe('content');
+    expect(await store.images.list()).toEqual([]);
+    await expect(cache.record(digestOf('b'), 'x', { ...record })).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+    });
+    await expect(cache.claim(digestOf('b'), new AbortController().signal)).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+    });
+    await expect(store.blobs.putBytes(Buffer.from('new'))).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    await store.close();
+  });
+
+  test('a read-only store without an index knows nothing', async () => {
+    await (await openStore(root)).close();
+    execFileSync('mount', ['-o', 'remount,ro', root]);
+    const store = await openStore(root);
+    expect(store.state.cacheRecord(key)).toBeUndefined();
+    await store.close();
+  });
+});
