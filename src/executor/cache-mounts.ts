@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { flock, LOCK_EX, LOCK_NB, LOCK_SH } from '../host/syscalls.ts';
@@ -75,7 +84,7 @@ async function take(
   sharing: CacheSharing,
   signal: AbortSignal,
 ): Promise<{ readonly lock: number; readonly path: string }> {
-  for (let number = 0; ; ) {
+  for (let number = 0; ;) {
     signal.throwIfAborted();
     const path = number === 0 ? base : `${base}.${number}`;
     mkdirSync(path, { recursive: true, mode: 0o700 });

@@ -55,7 +55,10 @@ export async function chooseRuntime(search: RuntimeSearch): Promise<Runtime> {
 }
 
 /** Looks for a runtime and tries it, unless a finding for it is known. undefined: it is not installed. */
-export async function examineRuntime(name: string, search: RuntimeSearch): Promise<RuntimeFinding | undefined> {
+export async function examineRuntime(
+  name: string,
+  search: RuntimeSearch,
+): Promise<RuntimeFinding | undefined> {
   const embedded = name === 'embedded';
   const program = embedded ? process.execPath : findProgram(name, search.path);
   if (program === undefined) return undefined;
@@ -64,9 +67,7 @@ export async function examineRuntime(name: string, search: RuntimeSearch): Promi
   const known = readFindings(search.root);
   const kept = known[key];
   if (kept?.usable === true) return kept;
-  const finding = embedded
-    ? await tryEmbedded(search)
-    : await tryProgram(name, program, search);
+  const finding = embedded ? await tryEmbedded(search) : await tryProgram(name, program, search);
   // Only what works is kept: what does not may work a minute later.
   if (finding.usable) writeFindings(search.root, { ...known, [key]: finding });
   return finding;
@@ -103,7 +104,10 @@ interface Findings {
 
 function readFindings(root: string): Findings {
   try {
-    const kept = JSON.parse(readFileSync(join(root, 'probe.json'), 'utf8')) as { boot?: string; runtimes?: Findings };
+    const kept = JSON.parse(readFileSync(join(root, 'probe.json'), 'utf8')) as {
+      boot?: string;
+      runtimes?: Findings;
+    };
     return kept.boot === bootId() ? (kept.runtimes ?? {}) : {};
   } catch {
     // Missing or damaged: everything is tried again.

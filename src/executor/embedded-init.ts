@@ -1,4 +1,13 @@
-import { closeSync, constants, fchownSync, fstatSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join, posix } from 'node:path';
 import * as sys from '../host/syscalls.ts';
 import { allCapabilities, capabilityMask } from './capabilities.ts';
@@ -27,7 +36,8 @@ function start(spec: RuntimeSpec): void {
   const sandboxed = spec.linux.seccomp !== undefined;
   const root = spec.root.path;
   // No device cgroup guards the devices here: so nothing that a step can write to may hold device files that work.
-  if (sandboxed) sys.mount({ source: 'none', target: root, flags: sys.MS_REMOUNT | sys.MS_BIND | sys.MS_NODEV });
+  if (sandboxed)
+    sys.mount({ source: 'none', target: root, flags: sys.MS_REMOUNT | sys.MS_BIND | sys.MS_NODEV });
   for (const mount of spec.mounts) mountInto(root, mount, { sandboxed });
   process.chdir(root);
   // Old and new root on one spot: the old one is on top then, and goes.
@@ -62,8 +72,8 @@ function becomeUser(spec: RuntimeSpec): void {
   const command = args[0] ?? '';
   for (const { type, soft, hard } of spec.process.rlimits ?? [])
     sys.setrlimit(rlimitNumber(type), rlimit(soft), rlimit(hard));
-  const stdio = [0, 1, 2];
-  for (const fd of stdio) {
+  for (const fd of [0, 1, 2]) {
+    sys.keepOnExec(fd);
     // As runc does, so that a user other than root may open /dev/stdout.
     const stat = fstatSync(fd);
     if (stat.isFIFO()) fchownSync(fd, user.uid, stat.gid);
@@ -111,7 +121,8 @@ function enter(cwd: string): void {
     throw new Error(`chdir to cwd ("${cwd}"): ${(error as Error).message}`, { cause: error });
   }
   // CVE-2024-21626: a directory outside the root has no name here; getcwd then fails or gives a relative one.
-  if (!process.cwd().startsWith('/')) throw new Error(`the working directory ${cwd} is outside the root filesystem`);
+  if (!process.cwd().startsWith('/'))
+    throw new Error(`the working directory ${cwd} is outside the root filesystem`);
 }
 
 function supported(bit: number): boolean {

@@ -1,4 +1,13 @@
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { join, posix } from 'node:path';
 import * as sys from '../host/syscalls.ts';
 import { RootTree } from './root-tree.ts';
@@ -114,7 +123,11 @@ function fillDev(root: string): void {
     const target = join(root, 'dev', name);
     closeSync(openSync(target, 'wx', 0o666));
     sys.mount({ source: `/dev/${name}`, target, flags: sys.MS_BIND });
-    sys.mount({ source: 'none', target, flags: sys.MS_BIND | sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NOEXEC });
+    sys.mount({
+      source: 'none',
+      target,
+      flags: sys.MS_BIND | sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NOEXEC,
+    });
   }
   const links: Readonly<Record<string, string>> = {
     fd: '/proc/self/fd',

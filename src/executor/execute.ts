@@ -1,10 +1,10 @@
-import { readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import { ownCgroups } from '../host/probe.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
 import { takeCacheDirectories } from './cache-mounts.ts';
+import { recordCgroups, removeCgroups } from './step-cgroups.ts';
 import type { HostVolume, MountPlan } from './mounts.ts';
 import { isBelow, prepareMounts } from './mounts.ts';
 import type { NetworkHelper } from './network.ts';
@@ -98,8 +98,10 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     state: join(directory, 'state'),
   };
   let sandbox: SandboxProcess | undefined;
+  let failed = false;
   const stop = (): void => void sandbox?.kill();
   try {
+    recordCgroups(directory);
     const overlay = layOutOverlay(directory, '', { lower: request.layers, writable: true });
     sandbox = new SandboxProcess({
       directory,
@@ -113,6 +115,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
       onOutput: request.onOutput,
     });
     signal.addEventListener('abort', stop);
+    if (signal.aborted) stop();
     const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
@@ -123,12 +126,13 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     return { exitCode: ended.exitCode, upper, discard: () => snapshot.discard() };
   } catch (error) {
     await sandbox?.kill();
-    await snapshot.discard();
+    failed = true;
     throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener('abort', stop);
-    removeCgroups(bundle.id);
-    tidy(snapshot);
+    await removeCgroups(directory, bundle.id);
+    if (failed) await snapshot.discard();
+    else tidy(snapshot);
   }
 }
 
@@ -233,7 +237,8 @@ function makeWorkingDirectory(
     });
   const mounted = ['/dev', '/sys', ...about.targets].some((target) => isBelow(place.path, target));
   if (mounted) return place.path;
-  if (place.type === 'file') throw new BuildError('STEP_START', `the working directory ${path} is not a directory`);
+  if (place.type === 'file')
+    throw new BuildError('STEP_START', `the working directory ${path} is not a directory`);
   let parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
   for (const name of place.missing) {
     tree.makeDirectory(parent, name, { mode: 0o755, uid: about.user.uid, gid: about.user.gid });
@@ -241,20 +246,6 @@ function makeWorkingDirectory(
     about.stubs.keep(parent);
   }
   return place.path;
-}
-
-/** Runtimes that are killed leave empty cgroups. */
-function removeCgroups(name: string): void {
-  for (const own of ownCgroups()) {
-    // On v2 runtimes make theirs beside the caller's.
-    for (const parent of [own, posix.dirname(own)]) {
-      try {
-        rmdirSync(join(parent, name));
-      } catch {
-        // Most do not exist; one that cannot go now is empty and costs nothing.
-      }
-    }
-  }
 }
 
 /** All of a step's directory but its lock and its upper directory. */

@@ -147,11 +147,17 @@ export function hostProblem(env: NodeJS.ProcessEnv): BuildError | undefined {
       hint: 'build on a Linux machine or in a virtual machine; a Dockerfile without RUN builds here',
     });
   const path = helperPath(env);
-  const absent = ['unshare', 'setpriv', 'sh', 'mount', 'cp'].filter((name) => findProgram(name, path) === undefined);
+  const absent = ['unshare', 'setpriv', 'sh', 'mount', 'cp'].filter(
+    (name) => findProgram(name, path) === undefined,
+  );
   if (absent.length > 0)
-    return new BuildError('SANDBOX_UNAVAILABLE', `a step needs ${absent.join(', ')} (util-linux, coreutils)`, {
-      hint: 'install util-linux; a Dockerfile without RUN builds without',
-    });
+    return new BuildError(
+      'SANDBOX_UNAVAILABLE',
+      `a step needs ${absent.join(', ')} (util-linux, coreutils)`,
+      {
+        hint: 'install util-linux; a Dockerfile without RUN builds without',
+      },
+    );
   if (kernelVersion() < 5010)
     return new BuildError('SANDBOX_UNAVAILABLE', 'a step needs Linux 5.10 or later', {
       hint: 'a Dockerfile without RUN builds on any kernel',

@@ -94,7 +94,12 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             target: mount.target,
             file: false,
             type: 'tmpfs',
-            options: ['nosuid', 'nodev', 'mode=1777', ...(mount.size === undefined ? [] : [`size=${mount.size}`])],
+            options: [
+              'nosuid',
+              'nodev',
+              'mode=1777',
+              ...(mount.size === undefined ? [] : [`size=${mount.size}`]),
+            ],
           });
           break;
         case 'secret': {
@@ -104,15 +109,25 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             break;
           }
           if (value.length > MAX_SECRET)
-            throw new BuildError('SECRET_MISSING', `secret \`${mount.id}\` has more than ${MAX_SECRET} bytes`);
+            throw new BuildError(
+              'SECRET_MISSING',
+              `secret \`${mount.id}\` has more than ${MAX_SECRET} bytes`,
+            );
           if (mount.env !== undefined) env.push(`${mount.env}=${secretText(mount.id, value)}`);
           if (mount.target === undefined) break;
           const source = await memory.write(value, { mode: mount.mode, ...resolveOwner(tree, mount) });
-          ready.push({ source, target: mount.target, file: true, options: ['bind', 'ro', 'nosuid', 'nodev'] });
+          ready.push({
+            source,
+            target: mount.target,
+            file: true,
+            options: ['bind', 'ro', 'nosuid', 'nodev'],
+          });
           break;
         }
         case 'ssh': {
-          const socket = Object.hasOwn(request.sshSockets, mount.id) ? request.sshSockets[mount.id] : undefined;
+          const socket = Object.hasOwn(request.sshSockets, mount.id)
+            ? request.sshSockets[mount.id]
+            : undefined;
           if (socket === undefined) {
             if (mount.required) throw missing(`ssh agent \`${mount.id}\``, `--ssh ${mount.id}`);
             break;
@@ -122,7 +137,12 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
           cleanup.use(agent);
           if (agents === 0) env.push(`SSH_AUTH_SOCK=${mount.target}`);
           agents += 1;
-          ready.push({ source: agent.path, target: mount.target, file: true, options: ['bind', 'nosuid', 'nodev'] });
+          ready.push({
+            source: agent.path,
+            target: mount.target,
+            file: true,
+            options: ['bind', 'nosuid', 'nodev'],
+          });
           break;
         }
       }
@@ -167,8 +187,14 @@ function makeMountPoint(
   mount: { readonly target: string; readonly file: boolean },
 ): string {
   const place = tree.resolve(mount.target);
-  if (place.path === '/' || runtimeDirectories.some((path) => isBelow(place.path, path) && mount.target !== path))
-    throw new BuildError('STEP_START', `nothing can be mounted at ${mount.target}: it leads to ${place.path}`);
+  if (
+    place.path === '/' ||
+    runtimeDirectories.some((path) => isBelow(place.path, path) && mount.target !== path)
+  )
+    throw new BuildError(
+      'STEP_START',
+      `nothing can be mounted at ${mount.target}: it leads to ${place.path}`,
+    );
   if (place.type === 'missing') {
     const parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
     stubs.make(tree, parent, { parts: place.missing, file: mount.file });
@@ -227,7 +253,8 @@ async function cache(
   const directory = context.caches.get(mount.id);
   if (directory.staging !== undefined) {
     const source = context.request.binds.get(index);
-    if (source !== undefined) await seed(context, index, { from: source, path: mount.source, to: directory.staging });
+    if (source !== undefined)
+      await seed(context, index, { from: source, path: mount.source, to: directory.staging });
     directory.commit({ mode: mount.mode, ...resolveOwner(context.tree, mount) });
   }
   return {
@@ -250,7 +277,8 @@ async function seed(
   await context.sandbox.overlay(options, `m${index}/merged`);
   const root = join(base, 'merged');
   const found = locate(context.sandbox.view(root), content.path, 'a cache mount');
-  if (found.file) throw new BuildError('STEP_START', `${content.path} cannot fill a cache mount: it is no directory`);
+  if (found.file)
+    throw new BuildError('STEP_START', `${content.path} cannot fill a cache mount: it is no directory`);
   // Links with plain names, since the words of the sandbox's channel have no blanks.
   symlinkSync(posix.join(root, found.path), join(base, 'from'));
   symlinkSync(content.to, join(base, 'to'));
@@ -263,7 +291,11 @@ function lowerOf(source: MountSource | undefined): readonly string[] {
 }
 
 /** The `source` of a mount inside its root (CVE-2024-1753). */
-function locate(root: string, source: string, target: string): { readonly path: string; readonly file: boolean } {
+function locate(
+  root: string,
+  source: string,
+  target: string,
+): { readonly path: string; readonly file: boolean } {
   using tree = new RootTree(root);
   const place = tree.resolve(source);
   if (place.type === 'missing')
@@ -306,7 +338,8 @@ class MemoryFiles {
 
 function secretText(id: string, value: Uint8Array): string {
   const text = Buffer.from(value).toString('utf8');
-  if (text.includes('\0')) throw new BuildError('SECRET_MISSING', `secret \`${id}\` has a NUL byte and fits no variable`);
+  if (text.includes('\0'))
+    throw new BuildError('SECRET_MISSING', `secret \`${id}\` has a NUL byte and fits no variable`);
   return text;
 }
 

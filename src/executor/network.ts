@@ -18,7 +18,15 @@ const START_LIMIT = 10_000;
 
 /** Starts slirp4netns for the network namespace of a process. Throws an Error with what it said when it does not work. */
 export async function startSlirp(program: string, pid: number, path: string): Promise<NetworkHelper> {
-  const args = ['--pdeathsig', 'KILL', '--', program, '--configure', '--mtu=65520', '--disable-host-loopback'];
+  const args = [
+    '--pdeathsig',
+    'KILL',
+    '--',
+    program,
+    '--configure',
+    '--mtu=65520',
+    '--disable-host-loopback',
+  ];
   const child = spawn('setpriv', [...args, '--enable-sandbox', '--ready-fd=3', String(pid), 'tap0'], {
     env: { PATH: path, LC_ALL: 'C' },
     cwd: '/',

@@ -12,7 +12,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { posix } from 'node:path';
-import { openat2, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS } from '../host/syscalls.ts';
+import {
+  openat2,
+  RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+} from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
 
 // Work inside a root filesystem that somebody else made (S-P-1): every name is resolved by the kernel below an open
@@ -72,7 +78,8 @@ export class RootTree {
       const found = this.#look(parent, name);
       if (found === 'missing') {
         const missing = [name, ...rest];
-        if (missing.includes('..')) throw new BuildError('PATH_OUTSIDE', `${path} leads through a directory that does not exist`);
+        if (missing.includes('..'))
+          throw new BuildError('PATH_OUTSIDE', `${path} leads through a directory that does not exist`);
         return { path: posix.join(parent, ...missing), type: 'missing', missing };
       }
       if (found === 'entry') {
@@ -124,11 +131,15 @@ export class RootTree {
   }
 
   /** Makes a new file in the existing directory `parent`. Throws EEXIST. */
-  makeFile(parent: string, name: string, file: { mode: number; uid: number; gid: number; content: Uint8Array }): void {
+  makeFile(
+    parent: string,
+    name: string,
+    file: { mode: number; uid: number; gid: number; content: Uint8Array },
+  ): void {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const fd = this.at(parent, (_fd, stable) => openSync(`${stable}/${name}`, flags, 0o600));
     try {
-      for (let done = 0; done < file.content.length; )
+      for (let done = 0; done < file.content.length;)
         done += writeSync(fd, file.content, done, file.content.length - done);
       fchownSync(fd, file.uid, file.gid);
       fchmodSync(fd, file.mode);
@@ -152,7 +163,10 @@ export class RootTree {
       // Non-blocking: a FIFO must not hold the build up.
       const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
       // A device is never opened: looked at first, and nobody changes the tree in between.
-      const seen = openat2(this.#fd, path.slice(1), { flags: O_PATH, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS });
+      const seen = openat2(this.#fd, path.slice(1), {
+        flags: O_PATH,
+        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+      });
       try {
         if (!fstatSync(seen).isFile()) return undefined;
         fd = openSync(`/proc/self/fd/${seen}`, flags);

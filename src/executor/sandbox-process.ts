@@ -109,7 +109,8 @@ export class SandboxProcess {
     await this.#reply('make namespaces');
     const pid = this.pid;
     try {
-      this.#inner = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined;
+      this.#inner =
+        Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined;
     } catch {
       this.#inner = undefined;
     }
@@ -173,12 +174,10 @@ export class SandboxProcess {
   async kill(): Promise<void> {
     if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) {
       // The namespace's first process: unshare reaps it only after the kernel has ended all others in the namespace.
-      for (const pid of [this.#inner ?? this.#child.pid]) {
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          this.#child.kill('SIGKILL');
-        }
+      try {
+        process.kill(this.#inner ?? this.#child.pid, 'SIGKILL');
+      } catch {
+        this.#child.kill('SIGKILL');
       }
     }
     this.#control.destroy();
@@ -192,8 +191,27 @@ function signalNumber(signal: NodeJS.Signals | null): number {
 }
 
 const signals: Partial<Record<NodeJS.Signals, number>> = {
-  ...{ SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGILL: 4, SIGTRAP: 5, SIGABRT: 6, SIGBUS: 7, SIGFPE: 8, SIGKILL: 9 },
-  ...{ SIGUSR1: 10, SIGSEGV: 11, SIGUSR2: 12, SIGPIPE: 13, SIGALRM: 14, SIGTERM: 15, SIGXCPU: 24, SIGXFSZ: 25 },
+  ...{
+    SIGHUP: 1,
+    SIGINT: 2,
+    SIGQUIT: 3,
+    SIGILL: 4,
+    SIGTRAP: 5,
+    SIGABRT: 6,
+    SIGBUS: 7,
+    SIGFPE: 8,
+    SIGKILL: 9,
+  },
+  ...{
+    SIGUSR1: 10,
+    SIGSEGV: 11,
+    SIGUSR2: 12,
+    SIGPIPE: 13,
+    SIGALRM: 14,
+    SIGTERM: 15,
+    SIGXCPU: 24,
+    SIGXFSZ: 25,
+  },
   SIGSYS: 31,
 };
 

@@ -1,7 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, closeSync, lstatSync, mkdirSync, openSync, readdirSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  symlinkSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeCgroups } from './step-cgroups.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
 
 // The directory of one step: snapshots/<id>/{lock,upper,work,merged,l/<n>}. The lock is held while the step lives, so that what
@@ -102,6 +112,7 @@ export async function removeStaleSnapshots(root: string): Promise<void> {
       if (stat === undefined) continue;
       if (Date.now() - stat.ctimeMs < YOUNG && lock === undefined) continue;
       if (lock !== undefined && !flock(lock, LOCK_EX | LOCK_NB)) continue;
+      await removeCgroups(directory, `tsbuild-${id}`);
       await rm(directory, { recursive: true, force: true });
     } finally {
       if (lock !== undefined) closeSync(lock);

@@ -21,7 +21,10 @@ export function runtimeError(log: string): string | undefined {
 }
 
 /** The error of a step whose command could not be started, in the user's words where the cause is known. */
-export function startError(said: string, step: { readonly args: readonly string[]; readonly platform: string }): BuildError {
+export function startError(
+  said: string,
+  step: { readonly args: readonly string[]; readonly platform: string },
+): BuildError {
   const [command = ''] = step.args;
   const details = { runtime: said };
   if (/exec format error|ENOEXEC/i.test(said))

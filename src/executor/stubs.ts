@@ -27,7 +27,11 @@ export class MountPointStubs {
   }
 
   /** Makes `parts` below the existing directory `parent`; the last one is a file where `file` says so. */
-  make(tree: RootTree, parent: string, stub: { readonly parts: readonly string[]; readonly file: boolean }): void {
+  make(
+    tree: RootTree,
+    parent: string,
+    stub: { readonly parts: readonly string[]; readonly file: boolean },
+  ): void {
     this.#remember(tree, parent);
     const before = stateOf(tree, parent).mtime;
     let path = parent;
@@ -96,10 +100,19 @@ function stateOf(tree: RootTree, path: string): DirectoryState {
     const stat = lstatSync(`${stable}/.`, { bigint: true });
     const names = llistxattr(`${stable}/.`).filter((name) => !/^(trusted|user)\.overlay\./.test(name));
     const xattrs = names.toSorted().map((name) => [name, lgetxattr(`${stable}/.`, name)?.toString('hex')]);
-    return { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeNs, xattrs: JSON.stringify(xattrs) };
+    return {
+      mode: stat.mode,
+      uid: stat.uid,
+      gid: stat.gid,
+      mtime: stat.mtimeNs,
+      xattrs: JSON.stringify(xattrs),
+    };
   });
 }
 
 function isOpaque(tree: RootTree, path: string): boolean {
-  return tree.at(path, (_fd, stable) => lgetxattr(`${stable}/.`, 'trusted.overlay.opaque')?.toString() === 'y');
+  return tree.at(
+    path,
+    (_fd, stable) => lgetxattr(`${stable}/.`, 'trusted.overlay.opaque')?.toString() === 'y',
+  );
 }

@@ -5,6 +5,7 @@ import type { RootTree } from './root-tree.ts';
 export interface StepUser {
   readonly uid: number;
   readonly gid: number;
+  /** The primary group stands first: without it a process could drop to fewer rights than its group has (CVE-2022-36109). */
   readonly additionalGids: readonly number[];
   /** '/' where passwd does not say. */
   readonly home: string;
@@ -43,17 +44,20 @@ export function resolveUser(tree: RootTree, user: string): StepUser {
   const uid = number ?? known?.uid ?? 0;
   const home = known?.home || '/';
   if (groupPart !== '') {
-    return { uid, gid: resolveGroup(tree, groupPart), additionalGids: [], home };
+    const gid = resolveGroup(tree, groupPart);
+    return { uid, gid, additionalGids: [gid], home };
   }
   const gid = known?.gid ?? 0;
   const name = known?.name;
   const groups = name === undefined ? [] : readGroup(tree).filter((group) => group.members.includes(name));
-  const additionalGids = [...new Set(groups.map((group) => group.gid))].filter((group) => group !== gid);
-  return { uid, gid, additionalGids, home };
+  return { uid, gid, additionalGids: [...new Set([gid, ...groups.map((group) => group.gid)])], home };
 }
 
 /** An owner of a mount: a number, or a name of the step's filesystem. */
-export function resolveOwner(tree: RootTree, owner: { uid: string; gid: string }): { uid: number; gid: number } {
+export function resolveOwner(
+  tree: RootTree,
+  owner: { uid: string; gid: string },
+): { uid: number; gid: number } {
   return {
     uid: owner.uid === '' ? 0 : resolveUser(tree, owner.uid).uid,
     gid: owner.gid === '' ? 0 : resolveGroup(tree, owner.gid),
@@ -72,7 +76,8 @@ function resolveGroup(tree: RootTree, group: string): number {
 function idOf(text: string): number | undefined {
   if (!/^[0-9]+$/.test(text)) return undefined;
   const id = Number(text);
-  if (id > MAX_ID) throw new BuildError('USER_UNKNOWN', `${text} is no user or group id: the highest is ${MAX_ID}`);
+  if (id > MAX_ID)
+    throw new BuildError('USER_UNKNOWN', `${text} is no user or group id: the highest is ${MAX_ID}`);
   return id;
 }
 
@@ -87,7 +92,14 @@ function readPasswd(tree: RootTree): PasswdEntry[] {
     const ids = { uid: validId(uid), gid: validId(gid) };
     return ids.uid === undefined || ids.gid === undefined || name === ''
       ? []
-      : [{ name, uid: ids.uid, gid: ids.gid, home: home.startsWith('/') && !home.includes('\0') ? home : '/' }];
+      : [
+          {
+            name,
+            uid: ids.uid,
+            gid: ids.gid,
+            home: home.startsWith('/') && !home.includes('\0') ? home : '/',
+          },
+        ];
   });
 }
 
@@ -109,7 +121,8 @@ function rows(tree: RootTree, path: string): string[][] {
   try {
     content = tree.readFile(path, MAX_FILE);
   } catch (error) {
-    if (error instanceof RangeError) throw new BuildError('USER_UNKNOWN', `${path} of the image is too large`, { cause: error });
+    if (error instanceof RangeError)
+      throw new BuildError('USER_UNKNOWN', `${path} of the image is too large`, { cause: error });
     throw error;
   }
   return (content?.toString('utf8') ?? '').split('\n').map((line) => line.split(':'));

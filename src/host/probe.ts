@@ -5,7 +5,14 @@ import { delimiter, join } from 'node:path';
 // What this host can do. Reading a few files of /proc and /sys costs microseconds.
 
 /** Directories in which programs of the system are, also where a user's PATH leaves them out. */
-const systemPath: readonly string[] = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+const systemPath: readonly string[] = [
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+];
 
 /** The PATH for helper programs: the user's absolute directories, then the system's. */
 export function helperPath(env: NodeJS.ProcessEnv): string {
@@ -15,7 +22,9 @@ export function helperPath(env: NodeJS.ProcessEnv): string {
 
 /** Absolute path of a program; undefined where it is not found. */
 export function findProgram(name: string, path: string): string | undefined {
-  const candidates = name.includes('/') ? [name] : path.split(delimiter).map((directory) => join(directory, name));
+  const candidates = name.includes('/')
+    ? [name]
+    : path.split(delimiter).map((directory) => join(directory, name));
   return candidates.find((candidate) => {
     try {
       accessSync(candidate, constants.X_OK);
@@ -28,7 +37,9 @@ export function findProgram(name: string, path: string): string | undefined {
 
 /** `major.minor` of the running kernel, as one number: 5.11 is 5011. */
 export function kernelVersion(): number {
-  const [major = 0, minor = 0] = release().split('.').map((part) => Number.parseInt(part, 10));
+  const [major = 0, minor = 0] = release()
+    .split('.')
+    .map((part) => Number.parseInt(part, 10));
   return major * 1000 + minor;
 }
 
@@ -52,7 +63,9 @@ export function capabilitySet(name: 'CapEff' | 'CapBnd'): bigint {
 
 /** Does the kernel know a filesystem? undefined: perhaps, as a module that is not loaded. */
 export function knowsFilesystem(name: string): true | undefined {
-  const known = (readText('/proc/filesystems') ?? '').split('\n').some((line) => line.split('\t')[1] === name);
+  const known = (readText('/proc/filesystems') ?? '')
+    .split('\n')
+    .some((line) => line.split('\t')[1] === name);
   return known ? true : undefined;
 }
 
@@ -68,7 +81,10 @@ export function appArmorRestrictsUserNamespaces(): boolean {
 }
 
 /** Ranges in /etc/subuid or /etc/subgid for a user, by name or number. */
-export function subordinateIds(file: '/etc/subuid' | '/etc/subgid', user: { name: string; uid: number }): number {
+export function subordinateIds(
+  file: '/etc/subuid' | '/etc/subgid',
+  user: { name: string; uid: number },
+): number {
   return (readText(file) ?? '')
     .split('\n')
     .map((line) => line.split(':'))

@@ -388,9 +388,15 @@ export function defaultSignals(): void {
   for (const signal of [13, SIGXFSZ]) native('signal', 'uintptr_t', ['int', 'uintptr_t'])(signal, 0);
 }
 
+/** Lets a descriptor survive execve: Node marks all that it finds at its start close-on-exec, the standard ones too. */
+export function keepOnExec(fd: number): void {
+  const F_SETFD = 2;
+  call('fcntl', ['int', 'int', 'long'], [fd, F_SETFD, 0]);
+}
+
 /**
- * execve(2): returns only by throwing (ENOENT, EACCES, ENOEXEC), where Node's own ends the process. Descriptors 0 to 2 stay
- * open, all that are marked close-on-exec go. No byte of the strings may be NUL.
+ * execve(2): returns only by throwing (ENOENT, EACCES, ENOEXEC), where Node's own ends the process. Descriptors that are
+ * marked close-on-exec go (`keepOnExec`). No byte of the strings may be NUL.
  */
 export function execve(path: string, args: readonly string[], env: readonly string[]): void {
   for (const text of [...args, ...env]) cPath(text);
