@@ -68,9 +68,7 @@ function findNewer() {
 }
 
 function runUnder(node) {
-  const child = childProcess.spawn(node, process.execArgv.concat(self, process.argv.slice(2)), {
-    stdio: 'inherit',
-  });
+  const child = childProcess.spawn(node, [self].concat(process.argv.slice(2)), { stdio: 'inherit' });
   // A Ctrl-C reaches the child twice, from the terminal and from here; it takes both as one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'])
     process.on(signal, () => child.kill(signal));

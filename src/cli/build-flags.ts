@@ -27,7 +27,7 @@ export interface BuildFlags extends PlanFlags {
   readonly tag?: readonly string[] | undefined;
   /** False with --no-cache. */
   readonly cache?: boolean | undefined;
-  /** --no-cache-filter; commander drops the `no` of the name. */
+  /** --no-cache-filter; commander drops the `no` of the name, and without a default takes it for true. */
   readonly cacheFilter?: readonly string[] | undefined;
   readonly secret?: readonly string[] | undefined;
   readonly ssh?: readonly string[] | undefined;
@@ -95,7 +95,7 @@ export function addBuildFlags(command: Command): Command {
   const count = (text: string): number => parseWhole(text, '--parallelism', 1);
   addPlanFlags(command)
     .option('--no-cache', 'run every step anew')
-    .addOption(listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)'))
+    .addOption(listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([]))
     .addOption(
       listOption(
         '--secret <id=name[,src=file|,env=variable]>',

@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import { BuildError } from '../util/build-error.ts';
 import type { BuildOptions, OutputOption } from '../index.ts';
 import type { BuildFlags, PlanFlags } from './build-flags.ts';
@@ -113,5 +114,6 @@ function pipedStdin(context: CliContext, what: string): NodeJS.ReadStream {
       hint: 'pipe it in, or redirect stdin',
     });
   }
-  return context.stdin;
+  // Whoever waits for more of it then stops.
+  return addAbortSignal(context.signal, context.stdin);
 }

@@ -39,7 +39,7 @@ export function codeFrame(location: SourceLocation, style: Style): string {
     const caret = before - shown.offset;
     const length = Math.max(1, Math.min(upTo - before, displayWidth(shown.text) - caret));
     out += `${`${bar} ${shown.text}`.trimEnd()}\n`;
-    out += `${' '.repeat(gutter + 3 + caret)}${style.red('^'.repeat(length))}\n`;
+    out += `${' '.repeat(gutter)} ${style.dim('│')} ${' '.repeat(caret)}${style.red('^'.repeat(length))}\n`;
   }
   return out;
 }

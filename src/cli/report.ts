@@ -54,18 +54,23 @@ function reportOne(error: BuildError, style: Style, debug: boolean): string {
 function* notes(error: BuildError): Generator<readonly [name: string, text: string]> {
   const { command, exitCode } = error.details;
   if (error.code === 'STEP_FAILED') {
-    if (typeof command === 'string') yield ['command', command];
-    else if (Array.isArray(command)) yield ['command', command.join(' ')];
+    if (typeof command === 'string') yield ['command', firstLines(command)];
+    else if (Array.isArray(command)) yield ['command', firstLines(command.join(' '))];
     if (typeof exitCode === 'number') yield ['exit code', String(exitCode)];
   }
   if (error.hint !== undefined) yield ['hint', error.hint];
 }
 
+// The script of a heredoc may have hundreds; the frame shows it anyway.
+function firstLines(text: string): string {
+  const lines = text.split('\n');
+  return lines.length > 4 ? [...lines.slice(0, 3), '…'].join('\n') : text;
+}
+
 function note({ gutter, name, text }: { gutter: string; name: string; text: string }, style: Style): string {
   const lines = sanitize(text).replaceAll('\t', ' ').trimEnd().split('\n');
-  const shown = lines.length > 4 ? [...lines.slice(0, 3), '…'] : lines;
   const label = `${gutter}= ${name}: `;
-  return `${gutter}${style.cyan(`= ${name}:`)} ${shown.join(`\n${' '.repeat(label.length)}`)}\n`;
+  return `${gutter}${style.cyan(`= ${name}:`)} ${lines.join(`\n${' '.repeat(label.length)}`)}\n`;
 }
 
 function heading(label: string, message: string, style: Style): string {

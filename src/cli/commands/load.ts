@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { BuildError } from '../../util/build-error.ts';
 import { commonOptions } from '../context.ts';
@@ -39,7 +40,7 @@ export const load: Verb = {
 
 async function open(file: string | undefined, context: CliContext): Promise<Readable> {
   if (file === undefined || file === '-') {
-    if (!context.stdin.isTTY) return context.stdin;
+    if (!context.stdin.isTTY) return addAbortSignal(context.signal, context.stdin);
     throw new BuildError('USAGE', 'stdin is a terminal, and an archive is expected there', {
       hint: 'use -i FILE, or redirect stdin',
     });

@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import { BuildError } from '../../util/build-error.ts';
 import { readAll } from '../../util/streams.ts';
 import { commonOptions } from '../context.ts';
@@ -47,7 +48,9 @@ async function readCredentials(
     if (password !== undefined)
       throw new BuildError('USAGE', '`--password` and `--password-stdin` exclude each other');
     if (username === undefined) throw new BuildError('USAGE', '`--password-stdin` needs `--username`');
-    const text = (await readAll(context.stdin, 65_536)).toString('utf8').replace(/\r?\n$/, '');
+    const text = (await readAll(addAbortSignal(context.signal, context.stdin), 65_536))
+      .toString('utf8')
+      .replace(/\r?\n$/, '');
     return { username, password: notEmpty(text, 'password') };
   }
   if (password !== undefined) {

@@ -59,7 +59,8 @@ export class JsonRenderer implements Renderer {
 
   private vertex(event: VertexEvent): Readonly<Record<string, unknown>> {
     this.lastVertex = vertexDigest(event.id);
-    if (event.state !== 'waiting' && !this.started.has(event.id)) this.started.set(event.id, event.time);
+    if (event.state !== 'waiting' && event.state !== 'cancelled' && !this.started.has(event.id))
+      this.started.set(event.id, event.time);
     const started = this.started.get(event.id);
     const error =
       event.state === 'cancelled'
