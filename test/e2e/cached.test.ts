@@ -108,7 +108,7 @@ suite('a second build of 20 instructions, 3 stages, a registry base and 500 file
 
 async function inspectDigest(store: string): Promise<string> {
   const text = await must(tsbuild(['inspect', '--root', store, 'localhost/big']));
-  const [digest] = /sha256:[a-f0-9]{64}/.exec(text) ?? [];
-  if (digest === undefined) throw new Error(`no digest in ${text}`);
-  return digest;
+  const [image] = JSON.parse(text) as { Descriptor: { digest: string } }[];
+  if (image === undefined) throw new Error(`no image in ${text}`);
+  return image.Descriptor.digest;
 }
