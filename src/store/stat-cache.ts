@@ -1,4 +1,5 @@
-import type { State } from './state-record.ts';
+import { dirname } from 'node:path';
+import type { StatRecord, State } from './state-record.ts';
 
 /** Of lstat with `bigint: true`. */
 export interface FileStat {
@@ -28,9 +29,10 @@ const coarseTick = 2_000_000_000n;
  */
 export function openStatCache(state: State, openedAt: number): StatCache {
   const opened = BigInt(Math.floor(openedAt)) * 1_000_000n;
+  const find = bulkReader(state);
   return {
     get: (path, stat) => {
-      const known = state.stat(path);
+      const known = find(path);
       return known !== undefined &&
         known.size === BigInt(stat.size) &&
         known.mtimeNs === wrap(stat.mtimeNs) &&
@@ -56,6 +58,38 @@ export function openStatCache(state: State, openedAt: number): StatCache {
       });
     },
   };
+}
+
+/** After this many single questions, all answers below the directory common to them are read at once. */
+const questionsBeforeBulk = 50;
+const bulkLimit = 200_000;
+
+/** Walks ask for thousands of files; a question of its own costs three times what a row of many does. */
+function bulkReader(state: State): (path: string) => StatRecord | undefined {
+  const known = new Map<string, StatRecord>();
+  let read: string | undefined;
+  let common: string | undefined;
+  let questions = 0;
+  return (path) => {
+    if (read !== undefined && path.startsWith(`${read}/`)) return state.pendingStat(path) ?? known.get(path);
+    common = commonDirectory(common ?? dirname(path), path);
+    questions++;
+    if (questions >= questionsBeforeBulk) {
+      const rows = state.statsBelow(common, bulkLimit);
+      for (const row of rows) known.set(row.path, row);
+      // Cut off at the limit, what is missing must still be asked for singly.
+      read = rows.length < bulkLimit ? common : undefined;
+      questions = 0;
+      common = undefined;
+    }
+    return state.stat(path);
+  };
+}
+
+function commonDirectory(directory: string, path: string): string {
+  let common = directory;
+  while (!path.startsWith(`${common}/`) && common !== dirname(common)) common = dirname(common);
+  return common === '/' ? '' : common;
 }
 
 /** Inode numbers may use all 64 bits; the index has signed ones. */

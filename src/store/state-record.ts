@@ -54,6 +54,10 @@ export interface State {
   putLayer(record: LayerRecord): void;
   deleteLayer(digest: Digest): void;
   stat(path: string): StatRecord | undefined;
+  /** What `putStat` has noted since the last `flush`. */
+  pendingStat(path: string): StatRecord | undefined;
+  /** All that is known below a directory, at most `limit`: much quicker than one by one. What `flush` has still to write is not among it. */
+  statsBelow(directory: string, limit: number): readonly StatRecord[];
   /** Written by `flush`. */
   putStat(record: StatRecord): void;
   /** Every digest that cache records and layers name; some more than once. */

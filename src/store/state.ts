@@ -115,6 +115,19 @@ class SqliteState implements State {
     });
   }
 
+  pendingStat(path: string): StatRecord | undefined {
+    return this.#stats.get(path);
+  }
+
+  statsBelow(directory: string, limit: number): readonly StatRecord[] {
+    return this.#attempt(() => {
+      const statement = this.#statement('SELECT * FROM stat WHERE path > ? AND path < ? LIMIT ?');
+      statement.setReadBigInts(true);
+      // `0` is the character after `/`.
+      return statement.all(`${directory}/`, `${directory}0`, limit).map(toStatRecord);
+    });
+  }
+
   putStat(record: StatRecord): void {
     this.#stats.set(record.path, record);
   }

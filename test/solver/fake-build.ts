@@ -32,7 +32,7 @@ export function definitionOf(...vertices: readonly Vertex[]): Definition {
 
 /** A cache in memory that counts; leases work between solves that share it. */
 export class MemoryCache implements CacheStore<string> {
-  readonly records = new Map<Digest, { readonly result: string; readonly about: RecordAbout }>();
+  readonly records: Map<Digest, { readonly result: string; readonly about: RecordAbout }> = new Map();
   readonly lookups: Digest[] = [];
   readonly #leases = new Map<Digest, Promise<void>>();
 

@@ -286,6 +286,36 @@ describe('steps to be run anew', () => {
   });
 });
 
+describe('a step that stands on one run anew', () => {
+  test('is run and not served from the record of before, when it cannot tell contents', async () => {
+    const cache = new MemoryCache();
+    let time = 0;
+    const build = async (ignoreCache: boolean): Promise<string[]> => {
+      time++;
+      const a = step('mkdir', 'a', { meta: { ignoreCache } });
+      const b = step('mkdir', 'b', { inputs: [a] });
+      const c = step('mkdir', 'c', { inputs: [b] });
+      const fake = fakeBuild(definitionOf(a, b, c), { cache, run: (name) => `${name}${time}` });
+      await fake.solved;
+      return [...fake.ran, fake.reasonOf('c') ?? ''];
+    };
+    await build(false);
+    expect(await build(true)).toEqual(['a', 'b', 'c', 'a step that it builds on was run anew']);
+  });
+
+  test('a context that is not to be cached taints nobody: its content decides', async () => {
+    const cache = new MemoryCache();
+    const context = step('context', 'context', { meta: { ignoreCache: true } });
+    const base = step('mkdir', 'base');
+    const copy = step('copy', 'copy', { inputs: [base, context] });
+    const definition = definitionOf(base, context, copy);
+    await fakeBuild(definition, { cache }).solved;
+    const again = fakeBuild(definition, { cache });
+    await again.solved;
+    expect(again.ran).toEqual(['context']);
+  });
+});
+
 describe('failures', () => {
   test('the first one stops the others, wins, and has its line', async () => {
     const bad = step('mkdir', 'bad', { meta: { source: place } });

@@ -182,6 +182,32 @@ describe('the stat cache', () => {
     state.close();
   });
 
+  test('answers the same when many are asked: by then it reads in bulk', async () => {
+    await using temp = await makeTempDir();
+    const paths = Array.from({ length: 400 }, (_, number) => `/c/${number % 7}/${number}`);
+    let state = openState(temp.path);
+    const writer = openStatCache(state, opened);
+    for (const path of ['/c', '/c0', '/c/0', ...paths]) writer.set(path, stat, `of ${path}`);
+    state.close();
+    state = openState(temp.path);
+    const cache = openStatCache(state, opened);
+    cache.set('/c/3/3', stat, 'newer');
+    const answers = [...paths, '/c', '/c0', '/c/0', '/c/none', '/other'].map((path) => cache.get(path, stat));
+    expect(answers).toEqual([
+      ...paths.map((path) => (path === '/c/3/3' ? 'newer' : `of ${path}`)),
+      'of /c',
+      'of /c0',
+      'of /c/0',
+      undefined,
+      undefined,
+    ]);
+    cache.set('/c/new', stat, 'new');
+    expect(cache.get('/c/new', stat)).toBe('new');
+    state.flush();
+    expect(state.stat('/c/new')?.digest).toBe('new');
+    state.close();
+  });
+
   test('does not trust a file that may change within the same tick (racy git)', async () => {
     await using temp = await makeTempDir();
     const state = openState(temp.path);
