@@ -1,9 +1,7 @@
-import { toLayer } from '../image/derive.ts';
 import type { Image } from '../image/image.ts';
-import type { Layer } from '../image/layer.ts';
+import { openImage } from '../image/open-image.ts';
 import { selectPlatform } from '../image/select-platform.ts';
-import { configLimit, decodeConfig, decodeDocument } from '../oci/decode.ts';
-import type { ImageConfig } from '../oci/config.ts';
+import { decodeDocument } from '../oci/decode.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOf } from '../oci/digest.ts';
@@ -14,7 +12,7 @@ import { formatPlatform } from '../oci/platform.ts';
 import type { Reference } from '../oci/reference.ts';
 import { formatReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
-import { readAll } from '../util/streams.ts';
+import { streamOf } from '../util/streams.ts';
 import type { RegistryClient } from './client.ts';
 import type { FetchedManifest } from './manifest.ts';
 
@@ -114,59 +112,25 @@ async function loadImage(
   bytes: Uint8Array,
   manifest: Manifest,
 ): Promise<Image> {
-  const name = formatReference(want.reference);
+  const { client, reference, options } = want;
+  const name = formatReference(reference);
   const configs: readonly string[] = [mediaType.ociConfig, mediaType.dockerConfig];
   if (!configs.includes(manifest.config.mediaType)) {
-    throw new BuildError(
-      'IMAGE_INVALID',
-      `${name} is no image, but an artifact of type ${manifest.artifactType ?? manifest.config.mediaType}`,
-    );
+    const type = manifest.artifactType ?? manifest.config.mediaType;
+    throw new BuildError('IMAGE_INVALID', `${name} is no image, but an artifact of type ${type}`);
   }
-  const rawConfig = await fetchConfig(want, manifest.config, name);
-  const config = decodeConfig(rawConfig);
-  const layers = lazyLayers(want, manifest, config);
-  return {
-    descriptor: async () => descriptor,
-    rawManifest: async () => bytes,
-    rawConfig: async () => rawConfig,
-    manifest: async () => manifest,
-    config: async () => config,
-    digest: async () => descriptor.digest,
-    layers: async () => layers,
-  };
-}
-
-async function fetchConfig(want: Want, descriptor: Descriptor, name: string): Promise<Uint8Array> {
-  const { client, reference, options } = want;
-  if (descriptor.size > configLimit) {
-    throw new BuildError(
-      'IMAGE_INVALID',
-      `the config of ${name} has ${descriptor.size} bytes, more than ${configLimit}`,
-    );
-  }
-  const known = await options.known?.(descriptor.digest);
-  if (known !== undefined && digestOf(known) === descriptor.digest) return known;
-  return readAll(client.getBlob(reference, descriptor, { signal: options.signal }), configLimit);
-}
-
-function lazyLayers(want: Want, manifest: Manifest, config: ImageConfig): readonly Layer[] {
-  const { client, reference } = want;
-  const ids = config.rootfs.diff_ids;
-  if (ids.length !== manifest.layers.length) {
-    throw new BuildError(
-      'IMAGE_INVALID',
-      `${formatReference(reference)} has ${manifest.layers.length} layers, but its config names ${ids.length}`,
-    );
-  }
-  return manifest.layers.map((descriptor, index) => {
-    const diffId = ids[index];
-    return toLayer({
-      kind: 'compressed',
-      descriptor,
-      ...(diffId === undefined ? {} : { diffId }),
-      open: (options) => client.getBlob(reference, descriptor, options),
-    });
-  });
+  const config = await options.known?.(manifest.config.digest);
+  const image = openImage(
+    bytes,
+    (blob, open) =>
+      config !== undefined && blob.digest === manifest.config.digest
+        ? streamOf(config)
+        : client.getBlob(reference, blob, open),
+    descriptor.mediaType,
+  );
+  // Read now: a broken config shows at the FROM line, not in the middle of a build.
+  await image.layers();
+  return image;
 }
 
 function noPlatform(want: Want, platform: Platform, manifests: readonly Descriptor[]): BuildError {

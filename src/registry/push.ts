@@ -1,12 +1,11 @@
 import pLimit from 'p-limit';
 import type { Image } from '../image/image.ts';
 import type { Layer } from '../image/layer.ts';
+import type { IndexMember } from '../image/mutate.ts';
+import { assembleIndex } from '../image/mutate.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOf } from '../oci/digest.ts';
-import type { Index } from '../oci/manifest.ts';
-import { mediaType } from '../oci/media-type.ts';
-import type { Platform } from '../oci/platform.ts';
 import type { Reference } from '../oci/reference.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { Emit } from '../progress/event.ts';
@@ -160,21 +159,14 @@ async function putDocuments(client: RegistryClient, options: PushOptions): Promi
 }
 
 async function makeIndex(images: readonly Image[]): Promise<{ mediaType: string; bytes: Uint8Array }> {
-  const manifests: Descriptor[] = [];
+  const members: IndexMember[] = [];
   for (const image of images) {
-    const { mediaType: type, digest, size } = await image.descriptor();
-    const { os, architecture, variant, ...rest } = await image.config();
-    const version = rest['os.version'];
-    const platform: Platform = {
-      architecture,
-      os,
-      ...(version === undefined ? {} : { 'os.version': version }),
-      ...(variant === undefined ? {} : { variant }),
-    };
-    manifests.push({ mediaType: type, digest, size, platform });
+    const { os, architecture, variant } = await image.config();
+    const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
+    members.push({ descriptor: await image.descriptor(), platform });
   }
-  const index: Index = { schemaVersion: 2, mediaType: mediaType.ociIndex, manifests };
-  return { mediaType: mediaType.ociIndex, bytes: Buffer.from(JSON.stringify(index)) };
+  const { bytes, descriptor } = assembleIndex(members, { mediaTypes: 'oci' });
+  return { mediaType: descriptor.mediaType, bytes };
 }
 
 async function* lazily(read: () => Promise<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -30,34 +30,49 @@ test('unknown keys and nulls do no harm', () => {
   expect(decodeManifest(bytes(value))).toEqual(manifest);
 });
 
-const rows: readonly (readonly [name: string, value: unknown, type: string | undefined])[] = [
-  ['no JSON', '{'],
-  ['bytes that are no UTF-8', '{"a":"\u00ff"}'],
-  ['a list', []],
-  ['null', 'null'],
-  ['manifests beside layers (GHSA-xmmx-7jpf-fx42)', { ...manifest, manifests: [] }],
-  ['manifests beside config', { ...index, config }],
-  ['the keys of schema 1 beside layers', { ...manifest, fsLayers: [] }],
-  ['a key in other case, which Go would take', { ...manifest, Layers: [] }],
-  ['schema version 1', { schemaVersion: 1, fsLayers: [] }],
-  ['a signed schema 1 type', manifest, mediaType.dockerManifestV1Signed],
-  ['another type than it was sent as', manifest, mediaType.ociIndex],
-  ['an index without manifests', { schemaVersion: 2, mediaType: mediaType.ociIndex }],
-  ['an unknown media type', manifest, 'text/html'],
-  ['no layers', { ...manifest, layers: undefined }],
-  ['layers that are no list', { ...manifest, layers: { length: 1 } }],
-  ['a digest that is a path', { ...manifest, layers: [{ ...layer, digest: 'sha256:../../etc/passwd' }] }],
-  ['another hash', { ...manifest, layers: [{ ...layer, digest: `sha512:${'a'.repeat(128)}` }] }],
-  ['a negative size', { ...manifest, layers: [{ ...layer, size: -1 }] }],
-  ['a size that is no whole number', { ...manifest, layers: [{ ...layer, size: 1.5 }] }],
-  ['a size beyond what numbers hold', { ...manifest, layers: [{ ...layer, size: 1e300 }] }],
-  ['a media type that breaks headers', { ...manifest, layers: [{ ...layer, mediaType: 'a/b\r\nc: d' }] }],
-  ['too many layers', { ...manifest, layers: Array.from({ length: 4097 }, () => layer) }],
-  ['annotations that are no texts', { ...manifest, annotations: { a: 1 } }],
+interface Row {
+  readonly name: string;
+  readonly value: unknown;
+  readonly type?: string;
+}
+
+const rows: readonly Row[] = [
+  { name: 'no JSON', value: '{' },
+  { name: 'bytes that are no UTF-8', value: Buffer.from('{"a":"\u00ff"}', 'latin1') },
+  { name: 'a list', value: [] },
+  { name: 'null', value: 'null' },
+  { name: 'manifests beside layers (GHSA-xmmx-7jpf-fx42)', value: { ...manifest, manifests: [] } },
+  { name: 'manifests beside config', value: { ...index, config } },
+  { name: 'the keys of schema 1 beside layers', value: { ...manifest, fsLayers: [] } },
+  { name: 'a key in other case, which Go would take', value: { ...manifest, Layers: [] } },
+  { name: 'schema version 1', value: { schemaVersion: 1, fsLayers: [] } },
+  { name: 'a signed schema 1 type', value: manifest, type: mediaType.dockerManifestV1Signed },
+  { name: 'another type than it was sent as', value: manifest, type: mediaType.ociIndex },
+  { name: 'an index without manifests', value: { schemaVersion: 2, mediaType: mediaType.ociIndex } },
+  { name: 'an unknown media type', value: manifest, type: 'text/html' },
+  { name: 'no layers', value: { ...manifest, layers: undefined } },
+  { name: 'layers that are no list', value: { ...manifest, layers: { length: 1 } } },
+  {
+    name: 'a digest that is a path',
+    value: { ...manifest, layers: [{ ...layer, digest: 'sha256:../../etc/passwd' }] },
+  },
+  {
+    name: 'another hash',
+    value: { ...manifest, layers: [{ ...layer, digest: `sha512:${'a'.repeat(128)}` }] },
+  },
+  { name: 'a negative size', value: { ...manifest, layers: [{ ...layer, size: -1 }] } },
+  { name: 'a size that is no whole number', value: { ...manifest, layers: [{ ...layer, size: 1.5 }] } },
+  { name: 'a size beyond what numbers hold', value: { ...manifest, layers: [{ ...layer, size: 1e300 }] } },
+  {
+    name: 'a media type that breaks headers',
+    value: { ...manifest, layers: [{ ...layer, mediaType: 'a/b\r\nc: d' }] },
+  },
+  { name: 'too many layers', value: { ...manifest, layers: Array.from({ length: 4097 }, () => layer) } },
+  { name: 'annotations that are no texts', value: { ...manifest, annotations: { a: 1 } } },
 ];
 
-test.each(rows)('refuses %s', (name, value, type) => {
-  const input = name.includes('UTF-8') ? Buffer.from('{"a":"\u00ff"}', 'latin1') : bytes(value);
+test.each(rows)('refuses $name', ({ value, type }) => {
+  const input = value instanceof Uint8Array ? value : bytes(value);
   expect(() => decodeDocument(input, type)).toThrow(expect.objectContaining({ code: 'IMAGE_INVALID' }));
 });
 

@@ -99,9 +99,9 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
     }
     if (authorization === undefined)
       return { status: 200, value: { token: sign('', scopes), expires_in: lifetime } };
-    const [user = '', password = ''] = Buffer.from(authorization.replace('Basic ', ''), 'base64')
-      .toString()
-      .split(':');
+    const pair = Buffer.from(authorization.replace('Basic ', ''), 'base64').toString();
+    const user = pair.slice(0, pair.indexOf(':'));
+    const password = pair.slice(pair.indexOf(':') + 1);
     if (options.users[user] !== password) {
       return { status: 401, value: { details: 'incorrect username or password' } };
     }
@@ -109,13 +109,12 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
   }
 
   const server = createServer((request, response) => {
-    answer(request).then(
-      ({ status, value }) => {
+    answer(request)
+      .then(({ status, value }) => {
         response.writeHead(status, { 'content-type': 'application/json' });
-        response.end(JSON.stringify(value));
-      },
-      (error: unknown) => response.destroy(error as Error),
-    );
+        return response.end(JSON.stringify(value));
+      })
+      .catch((error: unknown) => response.destroy(error as Error));
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');

@@ -1,0 +1,336 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { expect, test } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { mediaType } from '../../src/oci/media-type.ts';
+import { parseReference } from '../../src/oci/reference.ts';
+import type { RegistryClient, RegistryClientOptions } from '../../src/registry/client.ts';
+import { createRegistryClient } from '../../src/registry/client.ts';
+import { resolveImage } from '../../src/registry/pull.ts';
+import { readAll } from '../../src/util/streams.ts';
+import { startHttpServer } from '../support/http-server.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+const secret = 'correct-horse';
+const credentials: NonNullable<RegistryClientOptions['credentials']> = async () => ({
+  credential: { kind: 'password', username: 'me', password: secret, source: 'the test' },
+  searched: ['the test'],
+});
+const quick = { delays: [5, 5], longestPause: 100 };
+
+function client(options: Partial<RegistryClientOptions> = {}): RegistryClient {
+  return createRegistryClient({ env: {}, credentials, retry: quick, ...options });
+}
+const failure = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'it worked',
+    (error: unknown) => error,
+  );
+const code = (name: string): unknown => expect.objectContaining({ code: name });
+
+/** A registry that wants Basic, and gives each path what the table says. */
+function basic(paths: Record<string, Handler>): Handler {
+  return (request, response) => {
+    if (request.headers.authorization === undefined) {
+      response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+      return;
+    }
+    const path = (request.url ?? '').split('?')[0] ?? '';
+    const handler = paths[path];
+    if (handler === undefined) response.writeHead(path === '/v2/' ? 200 : 404).end();
+    else handler(request, response);
+  };
+}
+
+const bytes = Buffer.from('the bytes of a layer');
+const digest = digestOf(bytes);
+const blob = { mediaType: mediaType.ociLayer, digest, size: bytes.length };
+const blobPath = `/v2/a/b/blobs/${digest}`;
+const manifestPath = '/v2/a/b/manifests/1';
+const sendManifest =
+  (value: unknown, type: string = mediaType.ociManifest, digestHeader?: string): Handler =>
+  (_, response) => {
+    const body = Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value));
+    response.writeHead(200, {
+      'content-type': type,
+      'docker-content-digest': digestHeader ?? digestOf(body),
+    });
+    response.end(body);
+  };
+const pull = async (host: string, options: Partial<RegistryClientOptions> = {}): Promise<unknown> => {
+  await using registry = client(options);
+  return failure(
+    resolveImage(registry, parseReference(`${host}/a/b:1`), { os: 'linux', architecture: 'amd64' }),
+  );
+};
+
+test('a redirect to another origin gets no Authorization', async () => {
+  await using storage = await startHttpServer((_, response) => response.end(bytes));
+  await using registry = await startHttpServer(
+    basic({
+      [blobPath]: (_, response) =>
+        response.writeHead(307, { location: `http://${storage.host}/x?sig=1` }).end(),
+    }),
+  );
+  await using http = client();
+  const body = await readAll(http.getBlob({ registry: registry.host, repository: 'a/b' }, blob), 1000);
+  expect(body.equals(bytes)).toBe(true);
+  expect(registry.seen.at(-1)?.headers.authorization).toContain('Basic ');
+  expect(storage.seen).toHaveLength(1);
+  expect(storage.seen[0]?.headers.authorization).toBeUndefined();
+});
+
+test('an upload Location on another origin gets the bytes, but no Authorization', async () => {
+  await using storage = await startHttpServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(201).end());
+  });
+  await using registry = await startHttpServer(
+    basic({
+      [blobPath]: (_, response) => response.writeHead(404).end(),
+      '/v2/a/b/blobs/uploads/': (_, response) =>
+        response.writeHead(202, { location: `http://${storage.host}/up?state=1` }).end(),
+    }),
+  );
+  await using http = client();
+  const to = { registry: registry.host, repository: 'a/b' };
+  await http.uploadBlob(to, { digest, size: bytes.length, open: () => streamOnce(bytes) });
+  expect(storage.seen[0]?.headers.authorization).toBeUndefined();
+  expect(storage.seen[0]?.path).toBe(`/up?state=1&digest=${encodeURIComponent(digest)}`);
+});
+
+test('credentials are not sent to a token server of another host, and the error says so', async () => {
+  await using realm = await startHttpServer((_, response) => response.end('{"token":"anonymous"}'));
+  const [, port] = realm.host.split(':');
+  await using registry = await startHttpServer((request, response) => {
+    const challenge = `Bearer realm="http://localhost:${port}/token",service="x"`;
+    response
+      .writeHead(401, { 'www-authenticate': challenge })
+      .end('{"errors":[{"code":"DENIED","message":"no"}]}');
+  });
+  const error = await pull(registry.host);
+  expect(error).toEqual(code('REGISTRY_UNSAFE'));
+  expect(String(error)).toContain(`localhost:${port}`);
+  expect(realm.seen.length).toBeGreaterThan(0);
+  expect(realm.seen.map(({ headers }) => headers.authorization)).toEqual(realm.seen.map(() => undefined));
+  expect(realm.seen.map(({ path }) => path).join('')).not.toContain('me');
+});
+
+test('a trusted realm gets them', async () => {
+  await using realm = await startHttpServer((_, response) => response.end('{"token":"x"}'));
+  const host = realm.host.replace('127.0.0.1', 'localhost');
+  await using registry = await startHttpServer((_, response) => {
+    response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${host}/token"` }).end();
+  });
+  expect(await pull(registry.host, { trustedRealms: [host] })).toEqual(code('REGISTRY_UNAUTHORIZED'));
+  expect(realm.seen[0]?.headers.authorization).toBe(
+    `Basic ${Buffer.from(`me:${secret}`).toString('base64')}`,
+  );
+});
+
+test('a token server that redirects, or sends no token, or a huge one, is refused', async () => {
+  const answers: Record<string, Handler> = {
+    '/redirect': (_, response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
+    '/nothing': (_, response) => response.end('{"token":""}'),
+    '/header': (_, response) => response.end(JSON.stringify({ token: 'a\r\nx: y' })),
+    '/huge': (_, response) => response.end(`{"token":"${'x'.repeat(70_000)}"}`),
+  };
+  await using realm = await startHttpServer((request, response) => {
+    answers[(request.url ?? '').split('?')[0] ?? '']?.(request, response);
+  });
+  const codes: unknown[] = [];
+  for (const path of Object.keys(answers)) {
+    await using registry = await startHttpServer((_, response) => {
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${realm.host}${path}"` }).end();
+    });
+    codes.push(((await pull(registry.host)) as { code?: string }).code);
+  }
+  expect(codes).toEqual(['REGISTRY_UNSAFE', 'REGISTRY_ERROR', 'REGISTRY_ERROR', 'REGISTRY_ERROR']);
+});
+
+const layers = [blob];
+const config = { mediaType: mediaType.ociConfig, digest, size: bytes.length };
+const manifest = { schemaVersion: 2, mediaType: mediaType.ociManifest, config, layers };
+
+test.each<[string, string, Handler]>([
+  ['both layers and manifests', 'IMAGE_INVALID', sendManifest({ ...manifest, manifests: [] })],
+  ['schema 1', 'IMAGE_INVALID', sendManifest({ schemaVersion: 1, fsLayers: [] }, mediaType.dockerManifestV1)],
+  ['more than 4 MiB', 'IMAGE_INVALID', sendManifest(Buffer.alloc(4 * 1024 * 1024 + 1, ' '))],
+  ['another digest than the header says', 'CHECKSUM_MISMATCH', sendManifest(manifest, undefined, digest)],
+  ['an HTML page', 'IMAGE_INVALID', sendManifest(Buffer.from('<html>'), 'text/html')],
+  [
+    'an artifact',
+    'IMAGE_INVALID',
+    sendManifest({ ...manifest, config: { ...config, mediaType: mediaType.ociEmpty } }),
+  ],
+  [
+    'a config that would be huge',
+    'IMAGE_INVALID',
+    sendManifest({ ...manifest, config: { ...config, size: 1e12 } }),
+  ],
+])('a manifest with %s is refused: %s', async (_, expected, handler) => {
+  await using registry = await startHttpServer(basic({ [manifestPath]: handler }));
+  expect(await pull(registry.host)).toEqual(code(expected));
+});
+
+test('a manifest that is not what its digest says is refused', async () => {
+  await using registry = await startHttpServer(
+    basic({ [`/v2/a/b/manifests/${digest}`]: sendManifest(manifest, undefined, digest) }),
+  );
+  await using http = client();
+  const work = http.getManifest({ registry: registry.host, repository: 'a/b' }, digest);
+  expect(await failure(work)).toEqual(code('CHECKSUM_MISMATCH'));
+});
+
+const get = async (handler: Handler): Promise<{ result: unknown; requests: (string | undefined)[] }> => {
+  await using registry = await startHttpServer(basic({ [blobPath]: handler }));
+  await using http = client();
+  const result = await readAll(
+    http.getBlob({ registry: registry.host, repository: 'a/b' }, blob),
+    1000,
+  ).catch((error: unknown) => error);
+  return {
+    result,
+    requests: registry.seen.filter(({ path }) => path === blobPath).map(({ headers }) => headers.range),
+  };
+};
+
+test('a blob of other bytes, or of more, is refused', async () => {
+  const other = await get((_, response) => response.end(bytes.toString().toUpperCase()));
+  expect(other.result).toEqual(code('CHECKSUM_MISMATCH'));
+  const more = await get((_, response) => response.end(Buffer.concat([bytes, bytes])));
+  expect(more.result).toEqual(code('CHECKSUM_MISMATCH'));
+  expect(more.requests).toHaveLength(1);
+});
+
+test('a blob whose connection breaks is taken up where it broke', async () => {
+  let turn = 0;
+  const { result, requests } = await get((request, response) => {
+    if (turn++ === 0) {
+      response.writeHead(200, { 'content-length': String(bytes.length) });
+      response.write(bytes.subarray(0, 7), () => response.destroy());
+      return;
+    }
+    response.writeHead(206, { 'content-range': `bytes 7-${bytes.length - 1}/${bytes.length}` });
+    response.end(bytes.subarray(7));
+  });
+  expect((result as Buffer).toString()).toBe(bytes.toString());
+  expect(requests).toEqual([undefined, 'bytes=7-']);
+});
+
+test('a server that ignores Range gives a whole blob all the same', async () => {
+  let turn = 0;
+  const { result } = await get((_, response) => {
+    response.writeHead(200, { 'content-length': String(bytes.length) });
+    if (turn++ === 0) response.write(bytes.subarray(0, 7), () => response.destroy());
+    else response.end(bytes);
+  });
+  expect((result as Buffer).toString()).toBe(bytes.toString());
+});
+
+test('a blob that is always cut short ends in an error', async () => {
+  const { result, requests } = await get((_, response) => response.end());
+  expect(result).toEqual(code('REGISTRY_UNREACHABLE'));
+  expect(requests).toHaveLength(3);
+});
+
+test('a passing failure is tried again, a refusal is not', async () => {
+  let turn = 0;
+  const flaky: Handler = (request, response) => {
+    if (turn++ < 2) response.writeHead(503, { 'retry-after': '0' }).end();
+    else sendManifest(manifest)(request, response);
+  };
+  await using registry = await startHttpServer(basic({ [manifestPath]: flaky }));
+  await using http = client();
+  const found = await http.getManifest({ registry: registry.host, repository: 'a/b' }, '1');
+  expect(found.descriptor.digest).toBe(digestOf(JSON.stringify(manifest)));
+  expect(turn).toBe(3);
+  let refusals = 0;
+  await using closed = await startHttpServer(
+    basic({
+      [manifestPath]: (_, response) => {
+        refusals++;
+        response.writeHead(403).end('{"errors":[{"code":"DENIED","message":"\\u001b[31mno"}]}');
+      },
+    }),
+  );
+  const error = await pull(closed.host);
+  expect(error).toEqual(code('REGISTRY_UNAUTHORIZED'));
+  expect(String(error)).toContain('credentials from the test: [31mno');
+  expect(refusals).toBe(1);
+});
+
+test('429 names the limit and the way out', async () => {
+  await using registry = await startHttpServer((request, response) => {
+    if (request.url === '/v2/') response.end();
+    else
+      response
+        .writeHead(429, { 'ratelimit-remaining': '0;w=21600' })
+        .end('{"errors":[{"code":"TOOMANYREQUESTS"}]}');
+  });
+  const anonymous = async (): Promise<{ credential: undefined; searched: readonly string[] }> => ({
+    credential: undefined,
+    searched: [],
+  });
+  const error = await pull(registry.host, { credentials: anonymous });
+  expect(error).toMatchObject({ code: 'REGISTRY_ERROR', hint: expect.stringContaining('tsbuild login') });
+  expect(error).toMatchObject({ hint: expect.stringContaining('0;w=21600') });
+});
+
+test('tags come in pages, and pages of another origin are not followed', async () => {
+  await using registry = await startHttpServer((request, response) => {
+    const url = new URL(request.url ?? '', 'http://x');
+    if (url.pathname === '/v2/') {
+      response.end();
+      return;
+    }
+    const last = url.searchParams.get('last');
+    const next =
+      last === null ? '</v2/a/b/tags/list?last=1>; rel="next"' : '<http://127.0.0.1:1/x>; rel="next"';
+    response.writeHead(200, { link: next }).end(JSON.stringify({ tags: last === null ? ['1'] : ['2'] }));
+  });
+  await using http = client();
+  expect(await http.listTags({ registry: registry.host, repository: 'a/b' })).toEqual(['1', '2']);
+});
+
+test('mirrors are read first, with their prefix and their own credentials; then the registry', async () => {
+  await using mirror = await startHttpServer((request, response) => {
+    if (request.url === '/v2/proxy/a/b/manifests/1') sendManifest(manifest)(request, response);
+    else response.writeHead(request.url === '/v2/' ? 200 : 404).end();
+  });
+  await using registry = await startHttpServer((request, response) => {
+    if (request.url === '/v2/a/b/manifests/2') sendManifest(manifest)(request, response);
+    else response.end();
+  });
+  await using http = client({ mirrors: { [registry.host]: [`${mirror.host}/proxy`] } });
+  const from = { registry: registry.host, repository: 'a/b' };
+  await http.getManifest(from, '1');
+  expect(registry.seen).toHaveLength(0);
+  await http.getManifest(from, '2');
+  expect(registry.seen.map(({ path }) => path)).toEqual(['/v2/', '/v2/a/b/manifests/2']);
+});
+
+test('secrets are in no error', async () => {
+  await using registry = await startHttpServer(
+    basic({ [manifestPath]: (_, response) => response.writeHead(500).end('x') }),
+  );
+  const error = await pull(registry.host);
+  const text = JSON.stringify([error, String(error), (error as Error).stack]);
+  expect(text).not.toContain(secret);
+  expect(text).not.toContain(Buffer.from(`me:${secret}`).toString('base64'));
+});
+
+test('an abort ends a download with its reason', async () => {
+  await using registry = await startHttpServer(
+    basic({ [blobPath]: (_, response) => void response.write('x') }),
+  );
+  await using http = client();
+  const stop = new AbortController();
+  const from = { registry: registry.host, repository: 'a/b' };
+  const work = readAll(http.getBlob(from, blob, { signal: stop.signal }), 1000);
+  setTimeout(() => stop.abort(new Error('enough')), 50);
+  expect(await failure(work)).toMatchObject({ message: 'enough' });
+});
+
+async function* streamOnce(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield content;
+}
