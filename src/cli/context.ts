@@ -8,8 +8,6 @@ export interface Output extends NodeJS.WritableStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   readonly rows?: number | undefined;
-  /** Why it cannot be written to any more. */
-  readonly errored?: Error | null | undefined;
 }
 
 /** What a command knows of the process around it. Tests hand in their own. */
@@ -18,6 +16,8 @@ export interface CliContext {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Whether the reader of stdout has gone. */
+  readonly stdoutClosed: boolean;
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
   readonly library: () => Promise<Library>;

@@ -121,11 +121,9 @@ function asBuildError(error: unknown, signal: AbortSignal): unknown {
 
 // Not every EPIPE: that of a connection to a registry must be told.
 function isClosedPipe(error: unknown, context: CliContext): boolean {
-  const isEpipe = (value: unknown): boolean =>
-    value instanceof Error && 'code' in value && value.code === 'EPIPE';
-  if (!isEpipe(context.stdout.errored)) return false;
+  if (!context.stdoutClosed) return false;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (isEpipe(cause)) return true;
+    if ('code' in cause && cause.code === 'EPIPE') return true;
   }
   return false;
 }
@@ -148,7 +146,8 @@ export function start(): void {
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   // Closed pipes are found out where something is written; without a listener they would end the process with a stack.
-  process.stdout.on('error', () => undefined);
+  let stdoutClosed = false;
+  process.stdout.on('error', () => (stdoutClosed = true));
   process.stderr.on('error', () => undefined);
   // node:sqlite is announced as experimental at every start.
   process.removeAllListeners('warning');
@@ -164,6 +163,9 @@ export function start(): void {
     },
     stdout: process.stdout,
     stderr: process.stderr,
+    get stdoutClosed() {
+      return stdoutClosed;
+    },
     signal: controller.signal,
     library: () => import('../index.ts'),
   }).then(end);

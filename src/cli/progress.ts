@@ -113,14 +113,15 @@ async function openPlain({ stderr, env }: CliContext): Promise<Shown> {
 
 async function openTty({ stderr, env }: CliContext): Promise<Shown> {
   const { TtyRenderer } = await import('./render/tty.ts');
+  // A terminal that does not know its size says 0.
   const screen = {
     write: (text: string): void => void stderr.write(text),
     color: hasColor(stderr, env),
     get columns(): number {
-      return stderr.columns ?? 80;
+      return stderr.columns || 80;
     },
     get rows(): number {
-      return stderr.rows ?? 24;
+      return stderr.rows || 24;
     },
   };
   const renderer = new TtyRenderer(screen, { logLines: positive(env['BUILDKIT_TTY_LOG_LINES']) });

@@ -11,6 +11,7 @@ export interface CliOptions {
   readonly library?: Partial<typeof library> | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly input?: string | undefined;
+  readonly stdoutClosed?: boolean | undefined;
 }
 
 export interface CliResult {
@@ -32,6 +33,7 @@ export async function runCli(argv: readonly string[], options: CliOptions = {}):
     }) as unknown as NodeJS.ReadStream,
     stdout: stdout.stream,
     stderr: stderr.stream,
+    stdoutClosed: options.stdoutClosed === true,
     signal: options.signal ?? new AbortController().signal,
     library: async () => options.library as typeof library,
   });

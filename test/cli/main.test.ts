@@ -132,6 +132,19 @@ describe('exit status', () => {
     });
   }
 
+  test('nobody is told that the reader of stdout has gone; a lost registry is no such reader', async () => {
+    const lost = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
+    const library = {
+      build: (): Promise<never> => Promise.reject(new BuildError('OUTPUT_FAILED', 'no', { cause: lost })),
+    };
+    expect(await runCli(['.'], { library, stdoutClosed: true })).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: '',
+    });
+    expect((await runCli(['.'], { library })).stderr).toContain('error[OUTPUT_FAILED]');
+  });
+
   test('whatever an aborted build throws is an interruption', async () => {
     const controller = new AbortController();
     controller.abort();
