@@ -28,6 +28,8 @@ export interface ReadTarOptions {
   /** Read `.wh.` names as whiteouts and opaque markers: true for layers, false for archives of a user. */
   readonly whiteouts: boolean;
   readonly limits?: TarLimits;
+  /** What to do with absolute names and hard-link targets: Docker refuses the latter since 29.7. Default: make them relative. */
+  readonly absolute?: 'relative' | 'refuse';
   /** Told before each entry where its content begins in the archive. */
   readonly onEntry?: (entry: Entry, offset: number) => void;
 }
@@ -184,6 +186,13 @@ function toEntry(raw: RawEntry, options: ReadTarOptions): Entry | undefined {
       `the archive has an entry of type ${JSON.stringify(header.typeflag)}`,
     );
   }
+  const target = paxName(pax, 'linkpath') ?? raw.longLink ?? header.linkname;
+  if (
+    options.absolute === 'refuse' &&
+    (name.startsWith('/') || (type === 'hardlink' && target.startsWith('/')))
+  ) {
+    throw new BuildError('IMAGE_INVALID', `the archive has an absolute name: ${name}`);
+  }
   const path = normalizeEntryPath(name, depth);
   const device = type === 'char' || type === 'block';
   const whiteout = options.whiteouts ? whiteoutOf(path, type, header) : undefined;
@@ -193,7 +202,6 @@ function toEntry(raw: RawEntry, options: ReadTarOptions): Entry | undefined {
     throw new BuildError('IMAGE_INVALID', `the archive has a ${type} in the place of its root`);
   }
   const xattrs = xattrsOf(pax);
-  const target = paxName(pax, 'linkpath') ?? raw.longLink ?? header.linkname;
   return {
     path,
     type,
