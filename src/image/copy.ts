@@ -1,0 +1,334 @@
+import type { Digest } from '../oci/digest.ts';
+import { digestOfJson } from '../oci/digest.ts';
+import { BuildError } from '../util/build-error.ts';
+import { streamOf } from '../util/streams.ts';
+import { openArchive } from './archive-detect.ts';
+import type { Inode } from './copy-destination.ts';
+import { Destination } from './copy-destination.ts';
+import type { ModeChange } from './copy-mode.ts';
+import { parseModeChange } from './copy-mode.ts';
+import type { Match, SelectedEntry } from './copy-select.ts';
+import { keptParents, lstatFile, selectEntries } from './copy-select.ts';
+import type { CopyInputSource, CopySourceSpec, CopySpec } from './copy-spec.ts';
+import { cleanPath } from './copy-spec.ts';
+import type { Entry, EntryStream } from './entry.ts';
+import { joinPath } from './entry-path.ts';
+import type { Tree } from './tree.ts';
+import { lookupOwner, readUserFile } from './users.ts';
+
+export interface CopyRequest {
+  readonly op: CopySpec;
+  /** Those of `op`, with their trees. `keepOwners`: files keep the owners that the tree says, else they are root's (L-COPY-11). */
+  readonly sources: readonly {
+    readonly source: CopySourceSpec;
+    readonly tree?: Tree | undefined;
+    readonly keepOwners: boolean;
+  }[];
+  /** The filesystem that is copied to; undefined: it is empty, or must not be looked at (--link). */
+  readonly base: Tree | undefined;
+  /** mtime of directories that are made and of heredocs, nanoseconds. */
+  readonly now: bigint;
+}
+
+/**
+ * The layer of a COPY or ADD (L-COPY-4 to 18, L-ADD-1): pure, from trees to entries. Parents come first, each path once; directories of
+ * `base` on the way come with the metadata that they have, mtime too. No entry when nothing was selected. A file from an archive
+ * can be opened once, before the next entry is asked for.
+ * Errors: COPY_SOURCE_MISSING, COPY_INVALID, USER_UNKNOWN, and those of the trees.
+ */
+export async function* copyEntries(request: CopyRequest): AsyncGenerator<Entry> {
+  const { op, base, now } = request;
+  const owner = op.chown === undefined ? undefined : await ownerOf(op.chown, op, base);
+  const chmod = op.chmod === undefined ? undefined : parseModeChange(op.chmod);
+  const mode = chmod === undefined ? 0o755 : chmod(0o755, true);
+  const destination = new Destination(base, { mode, uid: 0, gid: 0, ...owner, mtime: now });
+  const copy = new Copy(request, { destination, owner, chmod });
+  for (const { source, tree, keepOwners } of request.sources) {
+    if (source.kind === 'inline') await copy.inline(source);
+    else if (tree === undefined) throw new TypeError(`the source ${source.input} has no tree`);
+    else await copy.input(source, tree, keepOwners);
+  }
+  yield* destination.entries((archive) => copy.archive(archive));
+}
+
+interface CopyState {
+  readonly destination: Destination;
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly chmod: ModeChange | undefined;
+}
+
+/** One COPY under way. */
+class Copy {
+  readonly #request: CopyRequest;
+  readonly #state: CopyState;
+  readonly #archives: (() => EntryStream)[] = [];
+  /** The destination as written, cleaned; and whether its trailing slash says that it is a directory. */
+  readonly #dest: string;
+  readonly #isDirectory: boolean;
+
+  constructor(request: CopyRequest, state: CopyState) {
+    this.#request = request;
+    this.#state = state;
+    this.#dest = cleanPath(request.op.dest);
+    this.#isDirectory = /(?:^|\/)\.{0,2}$/.test(request.op.dest);
+  }
+
+  archive(index: number): EntryStream {
+    const open = this.#archives[index];
+    if (open === undefined) throw new TypeError(`no archive ${index}`);
+    return open();
+  }
+
+  async inline(source: Extract<CopySourceSpec, { readonly kind: 'inline' }>): Promise<void> {
+    const bytes = Buffer.from(source.content);
+    const entry: Entry = {
+      path: source.name,
+      type: 'file',
+      mode: source.mode,
+      uid: 0,
+      gid: 0,
+      size: bytes.length,
+      mtime: this.#request.now,
+      content: () => streamOf(bytes),
+    };
+    await this.#putFile(source.name, { entry: this.#changed(entry, false) });
+  }
+
+  async input(source: CopyInputSource, tree: Tree, keepOwners: boolean): Promise<void> {
+    const { op } = this.#request;
+    let current: Match | undefined;
+    let root = '';
+    let links = new Map<string, Inode>();
+    const files: string[] = [];
+    for await (const item of selectEntries(op, source, tree)) {
+      const { match } = item;
+      if (match !== current) {
+        current = match;
+        links = new Map();
+        if (match.entry.type !== 'directory' && !op.parents) {
+          files.push(match.name);
+          await this.#matchedFile(source, match, { keepOwners, several: files.length > 1 });
+          continue;
+        }
+        root = await this.#startDirectory(tree, match, keepOwners);
+      }
+      const inode = await this.#inodeOf(item, { tree, links, keepOwners });
+      // The directory itself is the destination: only what is in it is copied, unless --parents keeps its name (L-COPY-5).
+      if (item.rel !== '' || op.parents) {
+        await this.#state.destination.put(joinPath(root, item.rel).replace(/\/$/, ''), inode);
+      }
+    }
+  }
+
+  /** A file that is named itself; an archive is unpacked where the source says so. */
+  async #matchedFile(
+    source: CopyInputSource,
+    match: Match,
+    { keepOwners, several }: { readonly keepOwners: boolean; readonly several: boolean },
+  ): Promise<void> {
+    const { entry } = match;
+    if (source.extract && entry.type === 'file' && entry.content !== undefined) {
+      const open = await openArchive(entry.content);
+      if (open !== undefined) return this.#extract(open);
+    }
+    const { destination } = this.#state;
+    if (
+      several &&
+      !this.#isDirectory &&
+      (await destination.lstat(await destination.resolve(this.#dest)))?.type !== 'directory'
+    ) {
+      throw new BuildError(
+        'COPY_INVALID',
+        `several files cannot be copied to the one file \`/${this.#dest}\``,
+        {
+          hint: `end the destination with a slash: \`${this.#request.op.dest}/\``,
+        },
+      );
+    }
+    await this.#putFile(match.name, { entry: this.#changed(entry, keepOwners) });
+  }
+
+  async #putFile(name: string, inode: Inode): Promise<void> {
+    const { destination } = this.#state;
+    const resolved = await destination.resolve(this.#dest);
+    const found = await destination.lstat(resolved);
+    if (this.#isDirectory) await destination.makeDirectories(resolved);
+    const inside = this.#isDirectory || found?.type === 'directory';
+    await destination.put(inside ? joinPath(resolved, name) : resolved, inode);
+  }
+
+  /** Makes what a directory's content is copied into; returns its path. */
+  async #startDirectory(tree: Tree, match: Match, keepOwners: boolean): Promise<string> {
+    const { destination } = this.#state;
+    const resolved = await destination.resolve(this.#dest);
+    await destination.makeDirectories(resolved);
+    if (!this.#request.op.parents) return resolved;
+    for (const { below, entry } of await keptParents(tree, match)) {
+      const path = joinPath(resolved, below);
+      if ((await destination.lstat(path)) === undefined) {
+        await destination.put(path, { entry: this.#changed(entry, keepOwners) });
+      }
+    }
+    return joinPath(resolved, match.below).replace(/\/$/, '');
+  }
+
+  async #inodeOf(
+    { entry }: SelectedEntry,
+    { tree, links, keepOwners }: { tree: Tree; links: Map<string, Inode>; keepOwners: boolean },
+  ): Promise<Inode> {
+    if (entry.type !== 'hardlink') {
+      const inode = { entry: this.#changed(entry, keepOwners) };
+      if (entry.type !== 'directory') links.set(entry.path, inode);
+      return inode;
+    }
+    const target = entry.linkTarget ?? '';
+    const shared = links.get(target);
+    if (shared !== undefined) return shared;
+    // The first name was excluded: this one takes its place.
+    const whole = await lstatFile(tree, entry.path);
+    if (whole === undefined) throw new TypeError(`the hard link ${entry.path} leads nowhere`);
+    const inode = { entry: this.#changed(whole, keepOwners) };
+    links.set(target, inode);
+    return inode;
+  }
+
+  /** Unpacks as `tar -x` does: its own owners unless --chown says otherwise; --chmod is not for what is in it, as with Docker. */
+  async #extract(open: () => EntryStream): Promise<void> {
+    const { destination, owner } = this.#state;
+    const archive = this.#archives.push(open) - 1;
+    const resolved = await destination.resolve(this.#dest);
+    await destination.makeDirectories(resolved);
+    let index = -1;
+    const links = new Map<string, Inode>();
+    for await (const raw of open()) {
+      index += 1;
+      if (raw.path === '') continue;
+      const path = joinPath(resolved, raw.path);
+      if (raw.type === 'hardlink') {
+        await destination.extract(path, await this.#archiveLink(links, resolved, raw));
+        continue;
+      }
+      const { content: _, ...entry } = { ...raw, ...owner };
+      const inode: Inode = { entry, ...(raw.type === 'directory' ? {} : { streamed: { archive, index } }) };
+      links.set(raw.path, inode);
+      await destination.extract(path, inode);
+    }
+  }
+
+  async #archiveLink(links: Map<string, Inode>, resolved: string, raw: Entry): Promise<Inode> {
+    const target = raw.linkTarget ?? '';
+    const shared = links.get(target);
+    if (shared !== undefined && shared.entry.type !== 'directory') return shared;
+    const { destination } = this.#state;
+    const path = await destination.resolve(joinPath(resolved, target));
+    const found = destination.at(path) ?? (await this.#baseFile(path));
+    if (found === undefined || found.entry.type === 'directory') {
+      throw new BuildError(
+        'COPY_INVALID',
+        `the archive has a hard link \`${raw.path}\` to \`${target}\`, which is no file`,
+      );
+    }
+    return found;
+  }
+
+  async #baseFile(path: string): Promise<Inode | undefined> {
+    const { base } = this.#request;
+    const entry = base === undefined ? undefined : await lstatFile(base, path);
+    return entry === undefined ? undefined : { entry };
+  }
+
+  /** The entry with the owner and mode that it gets (L-COPY-11 to 13). */
+  #changed(entry: Entry, keepOwners: boolean): Entry {
+    const { owner, chmod } = this.#state;
+    const given = owner ?? (keepOwners ? {} : { uid: 0, gid: 0 });
+    const mode =
+      chmod === undefined || entry.type === 'symlink'
+        ? entry.mode
+        : chmod(entry.mode, entry.type === 'directory');
+    return { ...entry, ...given, mode };
+  }
+}
+
+async function ownerOf(
+  chown: string,
+  op: CopySpec,
+  base: Tree | undefined,
+): Promise<{ uid: number; gid: number }> {
+  try {
+    return await lookupOwner(chown, async (path) =>
+      base === undefined ? undefined : readUserFile(base, path),
+    );
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code !== 'USER_UNKNOWN' || !op.link || base !== undefined)
+      throw error;
+    throw new BuildError(
+      'USER_UNKNOWN',
+      `\`--chown=${chown}\` cannot be looked up: --link does not see the image`,
+      {
+        hint: 'give the owner as numbers, or leave --link away',
+        cause: error,
+      },
+    );
+  }
+}
+
+/** One line of what a source selects. */
+export interface SelectedFile {
+  /** What of its name decides where it goes: its path below a copied directory, or its own name. */
+  readonly name: string;
+  /** `directory`, or what the tree says of it; a hard link inside the selection names its first path. */
+  readonly digest: string;
+}
+
+/** What one source reads, in order (K-7): nothing in it depends on where the source is or when its files were changed. */
+export async function copySelection(
+  op: CopySpec,
+  source: CopyInputSource,
+  tree: Tree,
+): Promise<readonly SelectedFile[]> {
+  const selected: SelectedFile[] = [];
+  let current: Match | undefined;
+  let names = new Map<string, string>();
+  for await (const { match, rel, entry } of selectEntries(op, source, tree)) {
+    if (match !== current) {
+      current = match;
+      names = new Map();
+      if (op.parents) {
+        for (const kept of await keptParents(tree, match)) {
+          const path = await tree.resolve(joinPath(match.pivot, kept.below));
+          selected.push({ name: kept.below, digest: await tree.contentDigest(path) });
+        }
+      }
+    }
+    const isDirectory = match.entry.type === 'directory';
+    const name = op.parents ? joinPath(match.below, rel) : isDirectory ? `/${rel}` : match.name;
+    if (rel === '' && isDirectory && !op.parents) {
+      selected.push({ name, digest: 'directory' });
+      continue;
+    }
+    const first = entry.type === 'hardlink' ? names.get(entry.linkTarget ?? '') : undefined;
+    if (first === undefined)
+      names.set(entry.type === 'hardlink' ? (entry.linkTarget ?? '') : entry.path, name);
+    selected.push({
+      name,
+      digest: first === undefined ? await tree.contentDigest(entry.path) : `link ${first}`,
+    });
+  }
+  return selected;
+}
+
+/**
+ * Content key of what a COPY or ADD reads of the input `index` (K-7): names as far as they decide the result, and contents, source by
+ * source; never an mtime, a host path or the order of a directory. Throws COPY_SOURCE_MISSING.
+ */
+export async function copyContentKey(op: CopySpec, index: number, tree: Tree): Promise<Digest> {
+  const parts: (readonly (readonly [string, string])[])[] = [];
+  for (const source of op.sources) {
+    if (source.kind !== 'input' || source.input !== index) continue;
+    const selected = await copySelection(op, source, tree);
+    parts.push(selected.map(({ name, digest }) => [name, digest] as const));
+  }
+  return digestOfJson(parts);
+}
+
+export type { CopyInputSource, CopySourceSpec, CopySpec } from './copy-spec.ts';

@@ -1,0 +1,47 @@
+import { createRequire } from 'node:module';
+import { ReadableStream } from 'node:stream/web';
+import type * as xzDecompress from 'xz-decompress';
+import type { ByteStream } from '../util/streams.ts';
+
+type XzDecompress = typeof xzDecompress;
+
+/**
+ * Unpacks xz (one stream, any number of blocks). Throws when the input is damaged, is cut short, or goes on after its end.
+ * The decoder is one for the process: a second archive waits until the first is done or given up.
+ */
+export async function* unpackXz(packed: ByteStream): AsyncGenerator<Uint8Array> {
+  const require = createRequire(import.meta.url);
+  const { XzReadableStream } = require('xz-decompress') as XzDecompress;
+  const source = packed[Symbol.asyncIterator]();
+  const input = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = await source.next();
+        // The decoder asks only while it is not at its end, and it would spin on an input that has ended (CVE-2021-20291's kind).
+        if (next.done === true) controller.error(new Error('the xz data is cut short'));
+        else if (next.value.length > 0) controller.enqueue(next.value);
+        else await this.pull?.(controller);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  try {
+    const reader = new XzReadableStream(input).getReader();
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        // The decoder hands out views of memory that it uses again.
+        if (value.length > 0) yield Uint8Array.from(value);
+      }
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
+    const rest = await source.next();
+    if (rest.done !== true && rest.value.some((byte) => byte !== 0)) {
+      throw new Error('it has several xz streams, which are not supported');
+    }
+  } finally {
+    await source.return?.();
+  }
+}

@@ -1,0 +1,267 @@
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { resolve as resolvePath } from 'node:path';
+import { deviceNumbers, lgetxattr, llistxattr } from '../host/syscalls.ts';
+import type { Entry } from '../image/entry.ts';
+import { compareBytes, joinPath, parentPath } from '../image/entry-path.ts';
+import { resolveInRootSync } from '../image/root-path.ts';
+import type { Tree } from '../image/tree.ts';
+import { isPortableXattr } from '../image/xattr.ts';
+import { digestOfJson } from '../oci/digest.ts';
+import { BuildError } from '../util/build-error.ts';
+import { digestContent, openContent } from './file-content.ts';
+import type { IgnoreFile } from './ignore.ts';
+
+/** What decides whether a file is still the one whose digest is remembered. */
+export interface FileStamp {
+  readonly size: number;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly ino: bigint;
+  readonly dev: bigint;
+}
+
+/** Remembers digests of files across builds. The implementation refuses stamps that are too young to be trusted. */
+export interface StatCache {
+  get(absolutePath: string, stat: FileStamp): string | undefined;
+  set(absolutePath: string, stat: FileStamp, digest: string): void;
+}
+
+export interface ContextTreeOptions {
+  /** Hides what it excludes. It must not be shared with another tree. */
+  readonly ignore?: IgnoreFile | undefined;
+  readonly statCache?: StatCache | undefined;
+  /** Keep the owners of the files; without it they are 0:0 (L-COPY-11). */
+  readonly keepOwners?: boolean | undefined;
+  /** `git`: 0755 for directories and what its owner may execute, else 0644, so that the umask of the checkout does not show. */
+  readonly modes?: 'git' | undefined;
+}
+
+/**
+ * A local directory as a tree (C-IN-1): owners 0:0, times in nanoseconds, sockets as empty files (L-COPY-10). Directories are
+ * read when they are asked for, each once: what changes during the build is not seen, and a file whose size or identity changes
+ * before it is read is an error. No link is followed on the way to a file. Throws CONTEXT_INVALID with the path for what the
+ * system does not let us read.
+ */
+export function contextTree(directory: string, options: ContextTreeOptions = {}): Tree {
+  const { ignore, statCache } = options;
+  const root = resolvePath(directory);
+  const stats = new Map<string, BigIntStats | undefined>();
+  const listings = new Map<string, readonly string[]>();
+  const shown = new Map<string, boolean>();
+
+  const absolute = (path: string): string =>
+    path === '' ? root : root === '/' ? `/${path}` : `${root}/${path}`;
+
+  // The file itself; undefined where something on the way is no directory, so that no link is followed (S-P-1).
+  function stat(path: string): BigIntStats | undefined {
+    if (stats.has(path)) return stats.get(path);
+    let found: BigIntStats | undefined;
+    if (path === '' || stat(parentPath(path))?.isDirectory() === true) {
+      try {
+        found = lstatSync(absolute(path), { bigint: true, throwIfNoEntry: false });
+      } catch (error) {
+        if (!isAbsent(error)) throw unreadable(path, error);
+      }
+    }
+    stats.set(path, found);
+    return found;
+  }
+
+  function names(path: string): readonly string[] {
+    const known = listings.get(path);
+    if (known !== undefined) return known;
+    let found: string[] = [];
+    if (stat(path)?.isDirectory() === true) {
+      try {
+        found = readdirSync(absolute(path));
+      } catch (error) {
+        throw unreadable(path, error);
+      }
+      found.sort(compareBytes);
+    }
+    listings.set(path, found);
+    return found;
+  }
+
+  // An excluded directory is there only as far as something below is not excluded (L-IGN-3).
+  function visible(path: string): boolean {
+    if (ignore === undefined || path === '' || ignore.excluded(path) === undefined) return true;
+    if (stat(path)?.isDirectory() !== true || ignore.canPrune(path)) return false;
+    let answer = shown.get(path);
+    if (answer === undefined) {
+      answer = names(path).some((name) => visible(joinPath(path, name)));
+      shown.set(path, answer);
+    }
+    return answer;
+  }
+
+  function list(path: string): readonly string[] {
+    if (!visible(path)) return [];
+    const all = names(path);
+    return ignore === undefined ? all : all.filter((name) => visible(joinPath(path, name)));
+  }
+
+  function modeOf(found: BigIntStats): number {
+    if (options.modes !== 'git') return Number(found.mode & 0o7777n);
+    return found.isDirectory() || (found.mode & 0o100n) !== 0n ? 0o755 : 0o644;
+  }
+
+  function entryOf(path: string, found: BigIntStats): Entry {
+    const common = {
+      path,
+      mode: modeOf(found),
+      uid: options.keepOwners === true ? Number(found.uid) : 0,
+      gid: options.keepOwners === true ? Number(found.gid) : 0,
+      size: 0,
+      mtime: found.mtimeNs,
+    };
+    const file = absolute(path);
+    if (found.isSymbolicLink()) {
+      try {
+        return { ...common, type: 'symlink', mode: 0o777, linkTarget: readlinkSync(file) };
+      } catch (error) {
+        throw unreadable(path, error);
+      }
+    }
+    const xattrs = xattrsOf(file);
+    const extra = xattrs === undefined ? {} : { xattrs };
+    if (found.isDirectory()) return { ...common, ...extra, type: 'directory' };
+    if (found.isFIFO()) return { ...common, ...extra, type: 'fifo' };
+    if (found.isCharacterDevice() || found.isBlockDevice()) {
+      const { major, minor } = deviceNumbers(found.rdev);
+      const type = found.isBlockDevice() ? 'block' : 'char';
+      return { ...common, ...extra, type, devMajor: major, devMinor: minor };
+    }
+    const size = found.isFile() ? Number(found.size) : 0;
+    const content = () => openContent({ file, path, size, ino: found.ino, dev: found.dev });
+    return { ...common, ...extra, type: 'file', size, content: size === 0 ? noContent : content };
+  }
+
+  function lookup(path: string): Entry | undefined {
+    const found = stat(path);
+    if (found === undefined || !visible(path)) return undefined;
+    return entryOf(path, found);
+  }
+
+  async function* walk(path: string): AsyncGenerator<Entry> {
+    const links = new Map<string, string>();
+    const pending = [path];
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const found = stat(next);
+      if (found === undefined || !visible(next)) {
+        if (next !== path && found === undefined) throw vanished(next);
+        continue;
+      }
+      if (found.nlink > 1n && !found.isDirectory()) {
+        const id = `${found.dev}:${found.ino}`;
+        const first = links.get(id);
+        if (first !== undefined) {
+          const { content: _, ...entry } = entryOf(next, found);
+          yield { ...entry, type: 'hardlink', size: 0, linkTarget: first };
+          continue;
+        }
+        links.set(id, next);
+      }
+      yield entryOf(next, found);
+      if (!found.isDirectory()) continue;
+      const below = list(next);
+      for (let i = below.length - 1; i >= 0; i -= 1) pending.push(joinPath(next, below[i] as string));
+    }
+  }
+
+  async function contentDigest(path: string): Promise<string> {
+    const found = stat(path);
+    if (found === undefined || !visible(path)) throw vanished(path);
+    const file = absolute(path);
+    const stamp = {
+      size: Number(found.size),
+      mtimeNs: found.mtimeNs,
+      ctimeNs: found.ctimeNs,
+      ino: found.ino,
+      dev: found.dev,
+    };
+    // The cache holds what costs a look into the file: bytes and extended attributes. Both change the ctime.
+    let inner = statCache?.get(file, stamp);
+    if (inner === undefined) {
+      const entry = entryOf(path, found);
+      const content =
+        entry.type === 'file' ? await digestContent({ file, path, ...stamp, size: entry.size }) : '';
+      inner = digestOfJson([content, entry.linkTarget ?? '', xattrList(entry.xattrs)]);
+      statCache?.set(file, stamp, inner);
+    }
+    const owner = options.keepOwners === true ? [Number(found.uid), Number(found.gid)] : [0, 0];
+    const link = found.isSymbolicLink();
+    const device = found.isCharacterDevice() || found.isBlockDevice() ? String(found.rdev) : '';
+    // A socket becomes a file, so it counts as one.
+    const kind = found.isSocket() ? 0o100000 : Number(found.mode & 0o170000n);
+    return digestOfJson([kind, link ? 0o777 : modeOf(found), owner, device, inner]);
+  }
+
+  return {
+    lstat: async (path) => lookup(path),
+    list: async (path) => list(path),
+    resolve: async (path, last) => resolveInRootSync({ lstat: lookup }, path, last),
+    walk,
+    contentDigest,
+    hiddenBy: async (path) => {
+      const pattern = path === '' ? undefined : ignore?.excluded(path);
+      if (ignore === undefined || pattern === undefined || stat(path) === undefined || visible(path))
+        return undefined;
+      return { file: ignore.file, line: pattern.line, pattern: pattern.text };
+    },
+  };
+}
+
+async function* noContent(): AsyncGenerator<Uint8Array> {}
+
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG';
+}
+
+function unreadable(path: string, cause: unknown): BuildError {
+  const { code } = cause as NodeJS.ErrnoException;
+  const shown = path === '' ? '.' : path;
+  return new BuildError(
+    'CONTEXT_INVALID',
+    `cannot read \`${shown}\` of the build context: ${code ?? String(cause)}`,
+    {
+      hint: 'make it readable, or list it in .dockerignore',
+      details: { path: shown, code },
+      cause,
+    },
+  );
+}
+
+function vanished(path: string): BuildError {
+  const hint = path.includes('\uFFFD')
+    ? 'its name is not UTF-8, which no layer can hold: rename it, or list it in .dockerignore'
+    : 'nothing may change the build context during a build';
+  return new BuildError('CONTEXT_INVALID', `\`${path}\` of the build context is listed but cannot be found`, {
+    hint,
+    details: { path },
+  });
+}
+
+function xattrsOf(file: string): Readonly<Record<string, Uint8Array>> | undefined {
+  if (process.platform !== 'linux') return undefined;
+  let found: Record<string, Uint8Array> | undefined;
+  try {
+    for (const name of llistxattr(file)) {
+      if (!isPortableXattr(name)) continue;
+      const value = lgetxattr(file, name);
+      if (value !== undefined) (found ??= {})[name] = value;
+    }
+  } catch {
+    // Copied where it can be: L-COPY-10 says that a failure is not fatal.
+  }
+  return found;
+}
+
+/** Extended attributes as plain data, in the order of their names. */
+export function xattrList(xattrs: Entry['xattrs']): readonly (readonly [string, string])[] {
+  return Object.entries(xattrs ?? {})
+    .toSorted(([a], [b]) => compareBytes(a, b))
+    .map(([name, value]) => [name, Buffer.from(value).toString('base64')]);
+}

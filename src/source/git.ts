@@ -1,0 +1,198 @@
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Tree } from '../image/tree.ts';
+import { BuildError } from '../util/build-error.ts';
+import { redactText, redactUrl } from '../util/redact.ts';
+import { removeTree } from '../util/temp-dir.ts';
+import { contextTree } from './context-tree.ts';
+import { parseIgnore } from './ignore.ts';
+
+/** A checkout: the shape of the graph's GitOp. */
+export interface GitSource {
+  readonly url: string;
+  readonly ref?: string;
+  readonly subdir?: string;
+  readonly keepGitDir?: boolean;
+  readonly checksum?: string;
+  /** Default true. */
+  readonly submodules?: boolean;
+}
+
+export interface GitOptions {
+  /** The checkout lies in a new directory below it. */
+  readonly tempDir: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal | undefined;
+  /** For tests alone: allows repositories of the local file system, which are refused otherwise. */
+  readonly allowLocal?: boolean | undefined;
+}
+
+/** What git may see of our environment (S-P-9): enough to find itself, a proxy, certificates and the ssh agent. */
+const passedOn =
+  /^(?:PATH|LANG|LC_ALL|SSH_AUTH_SOCK|SSL_CERT_FILE|SSL_CERT_DIR|GIT_SSL_CAINFO|(?:https?|no|all)_proxy)$/i;
+
+/**
+ * Fetches one commit of a git repository with the host's git, without its history, and shows the files as a tree: modes 0644 and
+ * 0755, owners 0:0, without `.git` unless it is asked for (L-ADD-4). git runs hardened (S-P-10): no hooks, no system or user
+ * configuration, no prompts, no local or unknown protocols, links made but never followed. Throws GIT_FAILED, CHECKSUM_MISMATCH.
+ */
+export async function checkoutGit(source: GitSource, options: GitOptions): Promise<Tree> {
+  const { tree } = await openCheckout(source, options);
+  return tree;
+}
+
+/** As checkoutGit, with its commit and directory; disposing removes it. */
+export async function openCheckout(
+  source: GitSource,
+  options: GitOptions,
+): Promise<{ readonly tree: Tree; readonly directory: string; readonly commit: string } & AsyncDisposable> {
+  checkUrl(source.url, options);
+  const home = await mkdtemp(join(options.tempDir, 'git-'));
+  const dispose = (): Promise<void> => removeTree(home);
+  try {
+    const work = join(home, 'work');
+    await mkdir(work);
+    const git = (...args: readonly string[]): Promise<string> =>
+      runGit(args, { work, home, options, url: source.url });
+    await git('init', '--quiet', '--template=');
+    await git('remote', 'add', 'origin', source.url);
+    const commit = await fetchCommit(source, git);
+    if (source.checksum !== undefined && !commit.startsWith(source.checksum)) {
+      throw new BuildError('CHECKSUM_MISMATCH', `${redactUrl(source.url)} is at the commit ${commit}`, {
+        hint: `expected ${source.checksum}; if the new commit is right, change the checksum`,
+        details: { actual: commit, expected: source.checksum },
+      });
+    }
+    await git('checkout', '--quiet', '--force', '--detach', commit);
+    if (source.submodules !== false && (await exists(join(work, '.gitmodules')))) {
+      await git('submodule', 'update', '--init', '--recursive', '--depth=1', '--force');
+    }
+    const whole = contextTree(work);
+    const subdir = await resolveSubdir(whole, source);
+    const directory = subdir === '' ? work : join(work, subdir);
+    // Submodules have a `.git` of their own.
+    const ignore =
+      source.keepGitDir === true ? undefined : parseIgnore('**/.git', 'the rules for git checkouts');
+    const tree = contextTree(directory, { ignore, modes: 'git' });
+    return { tree, directory, commit, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+function checkUrl(url: string, options: GitOptions): void {
+  const remote =
+    /^(?:https?|ssh|git):\/\/[^-/]/i.test(url) || /^[\w.][\w.-]*@[\w.][\w.-]*:(?!\/\/)/.test(url);
+  if (!remote && !(options.allowLocal === true && url.startsWith('file:///'))) {
+    throw new BuildError('GIT_FAILED', `\`${redactUrl(url)}\` is no repository that can be fetched`, {
+      hint: 'give an https, ssh or git URL; a local directory is given as a path',
+    });
+  }
+}
+
+type Git = (...args: readonly string[]) => Promise<string>;
+
+/** Gets the one commit, by name where the server lets us; returns its id. */
+async function fetchCommit(source: GitSource, git: Git): Promise<string> {
+  const ref = source.ref ?? 'HEAD';
+  const fetch = (spec: string, ...more: readonly string[]): Promise<string> =>
+    git('fetch', '--quiet', '--no-tags', '--force', '--no-recurse-submodules', ...more, '--', 'origin', spec);
+  try {
+    await fetch(ref, '--depth=1');
+    return await git('rev-parse', '--verify', '--end-of-options', 'FETCH_HEAD^{commit}');
+  } catch (error) {
+    // Some servers hand out no single commit by its id, and an abbreviated one nobody can: then all of it is needed.
+    if (!/^[a-f0-9]{7,64}$/.test(ref)) throw error;
+    await fetch('+refs/*:refs/remotes/origin/*');
+    return git('rev-parse', '--verify', '--end-of-options', `${ref}^{commit}`);
+  }
+}
+
+/** Below the checkout, whatever links there say (CVE-2026-33748). */
+async function resolveSubdir(tree: Tree, source: GitSource): Promise<string> {
+  if (source.subdir === undefined) return '';
+  const resolved = await tree.resolve(source.subdir);
+  const entry = await tree.lstat(resolved);
+  if (entry?.type === 'directory' && resolved.split('/')[0] !== '.git') return resolved;
+  throw new BuildError('GIT_FAILED', `${redactUrl(source.url)} has no directory \`${source.subdir}\``, {
+    details: { subdir: source.subdir },
+  });
+}
+
+async function exists(file: string): Promise<boolean> {
+  return readFile(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+function runGit(
+  args: readonly string[],
+  { work, home, options, url }: { work: string; home: string; options: GitOptions; url: string },
+): Promise<string> {
+  const allowed = ['https', 'http', 'ssh', 'git', ...(options.allowLocal === true ? ['file'] : [])];
+  const settings = {
+    'core.hooksPath': '/dev/null',
+    'core.fsmonitor': 'false',
+    'core.symlinks': 'true',
+    'core.autocrlf': 'false',
+    'protocol.allow': 'never',
+    ...Object.fromEntries(allowed.map((name) => [`protocol.${name}.allow`, 'always'])),
+    'protocol.file.allow': options.allowLocal === true ? 'always' : 'never',
+    'protocol.ext.allow': 'never',
+    'credential.helper': '',
+    'advice.detachedHead': 'false',
+    'gc.auto': '0',
+  };
+  const env: NodeJS.ProcessEnv = {
+    HOME: home,
+    XDG_CONFIG_HOME: home,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_ASKPASS: '/bin/false',
+    SSH_ASKPASS: '/bin/false',
+    GIT_SSH_COMMAND: 'ssh -o BatchMode=yes',
+    GIT_ALLOW_PROTOCOL: allowed.join(':'),
+    GIT_CEILING_DIRECTORIES: home,
+  };
+  for (const [name, value] of Object.entries(options.env)) if (passedOn.test(name)) env[name] = value;
+  const flags = Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]);
+  return new Promise((resolve, reject) => {
+    const child = spawn('git', [...flags, ...args], {
+      cwd: work,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    const output = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        output[name] = (output[name] + text).slice(-64 * 1024);
+      });
+    }
+    child.on('error', (error) => {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      if (options.signal?.aborted === true) reject(options.signal.reason as Error);
+      else {
+        reject(
+          new BuildError('GIT_FAILED', missing ? 'git is not installed' : `git: ${error.message}`, {
+            hint: missing ? 'install git, or build from a local directory or a tarball' : undefined,
+            cause: error,
+          }),
+        );
+      }
+    });
+    child.on('close', (code) => {
+      if (code === 0) return resolve(output.stdout.trim());
+      const said = redactText(output.stderr.trim().split('\n').slice(-3).join(' '));
+      reject(
+        new BuildError('GIT_FAILED', `git ${args[0] ?? ''} failed for ${redactUrl(url)}: ${said}`, {
+          details: { exitCode: code },
+        }),
+      );
+    });
+  });
+}

@@ -1,0 +1,177 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { openArchive } from '../image/archive-detect.ts';
+import type { Tree } from '../image/tree.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { SourceText } from '../util/source.ts';
+import type { ByteStream } from '../util/streams.ts';
+import { readAll } from '../util/streams.ts';
+import { removeTree } from '../util/temp-dir.ts';
+import type { StatCache } from './context-tree.ts';
+import { contextTree } from './context-tree.ts';
+import type { DockerfileSpec } from './dockerfile.ts';
+import { dockerfileLimit, findIgnoreFile, readDockerfile } from './dockerfile.ts';
+import { parseGitUrl } from './git-url.ts';
+import { literalTree } from './literal-tree.ts';
+import { unpackTree } from './tar-tree.ts';
+
+/** A directory, `-`, a git URL, the URL of a tar archive or of a Dockerfile; or a stream with one of these two. */
+export type ContextSpec = string | { readonly directory: string } | { readonly stream: ByteStream };
+
+export interface OpenContextOptions {
+  /** As BuildOptions.dockerfile has it; false: none is needed (a named context). */
+  readonly dockerfile?: DockerfileSpec | false | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  /** For what must be unpacked; the caller removes it when it still has something after a crash. */
+  readonly tempDir: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly statCache?: StatCache | undefined;
+  /** What relative paths start from; default the process's. */
+  readonly cwd?: string | undefined;
+  /** For `-`; default the process's. */
+  readonly stdin?: ByteStream | undefined;
+}
+
+/** A build context that is ready to be read. Disposing removes what was made for it. */
+export interface OpenedContext extends AsyncDisposable {
+  readonly tree: Tree;
+  /** Where its files are on this machine; what the ignore file hides is there too. */
+  readonly directory?: string;
+  /** Reads the Dockerfile, once. Throws DOCKERFILE_NOT_FOUND, with the names that are there. */
+  dockerfile(): Promise<SourceText>;
+}
+
+/** Largest archive that is taken from a stream, packed. */
+const largestStream = 64 * 1024 ** 3;
+
+/**
+ * Opens a build context (C-IN-1 to 3). A local directory is read as it is needed, through its ignore file (L-IGN-1); from elsewhere it
+ * is fetched and unpacked first, and no ignore file counts, as with Docker. Errors: CONTEXT_NOT_FOUND, CONTEXT_INVALID, IGNORE_FILE_INVALID,
+ * DOWNLOAD_FAILED, GIT_FAILED.
+ */
+export async function openContext(spec: ContextSpec, options: OpenContextOptions): Promise<OpenedContext> {
+  if (typeof spec === 'object') {
+    return 'stream' in spec ? fromStream(spec.stream, options) : fromDirectory(spec.directory, options);
+  }
+  if (spec === '-') {
+    if (options.dockerfile === '-') {
+      throw new BuildError('USAGE', 'the context and the Dockerfile cannot both come from standard input');
+    }
+    return fromStream(options.stdin ?? process.stdin, options);
+  }
+  const git = parseGitUrl(spec);
+  if (git !== undefined) {
+    const { openCheckout } = await import('./git.ts');
+    const checkout = await openCheckout(git, options);
+    return { ...opened(checkout.tree, options), ...checkout };
+  }
+  if (/^https?:\/\//i.test(spec)) {
+    const { fetchFile } = await import('./http.ts');
+    const { file } = await fetchFile({ url: spec }, { ...options, cacheDir: options.tempDir });
+    return fromFile(file, options);
+  }
+  return fromDirectory(spec, options);
+}
+
+async function fromDirectory(spec: string, options: OpenContextOptions): Promise<OpenedContext> {
+  const directory = await localDirectory(spec, options.cwd);
+  const whole = contextTree(directory);
+  const local = { tree: whole, directory, options: { ...options, contextName: spec } };
+  const ignore = await findIgnoreFile(local);
+  const tree = contextTree(directory, { ignore, statCache: options.statCache });
+  return {
+    tree,
+    directory,
+    dockerfile: once(() => readDockerfile(local)),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+async function localDirectory(spec: string, cwd = process.cwd()): Promise<string> {
+  const path = join(spec.startsWith('/') ? '/' : cwd, spec);
+  let found;
+  try {
+    found = await stat(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const missing = code === 'ENOENT' || code === 'ENOTDIR';
+    throw new BuildError(
+      missing ? 'CONTEXT_NOT_FOUND' : 'CONTEXT_INVALID',
+      missing
+        ? `the build context \`${spec}\` does not exist`
+        : `cannot read the build context \`${spec}\`: ${code}`,
+      { hint: 'name a directory; `.` is the current one', details: { context: spec }, cause: error },
+    );
+  }
+  if (!found.isDirectory()) {
+    throw new BuildError('CONTEXT_INVALID', `the build context \`${spec}\` is no directory`, {
+      hint: 'name the directory; a Dockerfile goes with -f, an archive comes in with `- <`',
+      details: { context: spec },
+    });
+  }
+  return realpath(path);
+}
+
+async function fromStream(stream: ByteStream, options: OpenContextOptions): Promise<OpenedContext> {
+  const file = join(options.tempDir, `context-${process.pid}-${process.hrtime.bigint()}`);
+  let size = 0;
+  async function* limited(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of stream) {
+      size += chunk.length;
+      if (size > largestStream)
+        throw new BuildError('CONTEXT_INVALID', 'the context archive is larger than 64 GiB');
+      yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    }
+  }
+  try {
+    const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
+    await pipeline(limited(), out, ...(options.signal === undefined ? [] : [{ signal: options.signal }]));
+    return await fromFile(file, options);
+  } finally {
+    await removeTree(file);
+  }
+}
+
+/** An archive, or a Dockerfile without a context; `file` is not needed afterwards. */
+async function fromFile(file: string, options: OpenContextOptions): Promise<OpenedContext> {
+  const content = (): ByteStream => createReadStream(file);
+  const archive = await openArchive(content);
+  if (archive !== undefined) {
+    const unpacked = await unpackTree(archive(), options);
+    return { ...opened(unpacked.tree, options), ...unpacked };
+  }
+  const { size } = await stat(file);
+  if (size === 0) throw new BuildError('CONTEXT_INVALID', 'the context from the stream is empty');
+  const bytes = size > dockerfileLimit ? undefined : await readAll(content(), dockerfileLimit);
+  if (bytes === undefined || bytes.includes(0)) {
+    throw new BuildError('CONTEXT_INVALID', 'the context is neither a tar archive nor a Dockerfile', {
+      hint: 'give a tar archive, plain or packed with gzip, bzip2, xz or zstd',
+    });
+  }
+  if (options.dockerfile !== undefined && options.dockerfile !== false) {
+    throw new BuildError(
+      'CONTEXT_INVALID',
+      'the context is no tar archive, and the Dockerfile was named apart',
+      {
+        hint: 'give an archive as the context, or leave -f away to have the text taken as the Dockerfile',
+      },
+    );
+  }
+  const text = { name: 'Dockerfile', text: bytes.toString('utf8') };
+  return {
+    tree: literalTree({}),
+    dockerfile: () => Promise.resolve(text),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+function opened(tree: Tree, options: OpenContextOptions): Pick<OpenedContext, 'dockerfile'> {
+  return { dockerfile: once(() => readDockerfile({ tree, options })) };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}

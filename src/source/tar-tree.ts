@@ -1,0 +1,45 @@
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { applyEntries } from '../image/apply.ts';
+import type { Entry, EntryStream } from '../image/entry.ts';
+import type { Tree } from '../image/tree.ts';
+import { removeTree } from '../util/temp-dir.ts';
+import { contextTree } from './context-tree.ts';
+
+/** A context that lies in a directory of ours. */
+export interface UnpackedTree extends AsyncDisposable {
+  readonly directory: string;
+  readonly tree: Tree;
+}
+
+/**
+ * Unpacks an archive from outside into a new directory below `tempDir`, and shows it as a context. Owners are ignored; nothing of it
+ * leaves the directory (S-P-3), and devices and FIFOs do not reach the disk. Disposing removes the directory. Errors: those
+ * of applyEntries.
+ */
+export async function unpackTree(
+  entries: EntryStream,
+  options: { readonly tempDir: string; readonly signal?: AbortSignal | undefined },
+): Promise<UnpackedTree> {
+  const directory = await mkdtemp(join(options.tempDir, 'context-'));
+  const dispose = (): Promise<void> => removeTree(directory);
+  try {
+    await applyEntries(withoutDevices(entries), directory, {
+      form: 'plain',
+      owners: 'ignore',
+      signal: options.signal,
+    });
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { directory, tree: contextTree(directory), [Symbol.asyncDispose]: dispose };
+}
+
+async function* withoutDevices(entries: EntryStream): AsyncGenerator<Entry> {
+  for await (const entry of entries) {
+    if (entry.type === 'char' || entry.type === 'block' || entry.type === 'fifo') continue;
+    // What a context reads must be readable by us; setuid bits mean nothing before a layer is made, and are kept.
+    yield entry.type === 'directory' ? { ...entry, mode: entry.mode | 0o700 } : entry;
+  }
+}
