@@ -128,6 +128,13 @@ export function reportDiagnostics(diagnostics: readonly Diagnostic[], options: R
   return out;
 }
 
+/** One warning or note at once, for commands without a list at their end. */
+export function reportNotice(diagnostic: Diagnostic, color: boolean): string {
+  const style = styleFor(color);
+  const label = diagnostic.severity === 'warning' ? style.yellow('warning') : style.cyan('note');
+  return diagnosticLine(diagnostic, `${label}: `);
+}
+
 function diagnosticLine(item: Diagnostic, start: string): string {
   const place = item.source === undefined ? '' : ` (line ${item.source.range.start.line})`;
   return `${start}${sanitizeLine(item.message)}${place}\n`;

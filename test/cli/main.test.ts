@@ -162,6 +162,12 @@ describe('run', () => {
     const library = {
       run: async (options: RunOptions) => {
         seen = options;
+        // Of the work before it only what takes time is told.
+        for (const event of goodBuild) options.onEvent?.(event);
+        options.onEvent?.({
+          type: 'diagnostic',
+          diagnostic: { severity: 'warning', rule: 'X', message: 'no network' },
+        });
         options.onOutput?.('stdout', Buffer.from('out'));
         options.onOutput?.('stderr', Buffer.from('err'));
         return { exitCode: 42 };
@@ -198,7 +204,11 @@ describe('run', () => {
       '--network',
     ];
     const result = await runCli([...argv, ...rest], { library });
-    expect(result).toEqual({ status: 42, stdout: 'out', stderr: 'err' });
+    expect(result).toEqual({
+      status: 42,
+      stdout: 'out',
+      stderr: 'fetching alpine\nwarning: no network\nerr',
+    });
     expect(seen).toMatchObject({
       image: 'alpine',
       args: ['ls', '-l', '--help', '--root=x', '-q=false', '--', '--network'],

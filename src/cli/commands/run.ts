@@ -1,7 +1,9 @@
 import { Option } from 'commander';
-import { commonOptions } from '../context.ts';
+import type { Emit } from '../../index.ts';
+import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { addRegistryOptions, listOption, newCommand } from '../options.ts';
+import { reportNotice } from '../report.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -54,8 +56,16 @@ export const run: Verb = {
     const flags = command.opts<RunFlags>();
     const [image = '', ...args] = command.args;
     const library = await context.library();
+    let fetching = false;
+    const onEvent: Emit = (event) => {
+      if (event.type === 'diagnostic')
+        context.stderr.write(reportNotice(event.diagnostic, hasColor(context.stderr, context.env)));
+      if (event.type === 'transfer' && !fetching) context.stderr.write(`fetching ${image}\n`);
+      fetching ||= event.type === 'transfer';
+    };
     const { exitCode } = await library.run({
       ...commonOptions(flags, context),
+      onEvent,
       image,
       args,
       environment: flags.env,
