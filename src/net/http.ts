@@ -143,13 +143,13 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       throw new TypeError(`no HTTP URL: ${url.protocol}`);
     let chosen = await route(undici, url, false);
     try {
-      return await send(undici, url, item, chosen.dispatcher, timeouts);
+      return await send(undici, item, { url, timeouts, dispatcher: chosen.dispatcher });
     } catch (error) {
       item.signal?.throwIfAborted();
       // Nothing was sent when the handshake failed, so the request is still whole.
       if (chosen.wide || networkFailure(error)?.certificate !== true) throw error;
       chosen = await route(undici, url, true);
-      return await send(undici, url, item, chosen.dispatcher, timeouts);
+      return await send(undici, item, { url, timeouts, dispatcher: chosen.dispatcher });
     }
   }
 
@@ -164,13 +164,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   };
 }
 
-// oxlint-disable-next-line max-params -- one call's parts, all needed
 async function send(
   undici: Undici,
-  url: URL,
   item: HttpRequest,
-  dispatcher: Dispatcher,
-  timeouts: HttpTimeouts,
+  {
+    url,
+    timeouts,
+    dispatcher,
+  }: { readonly url: URL; readonly timeouts: HttpTimeouts; readonly dispatcher: Dispatcher },
 ): Promise<HttpResponse> {
   const body = typeof item.body === 'function' ? item.body() : item.body;
   const limits = { ...timeouts, ...item.timeouts };

@@ -5,6 +5,7 @@ import type { Challenge } from './challenge.ts';
 import { chooseChallenge } from './challenge.ts';
 import type { CredentialLookup, FindCredential } from './credentials.ts';
 import type { AccessUsed, RegistryTask } from './errors.ts';
+import { withheld } from './errors.ts';
 import type { RegistryPlace } from './safety.ts';
 import { isTrustedRealm, safeRealm } from './safety.ts';
 import type { Token } from './token.ts';
@@ -88,6 +89,10 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
     const realm = safeRealm(wanted.parameters['realm'] ?? '', place, options.trustedRealms);
     const { credential } = await lookup(access);
     const shown = isTrustedRealm(realm, place, options.trustedRealms) ? credential : undefined;
+    if (credential !== undefined && shown === undefined && access.scopes.length === 0) {
+      // A login would seem to succeed, though nobody has looked at the password.
+      throw withheld(access.task, realm.host);
+    }
     const scopes = scopesOf(access);
     const service = wanted.parameters['service'];
     const id = `internal:auth ${realm.host} ${scopes.join(' ')}` as const;
@@ -104,7 +109,7 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
         task: access.task,
         signal: options.signal,
       };
-      const token = await fetchToken(http, { ...request, used: await used(access) }, options.policy);
+      const token = await fetchToken(http, { ...request, used: await used(access), policy: options.policy });
       tell('done');
       return token;
     } catch (error) {
@@ -151,8 +156,8 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
     if (challenge?.scheme !== 'bearer' || found.credential === undefined) return { lookup: found };
     if (found.credential.kind === 'registry-token') return { lookup: found };
     const realm = URL.parse(challenge.parameters['realm'] ?? '');
-    const withheld = realm !== null && !isTrustedRealm(realm, place, options.trustedRealms);
-    return { lookup: found, ...(withheld ? { withheldFrom: realm.host } : {}) };
+    const hidden = realm !== null && !isTrustedRealm(realm, place, options.trustedRealms);
+    return { lookup: found, ...(hidden ? { withheldFrom: realm.host } : {}) };
   }
 
   return { header, challenged, used };

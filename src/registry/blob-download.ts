@@ -22,17 +22,16 @@ export interface DownloadOptions extends OpenOptions {
 /** Opens the blob's bytes from `offset` on; the answer may start at 0 all the same. */
 type Source = (offset: number) => Promise<HttpResponse>;
 
-// oxlint-disable-next-line max-params -- `access` only for pushes, which look with the token they need anyway
+/** `access`: a push looks with the token that it needs anyway. */
 export async function blobExists(
   endpoint: Endpoint,
   digest: Digest,
-  options: CallOptions,
-  access: Access = accessTo(endpoint, 'blob', {}),
+  options: CallOptions & { readonly access?: Access },
 ): Promise<boolean> {
   const response = await endpoint.session.send({
     method: 'HEAD',
     target: `/v2/${endpoint.repository}/blobs/${digest}`,
-    access,
+    access: options.access ?? accessTo(endpoint, 'blob', {}),
     expect: [200, 404],
     signal: options.signal,
   });

@@ -129,7 +129,7 @@ export async function checkUpload(endpoint: Endpoint, options: CallOptions): Pro
 
 async function existsForPush(endpoint: Endpoint, digest: Digest, options: CallOptions): Promise<boolean> {
   try {
-    return await blobExists(endpoint, digest, options, access(endpoint));
+    return await blobExists(endpoint, digest, { signal: options.signal, access: access(endpoint) });
   } catch (error) {
     options.signal?.throwIfAborted();
     // Some registries refuse the look at a repository that is yet to be made. The upload tells.

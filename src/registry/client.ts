@@ -12,6 +12,7 @@ import { blobExists, readBlob } from './blob-download.ts';
 import { checkUpload, uploadBlob, uploadStream } from './blob-upload.ts';
 import type { BlobToUpload, UploadOptions, UploadOutcome } from './blob-upload.ts';
 import type { FindCredential } from './credentials.ts';
+import { normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
 import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
@@ -183,7 +184,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     listTags: (from, call) => listTags(upstream(from), withSignal(call)),
     checkPush: (to, call) => checkUpload(upstream(to), withSignal(call)),
     async checkLogin(registry, call) {
-      const { session: own } = upstream({ registry, repository: '' });
+      const [host = ''] = normalScope(registry).split('/');
+      const { session: own } = upstream({ registry: host, repository: '' });
       const task = { registry: own.name, subject: own.name, kind: 'other' } as const;
       const response = await own.send({
         method: 'GET',

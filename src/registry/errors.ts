@@ -108,13 +108,7 @@ function refused(
   const { lookup, withheldFrom } = used;
   const verb = task.kind === 'push' ? 'written' : 'read';
   const details = { ...found.details, source: lookup?.credential?.source, searched: lookup?.searched };
-  if (withheldFrom !== undefined) {
-    return new BuildError(
-      'REGISTRY_UNSAFE',
-      `${task.registry} wants its credentials sent to ${withheldFrom}, which is another's host; they were not, and ${task.subject} cannot be ${verb} without`,
-      { hint: 'if that token server is right, list it as a trusted realm', details },
-    );
-  }
+  if (withheldFrom !== undefined) return withheld(task, withheldFrom, details);
   if (lookup?.credential !== undefined) {
     return new BuildError(
       'REGISTRY_UNAUTHORIZED',
@@ -134,6 +128,22 @@ function refused(
     'REGISTRY_UNAUTHORIZED',
     `${task.subject} ${maybe} without credentials for ${task.registry}, and ${searched}${found.said}`,
     { hint: `check the name; if it is private, run \`tsbuild login ${task.registry}\``, details },
+  );
+}
+
+/** The error where credentials would have helped, but were not shown to another's token server. */
+export function withheld(
+  task: RegistryTask,
+  realm: string,
+  details: Readonly<Record<string, unknown>> = {},
+): BuildError {
+  return new BuildError(
+    'REGISTRY_UNSAFE',
+    `${task.registry} wants its credentials sent to ${realm}, which is another's host; they were not, and ${task.subject} cannot be ${task.kind === 'push' ? 'written' : 'read'} without`,
+    {
+      hint: 'if that token server is right, list it as a trusted realm',
+      details: { registry: task.registry, ...details },
+    },
   );
 }
 

@@ -7,7 +7,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { Access } from './auth.ts';
 import type { CallOptions, Endpoint } from './client.ts';
 import type { RegistryTask } from './errors.ts';
-import type { SessionResponse } from './session.ts';
+import type { RegistryRequest, SessionResponse } from './session.ts';
 
 /** A manifest or index as it was sent: the bytes decide, the document is a view of them. */
 export interface FetchedManifest {
@@ -34,7 +34,11 @@ export async function headManifest(
   tag: string,
   options: CallOptions,
 ): Promise<Descriptor | undefined> {
-  const response = await request(endpoint, 'HEAD', tag, options, [200, 404, 405]);
+  const response = await request(endpoint, tag, {
+    method: 'HEAD',
+    expect: [200, 404, 405],
+    signal: options.signal,
+  });
   await response.discard();
   if (response.status === 404) return undefined;
   const type = response.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
@@ -53,7 +57,7 @@ export async function getManifest(
   tag: string,
   options: CallOptions,
 ): Promise<FetchedManifest> {
-  const response = await request(endpoint, 'GET', tag, options, [200]);
+  const response = await request(endpoint, tag, { method: 'GET', expect: [200], signal: options.signal });
   const bytes = await response.bytes(manifestLimit);
   const digest = digestOf(bytes);
   // Of the two, the digest that the user named decides; the header is a second witness.
@@ -146,22 +150,17 @@ export function accessTo(
   };
 }
 
-// oxlint-disable-next-line max-params -- internal
 async function request(
   endpoint: Endpoint,
-  method: 'GET' | 'HEAD',
   tag: string,
-  options: CallOptions,
-  expect: readonly number[],
+  call: Pick<RegistryRequest, 'method' | 'expect' | 'signal'>,
 ): Promise<SessionResponse> {
   return endpoint.session.send({
-    method,
+    ...call,
     target: path(endpoint, tag),
     headers: { accept },
     access: accessTo(endpoint, 'manifest', { subject: name(endpoint, tag) }),
-    expect,
-    ...(method === 'GET' ? { readLimit: manifestLimit } : {}),
-    signal: options.signal,
+    ...(call.method === 'GET' ? { readLimit: manifestLimit } : {}),
   });
 }
 

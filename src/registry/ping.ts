@@ -49,8 +49,8 @@ export async function ping(options: PingOptions, task: RegistryTask): Promise<Pi
   const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
   try {
     return await race(
-      () => tryOne(first, { ...options, signal }, task, loopback),
-      () => tryOne(second, { ...options, signal }, task, !loopback),
+      () => tryOne(first, { ...options, signal, doubtful: loopback }, task),
+      () => tryOne(second, { ...options, signal, doubtful: !loopback }, task),
     );
   } finally {
     over.abort();
@@ -96,13 +96,13 @@ function isAboutCertificate(error: unknown): boolean {
   return error instanceof BuildError && networkFailure(error.cause)?.certificate === true;
 }
 
-// oxlint-disable-next-line max-params -- internal
+/** `doubtful`: this host may rather speak the other scheme. */
 async function tryOne(
   base: URL,
-  options: PingOptions,
+  options: PingOptions & { readonly doubtful?: boolean },
   task: RegistryTask,
-  doubtful = false,
 ): Promise<PingResult> {
+  const { doubtful = false } = options;
   const url = new URL('/v2/', base);
   const { signal } = options;
   return retry(

@@ -22,6 +22,7 @@ export interface TokenRequest {
   readonly credential: Credential | undefined;
   readonly task: RegistryTask;
   readonly used: AccessUsed;
+  readonly policy: RetryPolicy;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -31,19 +32,15 @@ const answerLimit = 64 * 1024;
  * Asks a token server (distribution's token.md): by GET with Basic or nothing, by OAuth2 POST for an identity token (R-AUTH-3, R-AUTH-4).
  * Never follows a redirect: what goes there may hold a password. Throws REGISTRY_UNAUTHORIZED, REGISTRY_UNREACHABLE, REGISTRY_ERROR.
  */
-export async function fetchToken(
-  http: HttpClient,
-  request: TokenRequest,
-  policy: RetryPolicy,
-): Promise<Token> {
+export async function fetchToken(http: HttpClient, request: TokenRequest): Promise<Token> {
   const { credential } = request;
   if (credential?.kind === 'identity-token') {
-    const answer = await send(http, request, policy, post(request, credential.token));
+    const answer = await send(http, request, post(request, credential.token));
     // Servers that never heard of OAuth2 say so in one of these ways.
     if (answer.status !== 404 && answer.status !== 405) return readToken(answer, request);
     await answer.discard();
   }
-  return readToken(await send(http, request, policy, get(request)), request);
+  return readToken(await send(http, request, get(request)), request);
 }
 
 type Ask = Pick<Parameters<HttpClient['request']>[0], 'method' | 'url' | 'headers' | 'body'>;
@@ -82,13 +79,7 @@ export function basic(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
 
-// oxlint-disable-next-line max-params -- the request's parts
-async function send(
-  http: HttpClient,
-  request: TokenRequest,
-  policy: RetryPolicy,
-  ask: Ask,
-): Promise<HttpResponse> {
+async function send(http: HttpClient, request: TokenRequest, ask: Ask): Promise<HttpResponse> {
   const { signal, task, realm } = request;
   return retry(
     async (): Promise<Attempt<HttpResponse>> => {
@@ -104,7 +95,7 @@ async function send(
         throw failure;
       }
     },
-    policy,
+    request.policy,
     signal,
   );
 }

@@ -319,6 +319,32 @@ test('secrets are in no error', async () => {
   expect(text).not.toContain(Buffer.from(`me:${secret}`).toString('base64'));
 });
 
+test.each(['ftp://127.0.0.1/x', 'file:///etc/passwd', '/v2/'.padEnd(20_000, 'x'), 'http://'])(
+  'a redirect to %.30s is not followed',
+  async (location) => {
+    const { result, requests } = await get((_, response) => response.writeHead(307, { location }).end());
+    expect(result).toEqual(code('REGISTRY_UNSAFE'));
+    expect(requests).toHaveLength(1);
+  },
+);
+
+test('a redirect in circles ends', async () => {
+  const { result } = await get((_, response) => response.writeHead(307, { location: blobPath }).end());
+  expect(result).toEqual(code('REGISTRY_UNSAFE'));
+});
+
+test('a login is no success when its password was not shown to the token server', async () => {
+  await using realm = await startHttpServer((_, response) => response.end('{"token":"anonymous"}'));
+  const host = realm.host.replace('127.0.0.1', 'localhost');
+  await using registry = await startHttpServer((request, response) => {
+    if (request.headers.authorization === 'Bearer anonymous') response.end();
+    else response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${host}/token"` }).end();
+  });
+  await using http = client();
+  expect(await failure(http.checkLogin(registry.host))).toEqual(code('REGISTRY_UNSAFE'));
+  expect(realm.seen).toHaveLength(0);
+});
+
 test('an abort ends a download with its reason', async () => {
   await using registry = await startHttpServer(
     basic({ [blobPath]: (_, response) => void response.write('x') }),
