@@ -7,9 +7,9 @@ import type { AddInstruction, CopyInstruction, WordInstruction } from './instruc
 import type { Word } from './lex.ts';
 import { inputOf } from './lower-inputs.ts';
 import type { Expander, Step } from './lowering.ts';
-import { expanderFor, faultAt, locate, placed } from './lowering.ts';
+import { expanderFor, faultAt, locate, placed, titleOf } from './lowering.ts';
 import { absolutePath, copyDestination, pivotPath, sourcePath } from './paths.ts';
-import { gitChecksum, gitOp, httpOp, isGit, isRemote } from './remote.ts';
+import { gitChecksum, gitOp, httpOp, isGit, isRemote, withoutCredentials } from './remote.ts';
 import type { StageState } from './state.ts';
 import { withConfig, withHistory } from './state.ts';
 import { expandHeredoc } from './words.ts';
@@ -43,7 +43,7 @@ export async function lowerCopy(
     }
     const text = expand.word(source.word);
     if (text === '') throw faultAt(instruction, 'a source is empty', { range: source.word.range });
-    shown.push(text);
+    shown.push(withoutCredentials(text));
     if (instruction.kind === 'add' && isRemote(text)) {
       const remote = remoteSource(text, source.word, { instruction, expand, step });
       sources.push({
@@ -79,7 +79,7 @@ export async function lowerCopy(
     link: instruction.link && chmod === undefined,
   };
   const name = instruction.kind.toUpperCase();
-  const title = `${op.link ? 'LINK ' : ''}${name}${instruction.text.slice(instruction.keyword.text.length)}`;
+  const title = `${op.link ? 'LINK ' : ''}${titleOf(instruction)}`;
   const vertex = lowering.vertices.add(op, inputs, {
     name: step.nameOf(title),
     source: locate(instruction),
@@ -176,9 +176,9 @@ function literalPattern(name: string): string {
   return name.replace(/[\\*?[]/g, '\\$&');
 }
 
-/** A URL as step names show it: without a user, a password and a query. */
+/** A URL as step names show it: without a password and a query. */
 function shortUrl(text: string): string {
-  return text.replace(/^([a-z+]+:\/\/)[^/@]*@/i, '$1').replace(/[?#].*$/s, '');
+  return withoutCredentials(text).replace(/[?#].*$/s, '');
 }
 
 function checkChecksum(instruction: CopyInstruction | AddInstruction, sources: readonly string[]): void {

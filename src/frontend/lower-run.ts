@@ -5,7 +5,7 @@ import type { MountSpec, RunInstruction } from './instruction.ts';
 import { argsOf, shellOf } from './lower-config.ts';
 import { inputOf } from './lower-inputs.ts';
 import type { Expander, Step } from './lowering.ts';
-import { expanderFor, faultAt, locate } from './lowering.ts';
+import { expanderFor, faultAt, locate, titleOf } from './lowering.ts';
 import { absolutePath } from './paths.ts';
 import { defaultPath, formatEnv, getEnv, ownValue, setEnv } from './scope.ts';
 import type { StageState } from './state.ts';
@@ -76,7 +76,7 @@ function commandOf(
   instruction: RunInstruction,
 ): { args: readonly string[]; files: ExecOp['files']; title: string } {
   const { command, heredocs } = instruction;
-  const title = `RUN${instruction.text.slice(instruction.keyword.text.length)}`;
+  const title = titleOf(instruction);
   const [first] = heredocs;
   if (first === undefined || command.form === 'exec')
     return { args: argsOf(command, state.config), files: [], title };
@@ -132,7 +132,7 @@ function lowerMount(spec: MountSpec, context: MountContext): ExecMount {
       return {
         type: 'cache',
         target: target ?? '/',
-        id: space === '' ? id : `${space}/${id}`,
+        id: space === '' ? id : `${space}/${id.replace(/^\/+/, '')}`,
         sharing: read.sharing(),
         readonly: !read.writable(true),
         input,

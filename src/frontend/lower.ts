@@ -52,6 +52,8 @@ export interface LowerResult {
   readonly diagnostics: readonly Diagnostic[];
   /** Whether the main build context is read. */
   readonly usesContext: boolean;
+  /** SOURCE_DATE_EPOCH of --build-arg, or of an ARG before the first FROM (L-ARG-10), as written. */
+  readonly sourceDateEpoch?: string | undefined;
 }
 
 /**
@@ -72,7 +74,10 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
   const check = readCheckOptions(
     ownValue(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? parsed.directives.check?.text,
   );
-  const diagnostics = [...lintParsed(parsed, check), ...syntaxNotice(parsed)];
+  const diagnostics = [
+    ...lintParsed(parsed, check),
+    ...syntaxNotice(parsed, ownValue(options.buildArgs, 'BUILDKIT_SYNTAX')),
+  ];
   const seen = new Set<string>();
   const report = (rule: string, finding: Finding): void => {
     const diagnostic = makeDiagnostic(rule, finding, check);
@@ -133,6 +138,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ],
     diagnostics: diagnostics.toSorted(bySource),
     usesContext,
+    sourceDateEpoch: ownValue(options.buildArgs, 'SOURCE_DATE_EPOCH') ?? getEnv(globals, 'SOURCE_DATE_EPOCH'),
   };
 }
 
@@ -154,11 +160,12 @@ function globalsOf(parsed: ParsedDockerfile, options: LowerOptions): EnvList {
 }
 
 /** A `# syntax=` that is not Docker's own cannot be honoured: tsbuild reads the file itself (L-DIR-1). */
-function syntaxNotice(parsed: ParsedDockerfile): readonly Diagnostic[] {
-  const { syntax } = parsed.directives;
+function syntaxNotice(parsed: ParsedDockerfile, given: string | undefined): readonly Diagnostic[] {
+  const { syntax: directive } = parsed.directives;
+  const text = given ?? directive?.text;
   if (
-    syntax === undefined ||
-    /^(?:docker\.io\/)?docker\/dockerfile(?::1(?:[.-].*)?)?(?:@.*)?$|^dockerfile\.v0$/.test(syntax.text)
+    text === undefined ||
+    /^(?:docker\.io\/)?docker\/dockerfile(?::1(?:[.-].*)?)?(?:@.*)?$|^dockerfile\.v0$/.test(text)
   ) {
     return [];
   }
@@ -166,8 +173,8 @@ function syntaxNotice(parsed: ParsedDockerfile): readonly Diagnostic[] {
     {
       severity: 'warning',
       rule: 'SyntaxIgnored',
-      message: `the frontend \`${syntax.text}\` is not loaded; the file is read as a Dockerfile`,
-      source: { source: parsed.source, range: syntax.range },
+      message: `the frontend \`${text}\` is not loaded; the file is read as a Dockerfile`,
+      ...(directive === undefined ? {} : { source: { source: parsed.source, range: directive.range } }),
     },
   ];
 }

@@ -6,6 +6,7 @@ import type { Range, SourceLocation } from '../util/source.ts';
 import type { Instruction, InstructionBase } from './instruction.ts';
 import type { Finding } from './lint-rules.ts';
 import type { ParsedDockerfile } from './parse.ts';
+import { withoutCredentials } from './remote.ts';
 import type { EnvList } from './scope.ts';
 import { getEnv } from './scope.ts';
 import type { Stage } from './stages.ts';
@@ -81,6 +82,12 @@ export interface Step {
   /** Makes the next step's name, `[build 2/5] RUN make`, from what follows the bracket. */
   readonly nameOf: (title: string) => string;
   readonly ignoreCache: boolean;
+}
+
+/** An instruction as step names show it. */
+export function titleOf(instruction: InstructionBase): string {
+  const rest = withoutCredentials(instruction.text.slice(instruction.keyword.text.length).trim());
+  return `${instruction.keyword.text.toUpperCase()} ${rest}`;
 }
 
 /** Where a word stands. */

@@ -316,11 +316,15 @@ function parseOnbuild(draft: Draft): OnbuildInstruction | undefined {
       .filter((piece) => piece.end > whole.start)
       .map((piece) => (piece.at < 0 ? { at: 0, offset: piece.offset - piece.at } : piece)),
   };
+  const heredocs = draft.heredocs.map((heredoc) => {
+    const { word } = heredoc;
+    return { ...heredoc, word: { ...word, start: word.start - whole.start, end: word.end - whole.start } };
+  });
   const faults: Parameters<typeof makeDraft>[2] = [];
   parseInstruction(
     makeDraft(
       inner,
-      { escape: draft.escape, heredocs: draft.heredocs, range: whole.range, comment: undefined, skip: [] },
+      { escape: draft.escape, heredocs, range: whole.range, comment: undefined, skip: [] },
       faults,
     ),
   );

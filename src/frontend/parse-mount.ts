@@ -80,6 +80,7 @@ export function parseMount(draft: Draft, flag: Flag): MountSpec | undefined {
       fail(`\`${option.written}\` is not for mounts of type ${type}`, option.range);
   }
   const has = (key: string): boolean => options.some((option) => option.key === key);
+  if (failed) return undefined;
   const needsTarget = type === 'bind' || type === 'cache' || type === 'tmpfs';
   if (needsTarget && !has('target'))
     fail(`a mount of type ${type} needs a target`, flag.valueRange, 'add target=<path>');

@@ -16,6 +16,11 @@ export function isGit(text: string): boolean {
   );
 }
 
+/** A text in which the passwords of URLs cannot be read: history and step names reach others. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/\b([a-z][a-z+]{0,15}:\/\/)[^/@\s]+@/gi, '$1xxxxx@');
+}
+
 /** The op for an HTTP source; its file is called like the last part of the URL's path. Throws DOCKERFILE_BAD_ARGUMENT. */
 export function httpOp(text: string): HttpOp {
   let url: URL;

@@ -1,7 +1,7 @@
-/** The candidate that the user most likely meant, or undefined. Case does not count; at most a third of the letters may differ. */
+/** The candidate that the user most likely meant, or undefined. Case does not count; a third of the letters may differ, at least one. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
-  if (word.length > 64) return undefined;
-  const limit = word.length <= 2 ? 1 : Math.max(2, Math.floor(word.length / 3));
+  if (word.length < 3 || word.length > 64) return undefined;
+  const limit = Math.max(1, Math.floor(word.length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
