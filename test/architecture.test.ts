@@ -31,7 +31,7 @@ const typesToo: Readonly<Record<string, string>> = { cli: 'progress' };
 
 const oneImporter: Readonly<Record<string, string>> = {
   'dockerfile-ast': 'frontend/parse.ts',
-  'tar-stream': 'image/tar.ts',
+  'tar-stream': 'image/tar-write.ts',
   undici: 'net/http.ts',
   koffi: 'host/syscalls.ts',
   'node:sqlite': 'store/state.ts',

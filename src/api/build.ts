@@ -40,7 +40,8 @@ export function build(options: BuildOptions): Promise<BuildResult> {
 async function runBuild(options: BuildOptions, session: Session): Promise<Omit<BuildResult, 'steps'>> {
   const { store, signal, emit } = session;
   const outputs = checkOutputs(options);
-  const tempDir = await store.tempDir();
+  // Made by whoever needs it: a cached build does not.
+  const tempDir = (): Promise<string> => store.tempDir();
   await using contexts = await openContexts(options, session, tempDir);
   const layerStore = session.layerStore(
     layerCompression(outputs),
@@ -66,7 +67,7 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     },
     checkoutGit: async (op, forStep) => {
       const { checkoutGit } = await import('../source/git.ts');
-      return checkoutGit(op, { tempDir, env: session.env, signal: forStep });
+      return checkoutGit(op, { tempDir: await tempDir(), env: session.env, signal: forStep });
     },
   });
   const solved = await solve(plan.lowered.definition, {
@@ -77,10 +78,7 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     emit,
   });
   const layers = layersOf(solved.result);
-  const config = imageConfig(plan.image, layers, {
-    sourceDateEpoch: plan.sourceDateEpoch,
-    baseCreated: plan.image.baseCreated,
-  });
+  const config = imageConfig(plan.image, layers, plan.sourceDateEpoch);
   const exported = await exportAll({
     options,
     outputs,

@@ -15,10 +15,10 @@ export interface BuildContexts extends AsyncDisposable {
 export async function openContexts(
   options: BuildOptions,
   session: Session,
-  tempDir: string,
+  tempDir: () => Promise<string>,
 ): Promise<BuildContexts> {
   const { signal, env, store } = session;
-  const settings = { signal, env, tempDir, statCache: store.statCache };
+  const settings = { signal, env, tempDir: await tempDir(), statCache: store.statCache };
   const opened = new Map<string, Promise<OpenedContext>>();
   const named = namedContexts(options.buildContexts ?? {});
   const main = await openContext(options.context ?? '.', { ...settings, dockerfile: options.dockerfile });

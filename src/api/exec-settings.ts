@@ -11,7 +11,7 @@ const secretLimit = 500 * 1024;
 export async function execSettings(
   options: BuildOptions,
   env: NodeJS.ProcessEnv,
-  tempDir: string,
+  tempDir: () => Promise<string>,
 ): Promise<ExecSettings & AsyncDisposable> {
   const secrets = new Map((options.secrets ?? []).map((secret) => [secret.id, secret]));
   for (const secret of secrets.values()) await checkSecret(secret);

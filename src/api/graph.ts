@@ -10,7 +10,7 @@ export function graph(
   options: BuildOptions & { readonly format?: GraphFormat | undefined },
 ): Promise<string> {
   return withSession(options, async (session) => {
-    await using contexts = await openContexts(options, session, await session.store.tempDir());
+    await using contexts = await openContexts(options, session, () => session.store.tempDir());
     const bases = createBaseImages(session, session.layerStore(), options.pull ?? false);
     const { lowered } = await makePlan(options, session, { contexts, bases });
     const { definition } = lowered;

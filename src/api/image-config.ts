@@ -10,13 +10,10 @@ import type { ResultLayer } from './result.ts';
 export function imageConfig(
   lowered: LoweredImage,
   layers: readonly ResultLayer[],
-  {
-    sourceDateEpoch,
-    baseCreated,
-  }: { readonly sourceDateEpoch: number | undefined; readonly baseCreated?: string | undefined },
+  sourceDateEpoch: number | undefined,
 ): ImageConfig {
   const fixed = sourceDateEpoch === undefined ? undefined : new Date(sourceDateEpoch * 1000).toISOString();
-  const start = fixed ?? baseCreated ?? new Date(0).toISOString();
+  const start = fixed ?? lowered.baseHistory.at(-1)?.created ?? new Date(0).toISOString();
   const own = layers.slice(
     layers.length - lowered.history.filter((entry) => entry.vertex !== undefined).length,
   );

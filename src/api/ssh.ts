@@ -18,7 +18,7 @@ interface SshSockets extends AsyncDisposable {
 export async function openSshSockets(
   options: readonly SshOption[],
   env: NodeJS.ProcessEnv,
-  tempDir: string,
+  tempDir: () => Promise<string>,
 ): Promise<SshSockets> {
   const sockets: Record<string, string> = {};
   const agents: (() => void)[] = [];
@@ -42,7 +42,7 @@ export async function openSshSockets(
         sockets[option.id] = first;
         continue;
       }
-      const socket = join(tempDir, `ssh-${index}.sock`);
+      const socket = join(await tempDir(), `ssh-${index}.sock`);
       agents.push(await startAgent(socket, option.paths));
       sockets[option.id] = socket;
     }

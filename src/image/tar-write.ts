@@ -1,9 +1,14 @@
+// The only importer of tar-stream. It frames the archive; pax records are made here, because it writes their values as text, which
+// destroys binary xattrs, and because it saturates large ids and times without a word.
+import { once } from 'node:events';
+import type { Pack } from 'tar-stream';
+import { pack as createPack } from 'tar-stream';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import type { Entry, EntryStream } from './entry.ts';
 import { joinPath } from './entry-path.ts';
 import { encodePax, formatPaxTime } from './pax.ts';
-import { blockSize, encodeHeader, largest } from './tar-header.ts';
+import { blockSize, encodeHeader } from './tar-header.ts';
 
 export interface WriteTarOptions {
   /** Later mtimes become this one; nanoseconds. */
@@ -15,52 +20,97 @@ export interface WriteTarOptions {
 /** Small writes are gathered to this many bytes: a stream of 512-byte chunks would cost more than the work on them. */
 const gather = 128 * 1024;
 
+/** Greatest values that tar-stream's octal fields hold; what is larger needs a pax record. */
+const largest = { id: 0o777777, size: 0o77777777777, mtime: 0x7fffffff } as const;
+
 /**
  * The canonical tar of a layer (X-RE-4): equal entries give equal bytes. ustar, with pax headers only for what does not fit
- * (times with nanoseconds, ids above 2097151, names above 100 bytes or not of printable ASCII, sizes from 8 GiB, xattrs); owner names
- * empty; whiteouts as `.wh.` names. Keeps the order of the entries. Throws IMAGE_INVALID when content has not the size that
- * its entry says. May be consumed once.
+ * (times with nanoseconds or after 2038, ids above 262143, names above 100 bytes or not of printable ASCII, sizes from 8 GiB, xattrs);
+ * owner names empty; whiteouts as `.wh.` names. Keeps the order of the entries. Throws IMAGE_INVALID when content has not the size
+ * that its entry says. May be consumed once.
  */
-export async function* writeTar(entries: EntryStream, options: WriteTarOptions = {}): ByteStreamGenerator {
-  let parts: Uint8Array[] = [];
-  let gathered = 0;
-  let offset = 0;
-  const flush = (): Uint8Array => {
-    const chunk = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, gathered);
-    parts = [];
-    gathered = 0;
-    return chunk;
-  };
-  for await (const given of entries) {
-    const entry = canonical(given, options.clampMtime);
-    const head = headerBlocks(entry);
-    parts.push(head);
-    gathered += head.length;
-    offset += head.length;
-    options.onEntry?.(entry, offset);
-    if (entry.size > 0) {
-      let left = entry.size;
-      for await (const chunk of contentOf(given)) {
-        left -= chunk.length;
-        if (left < 0) throw wrongSize(entry);
-        parts.push(chunk);
-        gathered += chunk.length;
-        if (gathered >= gather) yield flush();
-      }
-      if (left !== 0) throw wrongSize(entry);
-      const pad = (blockSize - (entry.size % blockSize)) % blockSize;
-      if (pad > 0) parts.push(new Uint8Array(pad));
-      gathered += pad;
-      offset += entry.size + pad;
-    }
-    if (gathered >= gather) yield flush();
+export async function* writeTar(
+  entries: EntryStream,
+  options: WriteTarOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const archive = createPack();
+  let failure: { readonly error: unknown } | undefined;
+  const feeding = feed(archive, entries, options).catch((error: unknown) => {
+    failure ??= { error };
+    archive.destroy();
+  });
+  try {
+    yield* gathered(archive as unknown as ByteStream);
+  } catch (error) {
+    failure ??= { error };
+  } finally {
+    // Where the consumer left early, this ends the feeding too.
+    archive.destroy();
+    await feeding;
   }
-  parts.push(new Uint8Array(2 * blockSize));
-  gathered += 2 * blockSize;
-  yield flush();
+  if (failure !== undefined) throw failure.error;
 }
 
-type ByteStreamGenerator = AsyncGenerator<Uint8Array>;
+async function* gathered(bytes: ByteStream): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of bytes) {
+    parts.push(chunk);
+    size += chunk.length;
+    if (size < gather) continue;
+    yield parts.length === 1 ? chunk : Buffer.concat(parts, size);
+    parts = [];
+    size = 0;
+  }
+  if (size > 0) yield Buffer.concat(parts, size);
+}
+
+async function feed(archive: Pack, entries: EntryStream, options: WriteTarOptions): Promise<void> {
+  let offset = 0;
+  for await (const given of entries) {
+    const entry = canonical(given, options.clampMtime);
+    const { header, pax } = headerOf(entry);
+    if (pax !== undefined) {
+      archive.push(pax);
+      offset += pax.length;
+    }
+    offset += blockSize;
+    options.onEntry?.(entry, offset);
+    await writeEntry(archive, header, entry.size === 0 ? undefined : contentOf(given));
+    offset += padded(entry.size);
+    if (archive.destroyed) return;
+  }
+  archive.finalize();
+}
+
+/** Ends when the archive has taken the entry; what follows may then be pushed. */
+async function writeEntry(
+  archive: Pack,
+  header: TarStreamHeader,
+  content: ByteStream | undefined,
+): Promise<void> {
+  const taken = Promise.withResolvers<void>();
+  const sink = archive.entry(header, () => taken.resolve());
+  // What breaks a sink is told by the archive.
+  sink.on('error', () => undefined);
+  if (content !== undefined) {
+    const size = header.size ?? 0;
+    let left = size;
+    for await (const chunk of content) {
+      left -= chunk.length;
+      if (left < 0) throw wrongSize(header.name, size);
+      if (archive.destroyed) return;
+      if (!sink.write(chunk)) await Promise.race([once(sink, 'drain'), once(sink, 'close')]);
+    }
+    if (left !== 0) throw wrongSize(header.name, size);
+  }
+  sink.end(undefined);
+  await taken.promise;
+}
+
+function padded(size: number): number {
+  return Math.ceil(size / blockSize) * blockSize;
+}
 
 function contentOf(entry: Entry): ByteStream {
   if (entry.content === undefined) throw new Error(`no content for ${entry.path}`);
@@ -81,16 +131,16 @@ function canonical(entry: Entry, clamp: bigint | undefined): Entry {
   };
 }
 
-const typeflags = {
-  file: '0',
-  hardlink: '1',
-  symlink: '2',
-  char: '3',
-  block: '4',
-  directory: '5',
-  fifo: '6',
-  whiteout: '0',
-  opaque: '0',
+const types = {
+  file: 'file',
+  hardlink: 'link',
+  symlink: 'symlink',
+  char: 'character-device',
+  block: 'block-device',
+  directory: 'directory',
+  fifo: 'fifo',
+  whiteout: 'file',
+  opaque: 'file',
 } as const;
 
 function nameOf(entry: Entry): string {
@@ -115,7 +165,12 @@ function nameOf(entry: Entry): string {
   }
 }
 
-function headerBlocks(entry: Entry): Buffer {
+type TarStreamHeader = Parameters<Pack['entry']>[0];
+
+/** Set in every mode: tar-stream takes 0 for a missing mode, and writes only the twelve bits below. */
+const modeGiven = 0o10000;
+
+function headerOf(entry: Entry): { readonly header: TarStreamHeader; readonly pax: Buffer | undefined } {
   const name = nameOf(entry);
   const link = entry.linkTarget ?? '';
   const seconds = entry.mtime / 1_000_000_000n;
@@ -133,21 +188,27 @@ function headerBlocks(entry: Entry): Buffer {
       throw new BuildError('IMAGE_INVALID', `no tar can hold the xattr ${JSON.stringify(key)}`);
     pax.set(`SCHILY.xattr.${key}`, value);
   }
-  const header = encodeHeader({
+  if (Math.max(entry.devMajor ?? 0, entry.devMinor ?? 0) > largest.id) {
+    throw new BuildError('UNSUPPORTED_HERE', `${name} has a device number that no portable tar can hold`);
+  }
+  const header: TarStreamHeader = {
     name: pax.has('path') ? fallbackName(name) : name,
-    mode: entry.mode,
+    type: types[entry.type],
+    mode: modeGiven | entry.mode,
     uid: Math.min(entry.uid, largest.id),
     gid: Math.min(entry.gid, largest.id),
-    size: pax.has('size') ? 0 : entry.size,
-    mtime: entry.mtime < 0n ? 0 : Math.min(Number(seconds), largest.mtime),
-    typeflag: typeflags[entry.type],
+    size: entry.size,
+    mtime: new Date(entry.mtime < 0n ? 0 : Math.min(Number(seconds), largest.mtime) * 1000),
     linkname: pax.has('linkpath') ? fallbackName(link) : link,
-    devMajor: entry.devMajor ?? 0,
-    devMinor: entry.devMinor ?? 0,
-  });
-  return pax.size === 0 ? header : Buffer.concat([paxBlocks(encodePax(pax)), header]);
+    uname: '',
+    gname: '',
+    devmajor: entry.devMajor ?? 0,
+    devminor: entry.devMinor ?? 0,
+  };
+  return { header, pax: pax.size === 0 ? undefined : paxBlocks(encodePax(pax)) };
 }
 
+/** An extended header with its content: tar-stream gives a body to files alone. */
 function paxBlocks(body: Buffer): Buffer {
   const header = encodeHeader({
     name: 'PaxHeader',
@@ -161,8 +222,7 @@ function paxBlocks(body: Buffer): Buffer {
     devMajor: 0,
     devMinor: 0,
   });
-  const pad = (blockSize - (body.length % blockSize)) % blockSize;
-  return Buffer.concat([header, body, Buffer.alloc(pad)]);
+  return Buffer.concat([header, body, Buffer.alloc(padded(body.length) - body.length)]);
 }
 
 const plainName = /^[ -~]{0,100}$/;
@@ -177,12 +237,8 @@ function fallbackName(name: string): string {
   return ascii.slice(-100).replace(/^\/+/, '');
 }
 
-function wrongSize(entry: Entry): BuildError {
-  return new BuildError(
-    'IMAGE_INVALID',
-    `${entry.path} does not have the ${entry.size} bytes that were announced`,
-    {
-      hint: 'a file that changes while it is read cannot be packed',
-    },
-  );
+function wrongSize(name: string, size: number): BuildError {
+  return new BuildError('IMAGE_INVALID', `${name} does not have the ${size} bytes that were announced`, {
+    hint: 'a file that changes while it is read cannot be packed',
+  });
 }

@@ -1,5 +1,5 @@
-// Own framing and headers instead of a library: tar-stream reads and writes pax values as text, which destroys binary
-// xattrs (security.capability of newuidmap holds the byte 0x80), and buffers their bodies before any limit.
+// Archives are read without tar-stream, which writes them: it reads pax values as text, which destroys binary xattrs
+// (security.capability of newuidmap holds the byte 0x80), and buffers their bodies before any limit.
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { ByteReader } from './byte-reader.ts';

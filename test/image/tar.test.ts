@@ -132,7 +132,7 @@ describe('readTar', () => {
           minKeys: 1,
         }),
       ),
-      device: fc.integer({ min: 1, max: 0o7777777 }),
+      device: fc.integer({ min: 1, max: 0o777777 }),
     })
     .map(({ path, type, text, target, xattrs, device, ...rest }): Entry => {
       if (type === 'whiteout') return { ...whiteout(path), mtime: 0n };

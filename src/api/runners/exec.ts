@@ -23,7 +23,8 @@ export interface ExecSettings {
   readonly shmSize?: number | undefined;
   readonly ulimits: readonly UlimitOption[];
   readonly allow: ReadonlySet<string>;
-  readonly tempDir: string;
+  /** On the store's filesystem; made when first asked for. */
+  readonly tempDir: () => Promise<string>;
 }
 
 interface ExecDependencies {
@@ -144,7 +145,7 @@ async function mountSources(
         binds.set(index, { kind: 'layers', directories: await directories(input.layers, signal) });
         continue;
       }
-      const directory = await mkdtemp(join(settings.tempDir, 'bind-'));
+      const directory = await mkdtemp(join(await settings.tempDir(), 'bind-'));
       temporary.push(directory);
       const source = await input.tree.resolve(mount.source.replace(/^\/+/, ''));
       await applyEntries(withoutRoot(input.tree.walk(source)), directory, { form: 'plain', owners: 'keep' });
