@@ -67,7 +67,7 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     },
     checkoutGit: async (op, forStep) => {
       const { checkoutGit } = await import('../source/git.ts');
-      return checkoutGit(op, { tempDir: await tempDir(), env: session.env, signal: forStep });
+      return checkoutGit(op, { tempDir, env: session.env, signal: forStep });
     },
   });
   const solved = await solve(plan.lowered.definition, {

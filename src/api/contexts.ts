@@ -18,7 +18,7 @@ export async function openContexts(
   tempDir: () => Promise<string>,
 ): Promise<BuildContexts> {
   const { signal, env, store } = session;
-  const settings = { signal, env, tempDir: await tempDir(), statCache: store.statCache };
+  const settings = { signal, env, tempDir, statCache: store.statCache };
   const opened = new Map<string, Promise<OpenedContext>>();
   const named = namedContexts(options.buildContexts ?? {});
   const main = await openContext(options.context ?? '.', { ...settings, dockerfile: options.dockerfile });

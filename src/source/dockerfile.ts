@@ -19,7 +19,7 @@ export interface DockerfilePlace {
   readonly options: {
     readonly dockerfile?: DockerfileSpec | false | undefined;
     readonly env: NodeJS.ProcessEnv;
-    readonly tempDir: string;
+    readonly tempDir: () => Promise<string>;
     readonly signal?: AbortSignal | undefined;
     readonly cwd?: string | undefined;
     readonly stdin?: ByteStream | undefined;
@@ -47,7 +47,7 @@ export async function readDockerfile(place: DockerfilePlace): Promise<SourceText
     return { name: 'Dockerfile', text: await limited(options.stdin ?? process.stdin, 'Dockerfile') };
   if (spec !== undefined && /^https?:\/\//i.test(spec)) {
     const { fetchFile } = await import('./http.ts');
-    const { file } = await fetchFile({ url: spec }, { ...options, cacheDir: options.tempDir });
+    const { file } = await fetchFile({ url: spec }, { ...options, cacheDir: await options.tempDir() });
     return { name: spec, text: await limited(createReadStream(file), spec) };
   }
   for (const name of spec === undefined ? ['Dockerfile', 'dockerfile'] : [spec]) {

@@ -21,7 +21,7 @@ export interface GitSource {
 
 export interface GitOptions {
   /** The checkout lies in a new directory below it. */
-  readonly tempDir: string;
+  readonly tempDir: () => Promise<string>;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
   /** For tests alone: allows repositories of the local file system, which are refused otherwise. */
@@ -48,7 +48,7 @@ export async function openCheckout(
   options: GitOptions,
 ): Promise<{ readonly tree: Tree; readonly directory: string; readonly commit: string } & AsyncDisposable> {
   checkUrl(source.url, options);
-  const home = await mkdtemp(join(options.tempDir, 'git-'));
+  const home = await mkdtemp(join(await options.tempDir(), 'git-'));
   const dispose = (): Promise<void> => removeTree(home);
   try {
     const work = join(home, 'work');

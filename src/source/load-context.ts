@@ -25,7 +25,7 @@ export interface OpenContextOptions {
   readonly dockerfile?: DockerfileSpec | false | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** For what must be unpacked; the caller removes it when it still has something after a crash. */
-  readonly tempDir: string;
+  readonly tempDir: () => Promise<string>;
   readonly signal?: AbortSignal | undefined;
   readonly statCache?: StatCache | undefined;
   /** What relative paths start from; default the process's. */
@@ -69,7 +69,7 @@ export async function openContext(spec: ContextSpec, options: OpenContextOptions
   }
   if (/^https?:\/\//i.test(spec)) {
     const { fetchFile } = await import('./http.ts');
-    const { file } = await fetchFile({ url: spec }, { ...options, cacheDir: options.tempDir });
+    const { file } = await fetchFile({ url: spec }, { ...options, cacheDir: await options.tempDir() });
     return fromFile(file, options);
   }
   return fromDirectory(spec, options);
@@ -115,7 +115,7 @@ async function localDirectory(spec: string, cwd = process.cwd()): Promise<string
 }
 
 async function fromStream(stream: ByteStream, options: OpenContextOptions): Promise<OpenedContext> {
-  const file = join(options.tempDir, `context-${process.pid}-${process.hrtime.bigint()}`);
+  const file = join(await options.tempDir(), `context-${process.pid}-${process.hrtime.bigint()}`);
   let size = 0;
   async function* limited(): AsyncGenerator<Uint8Array> {
     for await (const chunk of stream) {

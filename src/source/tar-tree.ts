@@ -19,9 +19,9 @@ export interface UnpackedTree extends AsyncDisposable {
  */
 export async function unpackTree(
   entries: EntryStream,
-  options: { readonly tempDir: string; readonly signal?: AbortSignal | undefined },
+  options: { readonly tempDir: () => Promise<string>; readonly signal?: AbortSignal | undefined },
 ): Promise<UnpackedTree> {
-  const directory = await mkdtemp(join(options.tempDir, 'context-'));
+  const directory = await mkdtemp(join(await options.tempDir(), 'context-'));
   const dispose = (): Promise<void> => removeTree(directory);
   try {
     await applyEntries(withoutDevices(entries), directory, {

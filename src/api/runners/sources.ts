@@ -2,7 +2,6 @@ import type { ContextOp, GitOp, HttpOp, MergeOp } from '../../graph/op.ts';
 import type { Tree } from '../../image/tree.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner } from '../../solver/runner.ts';
-import { BuildError } from '../../util/build-error.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
 
@@ -45,11 +44,10 @@ export function gitRunner(
   };
 }
 
-/** Stacks filesystems (K-9). */
+/** Stacks filesystems (K-9); of none, the empty one. */
 export const mergeRunner: OpRunner<StepOutcome, MergeOp> = {
   cacheKey: () => Promise.resolve(digestOfJson({ merge: 1 })),
   run: (_op, inputs) => {
-    if (inputs.length === 0) throw new BuildError('INTERNAL', 'a merge has no inputs');
     return Promise.resolve({ kind: 'layers', layers: inputs.flatMap((input) => [...layersOf(input)]) });
   },
 };
