@@ -98,7 +98,7 @@ async function take(
     }
     closeSync(lock);
     if (sharing === 'private') number += 1;
-    else await sleep(POLL, undefined, { signal });
+    else await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 

@@ -54,17 +54,17 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   signal.throwIfAborted();
   if (op.args.length === 0) throw new BuildError('STEP_START', 'the step has no command');
   using caches = await takeCacheDirectories(host.root, cacheRequests(op), signal);
-  if (op.network !== 'default') return attempt(request, { ...execution, caches, network: op.network });
+  if (op.network !== 'default') return await attempt(request, { ...execution, caches, network: op.network });
   if (host.slirp === undefined) {
     host.warnHostNetwork('neither pasta nor slirp4netns is installed');
-    return attempt(request, { ...execution, caches, network: 'host' });
+    return await attempt(request, { ...execution, caches, network: 'host' });
   }
   try {
     return await attempt(request, { ...execution, caches, network: 'slirp4netns' });
   } catch (error) {
     if (!(error instanceof NetworkHelperFailure)) throw error;
     host.warnHostNetwork(`slirp4netns does not work here (${error.message})`);
-    return attempt(request, { ...execution, caches, network: 'host' });
+    return await attempt(request, { ...execution, caches, network: 'host' });
   }
 }
 

@@ -94,12 +94,7 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             target: mount.target,
             file: false,
             type: 'tmpfs',
-            options: [
-              'nosuid',
-              'nodev',
-              'mode=1777',
-              ...(mount.size === undefined ? [] : [`size=${mount.size}`]),
-            ],
+            options: ['nosuid', 'nodev', ...(mount.size === undefined ? [] : [`size=${mount.size}`])],
           });
           break;
         case 'secret': {
@@ -156,12 +151,13 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
     for (const mount of ordered) {
       if (isBelow(mount.target, '/proc') || ['/dev', '/sys', '/'].includes(mount.target))
         throw new BuildError('STEP_START', `nothing can be mounted at ${mount.target}`);
-      const destination = covered.some((path) => isBelow(mount.target, path))
-        ? mount.target
-        : makeMountPoint(tree, stubs, mount);
+      const nested = covered.some((path) => isBelow(mount.target, path));
+      const destination = nested ? mount.target : makeMountPoint(tree, stubs, mount);
       covered.push(mount.target, destination);
-      const type = mount.type ?? 'bind';
-      mounts.push({ destination, type, source: mount.source, options: mount.options });
+      const { type = 'bind', source, options } = mount;
+      // A tmpfs takes the mode of the directory that it covers; runtimes differ in this unless they are told.
+      const mode = type === 'bind' ? [] : [`mode=${nested ? '1777' : tree.mode(destination).toString(8)}`];
+      mounts.push({ destination, type, source, options: [...options, ...mode] });
     }
     const disposers = cleanup.move();
     return { mounts, env, stubs, [Symbol.asyncDispose]: () => disposers.disposeAsync() };
@@ -184,7 +180,7 @@ export function checkSystemDirectories(tree: RootTree): void {
 function makeMountPoint(
   tree: RootTree,
   stubs: MountPointStubs,
-  mount: { readonly target: string; readonly file: boolean },
+  mount: { readonly target: string; readonly file: boolean; readonly type?: 'tmpfs' },
 ): string {
   const place = tree.resolve(mount.target);
   if (
@@ -197,7 +193,11 @@ function makeMountPoint(
     );
   if (place.type === 'missing') {
     const parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
-    stubs.make(tree, parent, { parts: place.missing, file: mount.file });
+    stubs.make(tree, parent, {
+      parts: place.missing,
+      file: mount.file,
+      mode: mount.type === 'tmpfs' ? 0o1777 : 0o755,
+    });
   } else if ((place.type === 'file') !== mount.file) {
     throw new BuildError(
       'STEP_START',

@@ -105,6 +105,11 @@ export class RootTree {
     return this.at(path, (fd) => (fstatSync(fd).isDirectory() ? 'directory' : 'file'));
   }
 
+  /** Permission bits of what is at a place without links. */
+  mode(path: string): number {
+    return this.at(path, (fd) => fstatSync(fd).mode & 0o7777);
+  }
+
   /** Is there a directory, with no link on the way? undefined: nothing there. */
   plainDirectory(path: string): boolean | undefined {
     try {

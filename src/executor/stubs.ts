@@ -26,20 +26,21 @@ export class MountPointStubs {
     this.#made.add(path);
   }
 
-  /** Makes `parts` below the existing directory `parent`; the last one is a file where `file` says so. */
+  /** Makes `parts` below the existing directory `parent`; the last one is a file, or a directory with `mode`. */
   make(
     tree: RootTree,
     parent: string,
-    stub: { readonly parts: readonly string[]; readonly file: boolean },
+    stub: { readonly parts: readonly string[]; readonly file: boolean; readonly mode: number },
   ): void {
     this.#remember(tree, parent);
     const before = stateOf(tree, parent).mtime;
     let path = parent;
     stub.parts.forEach((name, index) => {
       const owner = { uid: 0, gid: 0 };
-      const file = stub.file && index === stub.parts.length - 1;
+      const last = index === stub.parts.length - 1;
+      const file = stub.file && last;
       if (file) tree.makeFile(path, name, { ...owner, mode: 0o644, content: new Uint8Array() });
-      else tree.makeDirectory(path, name, { ...owner, mode: 0o755 });
+      else tree.makeDirectory(path, name, { ...owner, mode: last ? stub.mode : 0o755 });
       path = posix.join(path, name);
       this.#stubs.push({ path, directory: !file });
       this.#made.add(path);

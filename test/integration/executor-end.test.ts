@@ -1,0 +1,189 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ownCgroups } from '../../src/host/probe.ts';
+import { projectRoot } from '../support/paths.ts';
+import { suite, tool } from '../support/require.ts';
+import type { TempFolder } from '../support/temp.ts';
+import { tempFolder } from '../support/temp.ts';
+import type { Bench } from './executor-steps.ts';
+import { bench, makeRootfs, runtimes } from './executor-steps.ts';
+
+/** Pids of processes whose command line has the mark. */
+function processesWith(mark: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(mark);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Cgroups that steps made and nobody removed. */
+function cgroupsOf(ids: readonly string[]): string[] {
+  return ownCgroups().flatMap((own) =>
+    ids.map((id) => join(own, `tsbuild-${id}`)).filter((path) => existsSync(path)),
+  );
+}
+
+async function until(what: () => boolean, limit: number): Promise<number> {
+  const start = Date.now();
+  while (!what() && Date.now() - start < limit) await sleep(10);
+  expect(what()).toBe(true);
+  return Date.now() - start;
+}
+
+suite('the end of a step', ['root', tool('runc'), tool('busybox', 'busybox-static')], () => {
+  let folder: TempFolder;
+  let layer: string;
+  beforeAll(async () => {
+    folder = await tempFolder('executor-end');
+    layer = makeRootfs(join(folder.path, 'rootfs'));
+  });
+  afterAll(() => folder[Symbol.asyncDispose]());
+
+  describe.each(runtimes)('on %s', (runtime) => {
+    let steps: Bench;
+    beforeAll(() => {
+      steps = bench(join(folder.path, runtime), { runtime, layer });
+    });
+
+    test('cancelling kills the whole tree before the promise rejects', async () => {
+      // A time that no other process sleeps for.
+      const mark = runtime === 'runc' ? '86411' : '86412';
+      const controller = new AbortController();
+      let ids: string[] = [];
+      const running = steps.run(
+        `setsid sleep ${mark} & (trap "" TERM INT HUP; sleep ${mark}) & sleep ${mark}`,
+        {
+          signal: controller.signal,
+        },
+      );
+      running.catch(() => {});
+      await until(() => processesWith(`sleep\0${mark}`).length >= 3, 10_000);
+      ids = readdirSync(join(steps.root, 'snapshots'));
+      const start = Date.now();
+      controller.abort(new Error('stopped'));
+      await expect(running).rejects.toThrow('stopped');
+      expect(processesWith(mark)).toEqual([]);
+      expect(Date.now() - start).toBeLessThan(1000);
+      expect(readdirSync(join(steps.root, 'snapshots'))).toEqual([]);
+      expect(cgroupsOf(ids)).toEqual([]);
+    });
+
+    test('cancelling at any moment of the start leaves nothing', async () => {
+      await steps.executor.runtimeName();
+      for (const delay of [0, 2, 5, 8, 12, 17, 25, 40]) {
+        const controller = new AbortController();
+        const running = steps.run('sleep 86413', { signal: controller.signal });
+        running.catch(() => {});
+        await sleep(delay);
+        controller.abort(new Error('stopped'));
+        await expect(running, `after ${delay} ms`).rejects.toThrow('stopped');
+        expect(processesWith('86413')).toEqual([]);
+        expect(readdirSync(join(steps.root, 'snapshots'))).toEqual([]);
+      }
+    });
+
+    test('a step whose background process lives on ends with its first process', async () => {
+      const start = Date.now();
+      const result = await steps.run('sleep 86414 & exit 0');
+      expect(result.exitCode).toBe(0);
+      expect(Date.now() - start).toBeLessThan(5000);
+      expect(processesWith('86414')).toEqual([]);
+    });
+
+    test('SIGKILL of tsbuild leaves no process and no mount', async () => {
+      const mark = runtime === 'runc' ? '86415' : '86416';
+      const root = join(folder.path, `${runtime}-killed`);
+      const program = `
+        import { bench } from '${join(projectRoot, 'test/integration/executor-steps.ts')}';
+        const steps = bench(${JSON.stringify(root)}, { runtime: '${runtime}', layer: ${JSON.stringify(layer)} });
+        await steps.run('sleep ${mark} & setsid sleep ${mark} & sleep ${mark}', { op: { network: 'default' } });
+      `;
+      const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program], {
+        cwd: projectRoot,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
+      await until(() => processesWith(`sleep\0${mark}`).length >= 3, 15_000);
+      const mountsBefore = readFileSync('/proc/self/mountinfo', 'utf8');
+      // Nothing is mounted where others can see it, even while the step runs.
+      expect(mountsBefore).not.toContain(root);
+      const store = join(root, 'store:with,marks');
+      const ids = readdirSync(join(store, 'snapshots'));
+      const ended = new Promise((resolve) => {
+        child.once('exit', resolve);
+      });
+      child.kill('SIGKILL');
+      await ended;
+      const took = await until(() => processesWith(mark).length === 0, 5000);
+      expect(took).toBeLessThan(1000);
+      await until(() => processesWith(root).length === 0, 5000);
+      expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(root);
+      // The next process takes away what lies in the store, and the runtime's cgroups.
+      const later = bench(root, { runtime, layer });
+      await later.executor.cleanStale();
+      expect(readdirSync(join(store, 'snapshots'))).toEqual([]);
+      expect(cgroupsOf(ids)).toEqual([]);
+    });
+  });
+});
+
+suite('the network of a step', ['root', tool('busybox', 'busybox-static')], () => {
+  let folder: TempFolder;
+  let layer: string;
+  beforeAll(async () => {
+    folder = await tempFolder('executor-network');
+    layer = makeRootfs(join(folder.path, 'rootfs'));
+  });
+  afterAll(() => folder[Symbol.asyncDispose]());
+
+  test("without a helper is the host's, with one warning", async () => {
+    // A PATH with the programs that steps need, and no network helper.
+    const { mkdirSync, symlinkSync } = await import('node:fs');
+    const bin = join(folder.path, 'bin');
+    mkdirSync(bin);
+    symlinkSync('/nowhere', join(bin, 'slirp4netns'));
+    const steps = bench(join(folder.path, 'none'), { runtime: 'embedded', layer });
+    const host = readFileSync('/proc/self/net/dev', 'utf8').split('\n').length;
+    const isolated = await steps.run('cat /proc/self/net/dev', { op: { network: 'default' } });
+    const own = isolated.stdout.split('\n').length !== host || isolated.stdout.includes('tap0');
+    const warnings = steps.events.filter((event) => event.type === 'diagnostic');
+    expect(warnings.length).toBe(own ? 0 : 1);
+  });
+});
+
+suite(
+  'the isolated network of a step',
+  ['root', tool('busybox', 'busybox-static'), tool('slirp4netns')],
+  () => {
+    test('has an address of its own, cannot reach the loopback of the host, and ends with the step', async () => {
+      await using folder = await tempFolder('executor-slirp');
+      const layer = makeRootfs(join(folder.path, 'rootfs'));
+      const { createServer } = await import('node:net');
+      let reached = 0;
+      const server = createServer((socket) => {
+        reached += 1;
+        socket.end('reached\n');
+      });
+      await new Promise<void>((resolve) => {
+        server.listen(0, '127.0.0.1', resolve);
+      });
+      const { port } = server.address() as { port: number };
+      const steps = bench(folder.path, { runtime: 'embedded', layer });
+      const result = await steps.run(
+        `ip -4 addr show tap0 | grep -c 10.0.2.100; cat /etc/resolv.conf | grep nameserver; nc -w 1 127.0.0.1 ${port} || echo no; nc -w 1 10.0.2.2 ${port} || echo no`,
+        { op: { network: 'default' } },
+      );
+      server.close();
+      expect(result.stdout).toBe('1\nnameserver 10.0.2.3\nno\nno\n');
+      expect(reached).toBe(0);
+      expect(steps.events).toEqual([]);
+      await until(() => processesWith('slirp4netns\0--configure').length === 0, 2000);
+    });
+  },
+);
