@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
 
 /** A socket that stands for an agent of the host while a step runs. */
 export interface AgentSocket extends AsyncDisposable {
@@ -19,18 +20,15 @@ export async function listenForAgent(
   mkdirSync(directory, { mode: 0o700 });
   const path = join(directory, 'socket');
   const open = new Set<{ destroy(): unknown }>();
-  const server = createServer((inside) => {
-    const outside = connect(target);
+  const server = createServer({ allowHalfOpen: true }, (inside) => {
+    const outside = connect({ path: target, allowHalfOpen: true });
     for (const socket of [inside, outside]) {
       open.add(socket);
-      socket.on('error', () => {});
-      socket.once('close', () => {
-        open.delete(socket);
-        inside.destroy();
-        outside.destroy();
-      });
+      socket.once('close', () => open.delete(socket));
     }
-    inside.pipe(outside).pipe(inside);
+    // Each side's end is passed on; an error on one ends the other.
+    pipeline(inside, outside, () => {});
+    pipeline(outside, inside, () => {});
   });
   // A socket's name may have 107 bytes: go through a descriptor of its directory, however deep the store is.
   const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);

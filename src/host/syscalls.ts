@@ -87,10 +87,9 @@ const numbers = {
   x64: { mknodat: 259, pivot_root: 155, capset: 126, seccomp: 317 },
   arm64: { mknodat: 33, pivot_root: 41, capset: 91, seccomp: 277 },
 } as const;
-const OPENAT2 = 437;
 const CLOSE_RANGE = 436;
+const OPENAT2 = 437;
 const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
 
 function numberOf(name: keyof (typeof numbers)['x64']): number {
   if (process.arch !== 'x64' && process.arch !== 'arm64')
@@ -170,6 +169,7 @@ export function lutimes(path: RawPath, atime: bigint, mtime: bigint): void {
     times[2 * index] = (time - nanoseconds) / 1_000_000_000n;
     times[2 * index + 1] = nanoseconds;
   });
+  const AT_SYMLINK_NOFOLLOW = 0x100;
   const parameters = ['int', 'const uint8 *', 'const int64 *', 'int'];
   call('utimensat', parameters, [AT_FDCWD, cPath(path), times, AT_SYMLINK_NOFOLLOW], { path });
 }
@@ -260,15 +260,7 @@ export function umount2(target: RawPath, flags = 0): void {
   call('umount2', ['const uint8 *', 'int'], [cPath(target), flags], { path: target });
 }
 
-export const CLONE_NEWNS = 0x20000;
-export const CLONE_NEWCGROUP = 0x2000000;
-export const CLONE_NEWUTS = 0x4000000;
-export const CLONE_NEWIPC = 0x8000000;
-export const CLONE_NEWUSER = 0x10000000;
-export const CLONE_NEWPID = 0x20000000;
-export const CLONE_NEWNET = 0x40000000;
-
-/** unshare(2), for the calling thread. The kernel refuses CLONE_NEWUSER in a process with threads, which Node always is. */
+/** unshare(2) with CLONE_NEW* flags, for the calling thread. The kernel refuses CLONE_NEWUSER in a process with threads, which Node always is. */
 export function unshare(flags: number): void {
   call('unshare', ['int'], [flags]);
 }

@@ -3,13 +3,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { embeddedRuntime } from '../../src/executor/embedded-runtime.ts';
+import { execute } from '../../src/executor/execute.ts';
+import { inspect } from '../../src/executor/executor.ts';
 import { ownCgroups } from '../../src/host/probe.ts';
 import { projectRoot } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
 import type { Bench } from './executor-steps.ts';
-import { bench, makeRootfs, runtimes } from './executor-steps.ts';
+import { bench, makeRootfs, runtimes, stepRequest } from './executor-steps.ts';
 
 /** Pids of processes whose command line has the mark. */
 function processesWith(mark: string): string[] {
@@ -133,27 +136,37 @@ suite('the end of a step', ['root', tool('runc'), tool('busybox', 'busybox-stati
   });
 });
 
-suite('the network of a step', ['root', tool('busybox', 'busybox-static')], () => {
-  let folder: TempFolder;
-  let layer: string;
-  beforeAll(async () => {
-    folder = await tempFolder('executor-network');
-    layer = makeRootfs(join(folder.path, 'rootfs'));
-  });
-  afterAll(() => folder[Symbol.asyncDispose]());
-
-  test("without a helper is the host's, with one warning", async () => {
-    // A PATH with the programs that steps need, and no network helper.
-    const { mkdirSync, symlinkSync } = await import('node:fs');
-    const bin = join(folder.path, 'bin');
-    mkdirSync(bin);
-    symlinkSync('/nowhere', join(bin, 'slirp4netns'));
-    const steps = bench(join(folder.path, 'none'), { runtime: 'embedded', layer });
-    const host = readFileSync('/proc/self/net/dev', 'utf8').split('\n').length;
-    const isolated = await steps.run('cat /proc/self/net/dev', { op: { network: 'default' } });
-    const own = isolated.stdout.split('\n').length !== host || isolated.stdout.includes('tap0');
-    const warnings = steps.events.filter((event) => event.type === 'diagnostic');
-    expect(warnings.length).toBe(own ? 0 : 1);
+suite('the network of a step without a helper', ['root', tool('busybox', 'busybox-static')], () => {
+  test.each([
+    ['none is installed', undefined],
+    ['it does not work', '/bin/false'],
+  ])("is the host's, with one warning: %s", async (_why, slirp) => {
+    await using folder = await tempFolder('executor-network');
+    const layer = makeRootfs(join(folder.path, 'rootfs'));
+    const warnings: string[] = [];
+    const host = inspect({
+      root: join(folder.path, 'store'),
+      env: process.env,
+      emit: (event) => event.type === 'diagnostic' && warnings.push(event.diagnostic.rule),
+    });
+    for (let times = 0; times < 2; times += 1) {
+      let output = '';
+      const request = stepRequest({ layer, command: 'cat /etc/resolv.conf; ls /sys/class/net' });
+      const result = await execute(
+        {
+          ...request,
+          op: { ...request.op, network: 'default' },
+          onOutput: (_stream, data) => {
+            output += Buffer.from(data).toString();
+          },
+        },
+        { host: { ...host, slirp }, runtime: embeddedRuntime(host) },
+      );
+      await result.discard();
+      const devices = readdirSync('/sys/class/net').toSorted();
+      expect(output).toBe(`${readFileSync('/etc/resolv.conf', 'utf8')}${devices.join('\n')}\n`);
+    }
+    expect(warnings).toEqual(['HostNetwork']);
   });
 });
 

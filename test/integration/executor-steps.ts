@@ -66,34 +66,47 @@ export function bench(
     async run(command, change = {}) {
       const output = { stdout: '', stderr: '' };
       const { op, ...rest } = change;
+      const request = stepRequest({ layer: options.layer, command });
       const result = await executor.run({
-        id: 'test',
-        layers: [options.layer],
-        binds: new Map(),
-        env: [],
-        secrets: { get: () => Promise.resolve(undefined) },
-        sshSockets: {},
-        extraHosts: [],
+        ...request,
         onOutput: (stream, data) => {
           output[stream] += Buffer.from(data).toString();
         },
-        signal: new AbortController().signal,
         ...rest,
-        op: {
-          args: typeof command === 'string' ? ['/bin/sh', '-c', command] : command,
-          env: ['PATH=/bin'],
-          cwd: '/',
-          user: '',
-          mounts: [],
-          network: 'none',
-          security: 'sandbox',
-          hostname: 'buildkitsandbox',
-          platform: hostPlatform(),
-          files: [],
-          ...op,
-        },
+        op: { ...request.op, ...op },
       });
       return { ...result, ...output };
+    },
+  };
+}
+
+/** A step with nothing special about it. */
+export function stepRequest(step: {
+  readonly layer: string;
+  readonly command: string | readonly string[];
+}): StepRequest {
+  const { command } = step;
+  return {
+    id: 'test',
+    layers: [step.layer],
+    binds: new Map(),
+    env: [],
+    secrets: { get: () => Promise.resolve(undefined) },
+    sshSockets: {},
+    extraHosts: [],
+    onOutput: () => {},
+    signal: new AbortController().signal,
+    op: {
+      args: typeof command === 'string' ? ['/bin/sh', '-c', command] : command,
+      env: ['PATH=/bin'],
+      cwd: '/',
+      user: '',
+      mounts: [],
+      network: 'none',
+      security: 'sandbox',
+      hostname: 'buildkitsandbox',
+      platform: hostPlatform(),
+      files: [],
     },
   };
 }

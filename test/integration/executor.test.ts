@@ -408,7 +408,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
 
     test('an agent socket answers, with the owner that was asked for', async () => {
       const path = join(folder.path, `agent-${runtime}`);
-      const server = createServer((socket) => socket.on('data', (data) => socket.end(`heard ${data}`)));
+      const server = createServer((socket) => socket.on('data', (data) => socket.end(data)));
       await new Promise<void>((resolve) => {
         server.listen(path, resolve);
       });
