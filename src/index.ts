@@ -1,13 +1,75 @@
 /** tsbuild's public API. Everything else is internal. */
 import { createRequire } from 'node:module';
+import type * as buildApi from './api/build.ts';
+import type * as doctorApi from './api/doctor.ts';
+import type * as graphApi from './api/graph.ts';
+import type * as imagesApi from './api/images.ts';
+import type * as loginApi from './api/login.ts';
+import type * as runApi from './api/run.ts';
+import type * as transferApi from './api/transfer.ts';
 
-export { build } from './api/build.ts';
-export { doctor } from './api/doctor.ts';
-export { graph } from './api/graph.ts';
-export { imageHistory, inspectImage, listImages, removeImage, tagImage } from './api/images.ts';
-export { login, logout } from './api/login.ts';
-export { run } from './api/run.ts';
-export { loadImage, pullImage, pushImage, saveImage } from './api/transfer.ts';
+// Each function loads its part of tsbuild when it is first called: what a program does not use costs it no start-up time.
+// The contracts stand at the functions themselves, in api/.
+
+/** Builds an image from a Dockerfile and a context. */
+export const build: typeof buildApi.build = async (options) =>
+  (await import('./api/build.ts')).build(options);
+
+/** The layer DAG that a build would solve, as text. */
+export const graph: typeof graphApi.graph = async (options) =>
+  (await import('./api/graph.ts')).graph(options);
+
+/** Runs a command in an image, in the sandbox that RUN steps have. */
+export const run: typeof runApi.run = async (options) => (await import('./api/run.ts')).run(options);
+
+/** What this host can do, and what is missing for more. */
+export const doctor: typeof doctorApi.doctor = async (options) =>
+  (await import('./api/doctor.ts')).doctor(options);
+
+/** The images of the store, newest first; one entry a name. */
+export const listImages: typeof imagesApi.listImages = async (options) =>
+  (await import('./api/images.ts')).listImages(options);
+
+/** One image of the store with its manifest and config. */
+export const inspectImage: typeof imagesApi.inspectImage = async (options) =>
+  (await import('./api/images.ts')).inspectImage(options);
+
+/** What each instruction added to an image, newest first. */
+export const imageHistory: typeof imagesApi.imageHistory = async (options) =>
+  (await import('./api/images.ts')).imageHistory(options);
+
+/** Gives an image of the store a further name. */
+export const tagImage: typeof imagesApi.tagImage = async (options) =>
+  (await import('./api/images.ts')).tagImage(options);
+
+/** Takes a name from an image; the image goes with its last one. */
+export const removeImage: typeof imagesApi.removeImage = async (options) =>
+  (await import('./api/images.ts')).removeImage(options);
+
+/** Brings an image from its registry into the store. */
+export const pullImage: typeof transferApi.pullImage = async (options) =>
+  (await import('./api/transfer.ts')).pullImage(options);
+
+/** Pushes an image of the store to its registry. */
+export const pushImage: typeof transferApi.pushImage = async (options) =>
+  (await import('./api/transfer.ts')).pushImage(options);
+
+/** Writes images of the store as one archive. */
+export const saveImage: typeof transferApi.saveImage = async (options) =>
+  (await import('./api/transfer.ts')).saveImage(options);
+
+/** Reads an archive of images into the store. */
+export const loadImage: typeof transferApi.loadImage = async (options) =>
+  (await import('./api/transfer.ts')).loadImage(options);
+
+/** Tries credentials at a registry and keeps them. */
+export const login: typeof loginApi.login = async (options) =>
+  (await import('./api/login.ts')).login(options);
+
+/** Forgets the credentials of a registry. */
+export const logout: typeof loginApi.logout = async (options) =>
+  (await import('./api/login.ts')).logout(options);
+
 export { BuildError } from './util/build-error.ts';
 export { errorCodes } from './util/error-codes.ts';
 export type * from './api/types.ts';

@@ -32,7 +32,7 @@ export interface Entry {
   /** Nanoseconds since the epoch. */
   readonly mtime: bigint;
   readonly linkTarget?: string;
-  readonly xattrs?: Readonly<Record<string, Uint8Array>>;
+  readonly xattrs?: Readonly<Record<string, Uint8Array>> | undefined;
   readonly devMajor?: number;
   readonly devMinor?: number;
   /** Files only: opens the content, `size` bytes. May be called again, unless the source says that it streams. */

@@ -124,18 +124,16 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
         throw unreadable(path, error);
       }
     }
-    const xattrs = xattrsOf(file);
-    const extra = xattrs === undefined ? {} : { xattrs };
-    if (found.isDirectory()) return { ...common, ...extra, type: 'directory' };
-    if (found.isFIFO()) return { ...common, ...extra, type: 'fifo' };
+    if (found.isDirectory()) return withXattrs({ ...common, type: 'directory' }, file);
+    if (found.isFIFO()) return withXattrs({ ...common, type: 'fifo' }, file);
     if (found.isCharacterDevice() || found.isBlockDevice()) {
       const { major, minor } = deviceNumbers(found.rdev);
       const type = found.isBlockDevice() ? 'block' : 'char';
-      return { ...common, ...extra, type, devMajor: major, devMinor: minor };
+      return withXattrs({ ...common, type, devMajor: major, devMinor: minor }, file);
     }
     const size = found.isFile() ? Number(found.size) : 0;
     const content = () => openContent({ file, path, size, ino: found.ino, dev: found.dev });
-    return { ...common, ...extra, type: 'file', size, content: size === 0 ? noContent : content };
+    return withXattrs({ ...common, type: 'file', size, content: size === 0 ? noContent : content }, file);
   }
 
   function lookup(path: string): Entry | undefined {
@@ -242,6 +240,13 @@ function vanished(path: string): BuildError {
     hint,
     details: { path },
   });
+}
+
+/** The entry with its attributes, which are read when somebody asks: finding a file and knowing its digest needs none. */
+function withXattrs(entry: Entry, file: string): Entry {
+  let known: { readonly xattrs: Entry['xattrs'] } | undefined;
+  const get = (): Entry['xattrs'] => (known ??= { xattrs: xattrsOf(file) }).xattrs;
+  return Object.defineProperty(entry, 'xattrs', { enumerable: true, get });
 }
 
 function xattrsOf(file: string): Readonly<Record<string, Uint8Array>> | undefined {

@@ -35,9 +35,7 @@ function installTools(): void {
 function buildDist(): void {
   const dist = join(projectRoot, 'dist/index.js');
   if (existsSync(dist) && statSync(dist).mtimeMs > newest(join(projectRoot, 'src'))) return;
-  const tsc = join(projectRoot, 'node_modules/typescript/bin/tsc');
-  const args = [tsc, '-p', join(projectRoot, 'tsconfig.build.json')];
-  const { status } = spawnSync(process.execPath, args, { cwd: projectRoot, stdio: 'inherit' });
+  const { status } = spawnSync('npm', ['run', '--silent', 'build'], { cwd: projectRoot, stdio: 'inherit' });
   if (status !== 0) throw new Error('the build of dist failed');
 }
 
