@@ -3,7 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isIndexType, isManifestType } from '../oci/media-type.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatPlatform, hostPlatform } from '../oci/platform.ts';
+import { formatPlatform, hostPlatform, normalizePlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
@@ -97,7 +97,7 @@ export function namesOf({ annotations }: Descriptor): string[] {
 }
 
 function platformOf({ platform }: Descriptor): string {
-  return platform === undefined ? '' : formatPlatform(platform);
+  return platform === undefined ? '' : formatPlatform(normalizePlatform(platform));
 }
 
 function pickPlatform(manifests: readonly Descriptor[], platform: Platform, place: string): Descriptor {
