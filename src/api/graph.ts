@@ -1,4 +1,5 @@
 import { definitionToDot, definitionToJson, definitionToMermaid, formatDefinition } from '../graph/format.ts';
+import { BuildError } from '../util/build-error.ts';
 import { createBaseImages } from './base-images.ts';
 import { openContexts } from './contexts.ts';
 import { makePlan } from './plan.ts';
@@ -23,6 +24,8 @@ export function graph(
         return definitionToDot(definition);
       case 'mermaid':
         return definitionToMermaid(definition);
+      default:
+        throw new BuildError('USAGE', `no such graph format: ${String(options.format)}`);
     }
   });
 }

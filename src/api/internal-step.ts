@@ -18,7 +18,7 @@ export async function internalStep<T>(
       id,
       name,
       state: 'failed',
-      error: String((error as Error).message),
+      error: (error as Error).message,
       time: Date.now(),
     });
     throw error;

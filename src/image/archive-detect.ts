@@ -40,12 +40,7 @@ async function* entriesOf(content: () => ByteStream, packing: Packing): EntryStr
   try {
     yield* readTar(unpack(content(), packing), { whiteouts: false, limits: { totalBytes: largestArchive } });
   } catch (error) {
-    if (error instanceof BuildError && error.code !== 'IMAGE_INVALID') throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new BuildError('COPY_INVALID', `the archive cannot be unpacked: ${reason}`, {
-      hint: 'it is cut short or damaged; with --unpack=false it is copied as it is',
-      cause: error,
-    });
+    throw broken(error);
   }
 }
 
@@ -59,19 +54,28 @@ async function* unpack(packed: ByteStream, packing: Packing): AsyncGenerator<Uin
       yield chunk;
     }
   }
-  for await (const chunk of decoders[packing](counted())) {
-    after += chunk.length;
-    if (after > freeBytes && after > before * largestRatio) {
-      throw new BuildError(
-        'COPY_INVALID',
-        `the archive unpacks to more than ${largestRatio} times its size`,
-        {
+  try {
+    for await (const chunk of decoders[packing](counted())) {
+      after += chunk.length;
+      if (after > freeBytes && after > before * largestRatio) {
+        throw new BuildError('COPY_INVALID', `the archive unpacks to more than ${largestRatio} times its size`, {
           hint: 'with --unpack=false it is copied as it is',
-        },
-      );
+        });
+      }
+      yield chunk;
     }
-    yield chunk;
+  } catch (error) {
+    throw broken(error);
   }
+}
+
+function broken(error: unknown): unknown {
+  if (error instanceof BuildError && error.code !== 'IMAGE_INVALID') return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new BuildError('COPY_INVALID', `the archive cannot be unpacked: ${reason}`, {
+    hint: 'it is cut short or damaged; with --unpack=false it is copied as it is',
+    cause: error,
+  });
 }
 
 const decoders: Readonly<Record<Packing, (packed: AsyncGenerator<Uint8Array>) => ByteStream>> = {
@@ -87,8 +91,9 @@ async function* viaZlib(
   create: (zlib: Zlib) => NodeJS.ReadWriteStream,
 ): AsyncGenerator<Uint8Array> {
   const [zlib, stream] = await Promise.all([import('node:zlib'), import('node:stream')]);
-  // compose() tears both sides down when the consumer leaves early, and hands an error of either to it.
-  const unpacked = stream.Readable.from(packed, { objectMode: false }).compose(create(zlib));
+  const unpacked = create(zlib);
+  // Tears both sides down when either fails or the consumer leaves; the iteration is what reports the error.
+  stream.pipeline(stream.Readable.from(packed, { objectMode: false }), unpacked, () => undefined);
   for await (const chunk of unpacked) yield chunk as Uint8Array;
 }
 

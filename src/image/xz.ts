@@ -13,14 +13,19 @@ export async function* unpackXz(packed: ByteStream): AsyncGenerator<Uint8Array> 
   const require = createRequire(import.meta.url);
   const { XzReadableStream } = require('xz-decompress') as XzDecompress;
   const source = packed[Symbol.asyncIterator]();
+  // Our own queue: the decoder's frees the place of another when somebody who waits in it leaves.
+  const before = turn;
+  const { promise, resolve: leave } = Promise.withResolvers<void>();
+  turn = before.then(() => promise);
+  await before;
   const input = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const next = await source.next();
-        // The decoder asks only while it is not at its end, and it would spin on an input that has ended (CVE-2021-20291's kind).
-        if (next.done === true) controller.error(new Error('the xz data is cut short'));
-        else if (next.value.length > 0) controller.enqueue(next.value);
-        else await this.pull?.(controller);
+        for (;;) {
+          const next = await source.next();
+          if (next.done === true) return controller.close();
+          if (next.value.length > 0) return controller.enqueue(next.value);
+        }
       },
     },
     { highWaterMark: 0 },
@@ -42,6 +47,9 @@ export async function* unpackXz(packed: ByteStream): AsyncGenerator<Uint8Array> 
       throw new Error('it has several xz streams, which are not supported');
     }
   } finally {
+    leave();
     await source.return?.();
   }
 }
+
+let turn: Promise<void> = Promise.resolve();

@@ -23,6 +23,7 @@ import { differences } from './conformance/differences.ts';
 const needs = [
   'root',
   tool('buildah'),
+  tool('skopeo'),
   tool('runc'),
   tool('busybox', 'busybox-static'),
   tool('setcap', 'libcap2-bin'),

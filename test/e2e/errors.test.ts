@@ -6,9 +6,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
 import type { CommandResult } from '../support/cli.ts';
 import { command, must, tsbuild } from '../support/cli.ts';
+import { binary } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
+import { unprivileged } from '../support/unprivileged.ts';
 
 let work: TempFolder;
 let context: string;
@@ -189,28 +191,19 @@ suite('bad input to RUN', ['root', tool('busybox', 'busybox-static')], () => {
 
   test('no usable sandbox', async () => {
     dockerfile('FROM localhost/busybox', 'RUN echo needs-a-sandbox');
-    // Without the rights to make namespaces nothing can run a step: neither a runtime of PATH nor the embedded one.
-    const script =
-      'exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs --reuid=65534 --clear-groups "$@"';
-    const limit = '/proc/sys/user/max_user_namespaces';
-    const old = readFileSync(limit, 'utf8');
-    await must(command('chmod', ['-R', 'a+rwX', work.path, base.path]));
-    writeFileSync(limit, '0');
-    try {
-      const { binary } = await import('../support/paths.ts');
-      const result = await command(
-        'sh',
-        ['-c', script, 'sh', process.execPath, binary, '--root', store, '--progress', 'plain', context],
-        {
-          env: { TMPDIR: temporary, HOME: work.path },
-        },
-      );
-      expect(result.stderr).toContain('error[SANDBOX_UNAVAILABLE]: ');
-      expect(result.code).toBe(1);
-      expectClean();
-    } finally {
-      writeFileSync(limit, old);
-    }
+    // Without the right to make namespaces nothing can run a step: neither a runtime of PATH nor the embedded one.
+    await must(command('chown', ['-R', '65534:65534', work.path, base.path]));
+    const result = await unprivileged(
+      process.execPath,
+      [binary, '--root', store, '--progress', 'plain', context],
+      {
+        cwd: work.path,
+        env: { TMPDIR: temporary, HOME: work.path },
+      },
+    );
+    expect(result.stderr).toContain('error[SANDBOX_UNAVAILABLE]: ');
+    expect(result.code).toBe(1);
+    expectClean();
   });
 
   test('disk full while writing a layer', async () => {

@@ -41,7 +41,9 @@ describe('compress', () => {
   test('the compressed bytes are those that were promised for this zlib', async () => {
     const text = Buffer.from(Array.from({ length: 200_000 }, (_, at) => `line ${at * 7919}\n`).join(''));
     const bytes = await readAll(compress(streamOf(text), { type: 'gzip' }), limit);
-    expect(digestOf(bytes)).toMatchInlineSnapshot(`"sha256:51709aa1b315310acb41ae226b890b74d85c1df720d766fee2092591e299eeec"`);
+    expect(digestOf(bytes)).toMatchInlineSnapshot(
+      `"sha256:51709aa1b315310acb41ae226b890b74d85c1df720d766fee2092591e299eeec"`,
+    );
   });
 
   test('a level that does not exist', () => {

@@ -60,12 +60,16 @@ export function debianRootfs(): string {
   return cached('debian-1.tar', (out) => run(join(examples, 'base/make-rootfs.sh'), [out]));
 }
 
-/** Builds a base image from a root filesystem's tar with tsbuild, as examples/base does, into the store at `root`. */
+/**
+ * Builds a base image from a root filesystem's tar with tsbuild, as examples/base does, into the store at `root`. Its
+ * digest is the same each time.
+ */
 export async function makeBase(root: string, name: string, rootfs: string): Promise<void> {
   await using folder = await tempFolder('base');
   await copyFile(rootfs, join(folder.path, 'rootfs.tar'));
   await writeFile(join(folder.path, 'Dockerfile'), 'FROM scratch\nADD rootfs.tar /\nCMD ["/bin/sh"]\n');
-  await must(tsbuild(['--root', root, '--progress', 'plain', '-t', name, folder.path]));
+  const env = { SOURCE_DATE_EPOCH: '1000000000' };
+  await must(tsbuild(['--root', root, '--progress', 'plain', '-t', name, folder.path], { env }));
 }
 
 function cached(name: string, make: (out: string) => void): string {

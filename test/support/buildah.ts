@@ -32,8 +32,8 @@ export function buildah(folder: string): Buildah {
   const run = (args: readonly string[]): Promise<CommandResult> => command('buildah', [...storage, ...args]);
   return {
     load: async (layout, name) => {
-      const id = (await must(run(['pull', '-q', `oci:${layout}`]))).trim();
-      await must(run(['tag', id, name]));
+      const place = `overlay@${join(folder, 'root')}+${join(folder, 'run')}`;
+      await must(command('skopeo', ['copy', '-q', `oci:${layout}`, `containers-storage:[${place}]${name}`]));
     },
     build: async ({ context, args, tag, layout }) => {
       const how = [

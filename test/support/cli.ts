@@ -6,6 +6,8 @@ export interface CommandOptions {
   /** Added to this process's environment; `undefined` removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly input?: string | Uint8Array | undefined;
+  /** Called with the process's id; `input` is sent when it has resolved. */
+  readonly started?: ((pid: number) => Promise<void>) | undefined;
   /** Sends the signal this many milliseconds after `until` (a text on stderr or stdout) was seen. */
   readonly kill?:
     | { readonly signal: NodeJS.Signals; readonly until: string | RegExp; readonly group?: boolean }
@@ -69,10 +71,9 @@ export function command(
         stdoutBytes,
       });
     });
-    if (child.stdin !== null) {
-      child.stdin.on('error', () => undefined);
-      child.stdin.end(options.input);
-    }
+    const { stdin } = child;
+    stdin?.on('error', () => undefined);
+    Promise.resolve(options.started?.(child.pid ?? 0)).then(() => stdin?.end(options.input), reject);
   });
 }
 

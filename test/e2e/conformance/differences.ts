@@ -13,7 +13,7 @@ export interface Difference {
 export const differences: readonly Difference[] = [
   {
     case: '*',
-    line: /^\/(etc\/(hosts|resolv\.conf)|run\/(\.containerenv|secrets)|dev\/\w+|proc|sys) (file|directory|symlink)/,
+    line: /^\/(etc\/(hosts|hostname|resolv\.conf)|run\/(\.containerenv|secrets)|dev\/\w+|proc|sys) (file|directory|symlink)/,
     reason:
       'buildah leaves the mount points that it made for RUN in the layer; BuildKit removes them (L-RUN-8)',
   },
@@ -22,6 +22,16 @@ export const differences: readonly Difference[] = [
     line: /^\/srv(\/app(\/conf)?)? directory 0755 0:0$/,
     reason:
       'buildah makes a WORKDIR only when a later step needs it; Docker makes it at once, even if unused (L-WD-1)',
+  },
+  {
+    case: '01-metadata',
+    line: /^config Env /,
+    reason: 'a variable that is set again keeps its place in Env (L-ENV-1); buildah moves it to the end',
+  },
+  {
+    case: '01-metadata',
+    line: /^config Cmd \["\/bin\/sh","(-e",")?-c"/,
+    reason: 'the shell form of CMD is wrapped in SHELL (L-CMD-1); buildah 1.28 takes /bin/sh -c',
   },
   {
     case: '05-mounts',
@@ -48,5 +58,10 @@ export const differences: readonly Difference[] = [
     case: '10-special',
     line: /^\/home\/app\/onbuild directory/,
     reason: 'WORKDIR belongs to the USER in force at its line (L-WD-1); buildah makes it later, as root',
+  },
+  {
+    case: '10-special',
+    line: /^\/inherited directory/,
+    reason: 'VOLUME is metadata only (L-VOL-1); buildah makes the directory',
   },
 ];
