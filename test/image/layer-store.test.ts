@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -227,7 +226,7 @@ describe('fromRemote', () => {
     await stored.storeBlob();
     expect(store.table.get(good.knownDiffId)).toBeUndefined();
     expect(await textOf(store.reopen().get(good.knownDiffId)?.readFile('good'))).toBe('x');
-    const claimed = `sha256:${createHash('sha256').update('nothing').digest('hex')}` as Digest;
+    const claimed = digestOf('nothing');
     const other = store.layers.fromRemote(claimed, { ...evil.layer, diffId: async () => claimed });
     await expect(other.index()).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
     await expect(textOf(other.readFile('etc/passwd'))).rejects.toMatchObject({ code: 'IMAGE_INVALID' });

@@ -178,7 +178,7 @@ describe('an archive of images', () => {
 
   test('of docker save in its old form: plain layers, linked to each other; the config stays as it is', async () => {
     const made = await smallImage(store, [[file('f', 'x')], [file('f', 'x')]]);
-    const config = Buffer.from(`${Buffer.from(await made.rawConfig())} \n`);
+    const config = Buffer.concat([await made.rawConfig(), Buffer.from(' \n')]);
     const layer = await readAll(
       ((await made.layers())[0] as { uncompressed(): AsyncIterable<Uint8Array> }).uncompressed(),
       1e6,
