@@ -78,6 +78,8 @@ function becomeUser(spec: RuntimeSpec): void {
     const stat = fstatSync(fd);
     if (stat.isFIFO()) fchownSync(fd, user.uid, stat.gid);
   }
+  // A terminal of the host that controls the step could be fed with input for the host's shell (TIOCSTI).
+  sys.setsid();
   process.umask(0o022);
   const arch = seccompArch();
   if (spec.linux.seccomp !== undefined) {

@@ -56,7 +56,7 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   using caches = await takeCacheDirectories(host.root, cacheRequests(op), signal);
   if (op.network !== 'default') return await attempt(request, { ...execution, caches, network: op.network });
   if (host.slirp === undefined) {
-    host.warnHostNetwork('neither pasta nor slirp4netns is installed');
+    host.warnHostNetwork('slirp4netns is not installed');
     return await attempt(request, { ...execution, caches, network: 'host' });
   }
   try {

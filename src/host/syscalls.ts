@@ -82,7 +82,7 @@ function codeOf(error: unknown): string | undefined {
   return (error as Partial<SyscallError>).code;
 }
 
-// Numbers of the calls for which libc has no wrapper everywhere. Those from 424 on are the same on all architectures.
+// Calls for which libc has no wrapper everywhere. Numbers from 424 on are the same on all architectures.
 const numbers = {
   x64: { mknodat: 259, pivot_root: 155, capset: 126, seccomp: 317 },
   arm64: { mknodat: 33, pivot_root: 41, capset: 91, seccomp: 277 },
@@ -177,7 +177,6 @@ export function lutimes(path: RawPath, atime: bigint, mtime: bigint): void {
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
-export const LOCK_UN = 8;
 
 /** flock(2). With LOCK_NB false says that another holds the lock; without, it blocks the whole process. */
 export function flock(fd: number, operation: number): boolean {
@@ -302,7 +301,6 @@ export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_KEEPCAPS = 8;
 export const PR_CAPBSET_READ = 23;
 export const PR_CAPBSET_DROP = 24;
-export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_CAP_AMBIENT = 47;
 export const PR_CAP_AMBIENT_RAISE = 2;
 export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
@@ -378,6 +376,11 @@ export function pipe(): { readonly read: number; readonly write: number } {
 export function defaultSignals(): void {
   const SIGXFSZ = 25;
   for (const signal of [13, SIGXFSZ]) native('signal', 'uintptr_t', ['int', 'uintptr_t'])(signal, 0);
+}
+
+/** setsid(2): leaves the session, and so the controlling terminal. Throws EPERM for the leader of a process group. */
+export function setsid(): void {
+  call('setsid', [], []);
 }
 
 /** Lets a descriptor survive execve: Node marks all that it finds at its start close-on-exec, the standard ones too. */

@@ -205,6 +205,12 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       expect(targets.length).toBe(3);
     });
 
+    test('has no controlling terminal, and a session of its own', async () => {
+      const { stdout } = await steps.run('cut -d" " -f6,7 /proc/self/stat; cat /proc/1/stat | cut -d" " -f6');
+      const [session, first] = stdout.trim().split('\n');
+      expect([session, first]).toEqual(['1 0', '1']);
+    });
+
     test('network `none` has the loopback alone, and it works', async () => {
       const { stdout } = await steps.run('ls /sys/class/net; ip addr show lo | grep -c "127.0.0.1"', {
         op: { network: 'none' },
