@@ -1,7 +1,9 @@
 import type { ResolvedImage } from '../frontend/lower.ts';
 import type { Image } from '../image/image.ts';
+import type { OpenOptions } from '../image/layer.ts';
 import type { LayerStore, StoredLayer } from '../image/layer-store.ts';
 import { openLayoutImage } from '../image/oci-layout.ts';
+import { openImage } from '../image/open-image.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOfJson, parseDigest } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -30,6 +32,8 @@ export interface BaseImages {
   /** By diffId. */
   readonly origins: ReadonlyMap<Digest, Origin>;
 }
+
+const manifestLimit = 8 * 1024 * 1024;
 
 interface Found {
   readonly reference: string;
@@ -140,15 +144,31 @@ async function fromStore(
   const descriptor = named ?? remembered(store, resolutionKey(reference, platform));
   if (descriptor === undefined || !store.blobs.has(descriptor.digest)) return undefined;
   try {
-    const image = await openLayoutImage(store.root, { descriptor, platform });
+    if (named !== undefined) {
+      return { reference, image: await openLayoutImage(store.root, { descriptor: named, platform }) };
+    }
+    const image = openImage(
+      await store.blobs.read(descriptor.digest, manifestLimit),
+      (blob, options) => blobFromAnywhere(session, parsed, { blob, options }),
+      descriptor.mediaType,
+    );
     await image.config();
-    const { registry, repository } = parsed;
-    return { reference, image, ...(named === undefined ? { origin: { registry, repository } } : {}) };
+    return { reference, image, origin: { registry: parsed.registry, repository: parsed.repository } };
   } catch (error) {
     // Another platform's image, or one whose blobs are gone: the registry may still have it.
     if (error instanceof BuildError) return undefined;
     throw error;
   }
+}
+
+/** Of a remembered image only manifest and config are sure to be here: its layers may never have been needed. */
+async function* blobFromAnywhere(
+  session: Session,
+  from: Reference,
+  { blob, options }: { readonly blob: Descriptor; readonly options?: OpenOptions | undefined },
+): AsyncGenerator<Uint8Array> {
+  if (session.store.blobs.has(blob.digest)) yield* session.store.blobs.open(blob.digest, options);
+  else yield* (await session.registry()).getBlob(from, blob, options);
 }
 
 async function fromRegistry(session: Session, parsed: Reference, platform: Platform): Promise<Found> {

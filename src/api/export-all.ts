@@ -74,8 +74,8 @@ export async function exportAll(request: ExportRequest): Promise<Omit<BuildResul
     const image = await assembleOutput(request, output);
     const result = { images: [{ platform: plan.platform, image, layers: layers.map(({ layer }) => layer) }] };
     for (const exporter of await exportersOf(output, request)) {
-      const written = await internalStep(session.emit, exporter.name, () =>
-        exporter.export(result, { names: all, signal: session.signal, emit: session.emit }),
+      const written = await internalStep(session.emit, exporter.name, (id) =>
+        exporter.export(result, { names: all, id, signal: session.signal, emit: session.emit }),
       );
       if (written !== undefined) {
         descriptor ??= written;

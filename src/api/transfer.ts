@@ -24,13 +24,13 @@ export function pullImage(
   return withSession(options, async (session) => {
     const reference = parseReference(options.image);
     const name = formatReference(reference);
-    return internalStep(session.emit, `pulling ${name}`, async () => {
+    return internalStep(session.emit, `pulling ${name}`, async (id) => {
       const { resolveImage } = await import('../registry/pull.ts');
       const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
       const { image } = await resolveImage(await session.registry(), reference, platform, {
         signal: session.signal,
       });
-      return keepImage(session, image, [name]);
+      return keepImage({ session, id }, image, [name]);
     });
   });
 }
@@ -83,14 +83,18 @@ export function loadImage(
     const summaries: ImageSummary[] = [];
     for (const { image, names } of loaded) {
       const canonical = names.map((name) => formatReference(parseReference(name)));
-      summaries.push(await keepImage(session, image, canonical));
+      summaries.push(await keepImage({ session, id: 'internal:loading' }, image, canonical));
     }
     return summaries;
   });
 }
 
 /** Every blob of the image into the store, then the names. */
-async function keepImage(session: Session, image: Image, names: readonly string[]): Promise<ImageSummary> {
+async function keepImage(
+  { session, id }: { readonly session: Session; readonly id: string },
+  image: Image,
+  names: readonly string[],
+): Promise<ImageSummary> {
   const layerStore = session.layerStore();
   const { diff_ids } = (await image.config()).rootfs;
   const layers: StoredLayer[] = (await image.layers()).map((layer, index) => {
@@ -98,7 +102,11 @@ async function keepImage(session: Session, image: Image, names: readonly string[
     if (diffId === undefined) throw new TypeError('a layer without diff_id');
     return layerStore.fromRemote(diffId, layer);
   });
-  const descriptor = await storeImage(session.store, { image, layers }, session);
+  const descriptor = await storeImage(
+    session.store,
+    { image, layers },
+    { id, signal: session.signal, emit: session.emit },
+  );
   await session.store.images.tag(descriptor, names);
   return summarize(image, descriptor, names[0]);
 }

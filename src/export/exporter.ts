@@ -18,6 +18,8 @@ export interface ExportResult {
 export interface ExportContext {
   /** Canonical names, `docker.io/library/app:1`. */
   readonly names: readonly string[];
+  /** The step that transfers are shown under. */
+  readonly id: string;
   readonly signal: AbortSignal;
   readonly emit: Emit;
 }

@@ -3,7 +3,6 @@ import { parseReference } from '../oci/reference.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import { pushImage } from '../registry/push.ts';
 import type { Exporter } from './exporter.ts';
-import { exportId } from './to-store.ts';
 
 /**
  * Pushes the image under each of its names (R-PUSH-1). Layers that came from a repository of the same registry are mounted; base layers
@@ -30,7 +29,7 @@ export function registryExporter(
           mountFrom: (digest) => mountFrom.get(digest),
           signal: context.signal,
           emit: context.emit,
-          id: exportId,
+          id: context.id,
         });
       }
       return descriptor;

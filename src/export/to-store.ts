@@ -1,7 +1,6 @@
 import type { StoredLayer } from '../image/layer-store.ts';
 import type { Image } from '../image/image.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Emit } from '../progress/event.ts';
 import type { Store } from '../store/store.ts';
 import type { Exporter, ExportContext, PlatformImage } from './exporter.ts';
 
@@ -27,7 +26,7 @@ export function storeExporter(store: Store): Exporter {
 export async function storeImage(
   store: Store,
   { image, layers }: Pick<PlatformImage, 'image' | 'layers'>,
-  context: Pick<ExportContext, 'emit' | 'signal'>,
+  context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<Descriptor> {
   await Promise.all(layers.map((layer) => completeLayer(layer, store, context)));
   const config = await image.rawConfig();
@@ -47,13 +46,13 @@ async function withPlatform(image: Image): Promise<Descriptor> {
 async function completeLayer(
   layer: StoredLayer,
   store: Store,
-  context: { readonly emit: Emit; readonly signal: AbortSignal },
+  context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<void> {
   const digest = await layer.digest();
   if (store.blobs.has(digest)) return;
   const total = await layer.size();
   const report = (current: number, done: boolean): void => {
-    context.emit({ type: 'transfer', id: exportId, name: digest, current, total, done, time: Date.now() });
+    context.emit({ type: 'transfer', id: context.id, name: digest, current, total, done, time: Date.now() });
   };
   await store.blobs.put(
     layer.compressed({ signal: context.signal, onProgress: (bytes) => report(bytes, false) }),
@@ -62,6 +61,3 @@ async function completeLayer(
   );
   report(total, true);
 }
-
-/** The step under which all exporters report. */
-export const exportId = 'internal:exporting';

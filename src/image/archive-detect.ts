@@ -5,6 +5,7 @@ import { unpackBzip2 } from './bzip2.ts';
 import type { EntryStream } from './entry.ts';
 import { readTar } from './tar.ts';
 import { unpackXz } from './xz.ts';
+import { zstdFrames } from './zstd-frames.ts';
 
 type Zlib = typeof zlibModule;
 type Packing = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
@@ -81,7 +82,7 @@ function broken(error: unknown): unknown {
 const decoders: Readonly<Record<Packing, (packed: AsyncGenerator<Uint8Array>) => ByteStream>> = {
   none: (packed) => packed,
   gzip: (packed) => viaZlib(packed, (zlib) => zlib.createGunzip({ chunkSize: 256 * 1024 })),
-  zstd: (packed) => viaZlib(packed, (zlib) => zlib.createZstdDecompress({ chunkSize: 256 * 1024 })),
+  zstd: (packed) => viaZlib(zstdFrames(packed), (zlib) => zlib.createZstdDecompress({ chunkSize: 256 * 1024 })),
   bzip2: unpackBzip2,
   xz: unpackXz,
 };
@@ -92,9 +93,23 @@ async function* viaZlib(
 ): AsyncGenerator<Uint8Array> {
   const [zlib, stream] = await Promise.all([import('node:zlib'), import('node:stream')]);
   const unpacked = create(zlib);
-  // Tears both sides down when either fails or the consumer leaves; the iteration is what reports the error.
-  stream.pipeline(stream.Readable.from(packed, { objectMode: false }), unpacked, () => undefined);
-  for await (const chunk of unpacked) yield chunk as Uint8Array;
+  // A failure of the source waits until what came before it is unpacked: whether a file is an archive must not be a race.
+  let failure: { readonly error: unknown } | undefined;
+  async function* held(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* packed;
+    } catch (error) {
+      failure = { error };
+    }
+  }
+  // Tears both sides down when the decoder fails or the consumer leaves; the iteration is what reports the error.
+  stream.pipeline(stream.Readable.from(held(), { objectMode: false }), unpacked, () => undefined);
+  try {
+    for await (const chunk of unpacked) yield chunk as Uint8Array;
+  } catch (error) {
+    failure ??= { error };
+  }
+  if (failure !== undefined) throw failure.error;
 }
 
 async function head(bytes: ByteStream, size: number): Promise<Uint8Array> {

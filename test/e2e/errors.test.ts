@@ -110,7 +110,7 @@ describe('bad input', () => {
     dockerfile('FROM scratch', 'COPY notes.md /');
     await fails([context], {
       code: 'COPY_SOURCE_MISSING',
-      says: [/\.dockerignore:3|\.dockerignore.*line 3/, /\*\.md/],
+      says: [/line 3 of \.dockerignore/, /\*\.md/],
     });
   });
 
@@ -148,7 +148,7 @@ describe('bad input', () => {
 
   test('a bad tag is a usage error', async () => {
     dockerfile('FROM scratch', 'COPY Dockerfile /');
-    await fails(['-t', 'UPPER/case', context], { code: 'REFERENCE_INVALID', exit: 2, says: ['UPPER/case'] });
+    await fails(['-t', 'team/UPPER', context], { code: 'REFERENCE_INVALID', exit: 2, says: ['team/UPPER'] });
   });
 });
 

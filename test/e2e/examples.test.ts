@@ -1,10 +1,11 @@
-import { copyFileSync, cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { debianRootfs } from '../support/base-images.ts';
 import { command, must, tsbuild } from '../support/cli.ts';
-import { examples, projectRoot } from '../support/paths.ts';
+import { packPackage } from '../support/pack.ts';
+import { examples } from '../support/paths.ts';
 import { startRegistry } from '../support/registry-server.ts';
 import { findTool, suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
@@ -81,23 +82,9 @@ suite('examples', needs, () => {
     await using registry = await startRegistry({ htpasswd: { username: 'ci', password: 'from-the-vault' } });
     await using packed = await tempFolder('packed');
     // The job installs the package as it would be published.
-    const checkout = join(packed.path, 'checkout');
-    mkdirSync(checkout);
-    for (const name of [
-      'src',
-      'bin',
-      'package.json',
-      'tsconfig.json',
-      'tsconfig.build.json',
-      'README.md',
-      'LICENSE',
-    ]) {
-      cpSync(join(projectRoot, name), join(checkout, name), { recursive: true });
-    }
-    symlinkSync(join(projectRoot, 'node_modules'), join(checkout, 'node_modules'));
-    await must(command('npm', ['pack', '--pack-destination', packed.path], { cwd: checkout }));
+    const tarball = await packPackage(packed.path);
     const variables = [
-      `TSBUILD=${join(packed.path, 'tsbuild-0.1.0.tgz')}`,
+      `TSBUILD=${tarball}`,
       `REGISTRY=${registry.host}`,
       'REGISTRY_USER=ci',
       'REGISTRY_PASSWORD=from-the-vault',

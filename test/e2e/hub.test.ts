@@ -13,8 +13,8 @@ const needs = ['root', tool('docker-registry'), tool('openssl'), tool('busybox',
 suite('a registry that answers as Docker Hub does', needs, () => {
   test('push after login, then anonymous pull of a short name, by tokens from another host', async () => {
     await using work = await tempFolder('hub');
-    // Hub's realm is another host than its registry: here 127.0.0.1 and localhost.
-    await using tokens = await startTokenServer({ users: { ada: 'correct' }, hostname: 'localhost' });
+    // Hub's realm is not its registry: here another port.
+    await using tokens = await startTokenServer({ users: { ada: 'correct' } });
     await using registry = await startRegistry({ token: tokens.config });
     const store = join(work.path, 'store');
     const env = { DOCKER_CONFIG: join(work.path, 'docker'), XDG_RUNTIME_DIR: work.path };
@@ -48,6 +48,18 @@ suite('a registry that answers as Docker Hub does', needs, () => {
     expect(said).toBe('built\n');
     const anonymous = tokens.seen.filter((request) => request.authorization === undefined);
     expect(anonymous.flatMap((request) => request.scopes)).toContain('repository:library/base:pull');
+  });
+
+  test('a token server of another organisation never sees the password', async () => {
+    await using work = await tempFolder('hub-realm');
+    await using tokens = await startTokenServer({ users: { ada: 'correct' }, hostname: 'localhost' });
+    await using registry = await startRegistry({ token: tokens.config });
+    const env = { DOCKER_CONFIG: work.path, XDG_RUNTIME_DIR: work.path };
+    const login = ['login', '--username', 'ada', '--password-stdin', registry.host];
+    const refused = await tsbuild(login, { env, input: 'correct' });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('error[REGISTRY_UNSAFE]: ');
+    expect(tokens.seen.filter((request) => request.authorization !== undefined)).toEqual([]);
   });
 
   test('base image not found, and wrong password, each with one clear error', async () => {

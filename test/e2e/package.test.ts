@@ -1,8 +1,8 @@
-import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { command, must } from '../support/cli.ts';
-import { projectRoot } from '../support/paths.ts';
+import { packPackage } from '../support/pack.ts';
 import { findTool, suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
@@ -20,25 +20,7 @@ suite('the packed package', ['linux', 'npm-registry', tool('npm', 'npm')], () =>
 
   beforeAll(async () => {
     work = await tempFolder('package');
-    const checkout = join(work.path, 'checkout');
-    mkdirSync(checkout);
-    for (const name of [
-      'src',
-      'bin',
-      'package.json',
-      'tsconfig.json',
-      'tsconfig.build.json',
-      'README.md',
-      'CHANGELOG.md',
-      'LICENSE',
-    ]) {
-      cpSync(join(projectRoot, name), join(checkout, name), { recursive: true });
-    }
-    symlinkSync(join(projectRoot, 'node_modules'), join(checkout, 'node_modules'));
-    // `npm pack` compiles: the copy has no dist.
-    await must(command('npm', ['pack', '--pack-destination', work.path], { cwd: checkout }));
-    const tarball = readdirSync(work.path).find((name) => name.endsWith('.tgz')) ?? '';
-
+    const tarball = await packPackage(work.path);
     project = join(work.path, 'project');
     mkdirSync(project);
     // Node 24 lies beside, under a name of its own; what `node` means on PATH stays the machine's.
@@ -52,9 +34,7 @@ suite('the packed package', ['linux', 'npm-registry', tool('npm', 'npm')], () =>
       npm_config_engine_strict: undefined,
     };
     writeFileSync(join(project, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }');
-    await must(
-      command('npm', ['install', '--no-audit', '--no-fund', join(work.path, tarball)], { cwd: project, env }),
-    );
+    await must(command('npm', ['install', '--no-audit', '--no-fund', tarball], { cwd: project, env }));
     writeFileSync(join(project, 'Dockerfile'), 'FROM scratch\nCOPY package.json /\n');
   });
   afterAll(() => work[Symbol.asyncDispose]());
