@@ -59,9 +59,13 @@ async function* unpack(packed: ByteStream, packing: Packing): AsyncGenerator<Uin
     for await (const chunk of decoders[packing](counted())) {
       after += chunk.length;
       if (after > freeBytes && after > before * largestRatio) {
-        throw new BuildError('COPY_INVALID', `the archive unpacks to more than ${largestRatio} times its size`, {
-          hint: 'with --unpack=false it is copied as it is',
-        });
+        throw new BuildError(
+          'COPY_INVALID',
+          `the archive unpacks to more than ${largestRatio} times its size`,
+          {
+            hint: 'with --unpack=false it is copied as it is',
+          },
+        );
       }
       yield chunk;
     }
@@ -82,7 +86,8 @@ function broken(error: unknown): unknown {
 const decoders: Readonly<Record<Packing, (packed: AsyncGenerator<Uint8Array>) => ByteStream>> = {
   none: (packed) => packed,
   gzip: (packed) => viaZlib(packed, (zlib) => zlib.createGunzip({ chunkSize: 256 * 1024 })),
-  zstd: (packed) => viaZlib(zstdFrames(packed), (zlib) => zlib.createZstdDecompress({ chunkSize: 256 * 1024 })),
+  zstd: (packed) =>
+    viaZlib(zstdFrames(packed), (zlib) => zlib.createZstdDecompress({ chunkSize: 256 * 1024 })),
   bzip2: unpackBzip2,
   xz: unpackXz,
 };

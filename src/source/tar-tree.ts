@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { applyEntries } from '../image/apply.ts';
 import type { Entry, EntryStream } from '../image/entry.ts';
 import type { Tree } from '../image/tree.ts';
+import { BuildError } from '../util/build-error.ts';
 import { removeTree } from '../util/temp-dir.ts';
 import { contextTree } from './context-tree.ts';
 
@@ -14,8 +15,8 @@ export interface UnpackedTree extends AsyncDisposable {
 
 /**
  * Unpacks an archive from outside into a new directory below `tempDir`, and shows it as a context. Owners are ignored; nothing of it
- * leaves the directory (S-P-3), and devices and FIFOs do not reach the disk. Disposing removes the directory. Errors: those
- * of applyEntries.
+ * leaves the directory (S-P-3), and devices and FIFOs do not reach the disk. Disposing removes the directory. Throws
+ * CONTEXT_INVALID for an archive that is damaged or leads out, and what applyEntries throws of the disk.
  */
 export async function unpackTree(
   entries: EntryStream,
@@ -31,7 +32,11 @@ export async function unpackTree(
     });
   } catch (error) {
     await dispose();
-    throw error;
+    if (!(error instanceof BuildError) || !['COPY_INVALID', 'IMAGE_INVALID'].includes(error.code))
+      throw error;
+    throw new BuildError('CONTEXT_INVALID', `the context archive cannot be used: ${error.message}`, {
+      cause: error,
+    });
   }
   return { directory, tree: contextTree(directory), [Symbol.asyncDispose]: dispose };
 }
