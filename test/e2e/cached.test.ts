@@ -93,7 +93,8 @@ suite('a second build of 20 instructions, 3 stages, a registry base and 500 file
     const lines = readFileSync(trace, 'utf8').split('\n');
     const called = (names: readonly string[]): string[] =>
       lines.filter((line) => names.some((name) => new RegExp(`^\\d+ +${name}\\(`).test(line)));
-    expect(lines.length).toBeGreaterThan(100);
+    // The trace sees what there is to see.
+    expect(called(writing).filter((line) => line.includes('/store/index.json'))).not.toEqual([]);
     expect(called(mounting)).toEqual([]);
     // The one execve is that of strace, which starts node.
     expect(called(containers)).toHaveLength(1);

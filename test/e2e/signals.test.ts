@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
@@ -50,6 +50,11 @@ suite('signals during RUN', ['root', tool('busybox', 'busybox-static')], () => {
         expect(processes(`sleep ${seconds}`)).toEqual([]);
         expect(mounts(store)).toEqual([]);
         expect(readdirSync(join(store, 'blobs/sha256')).toSorted()).toEqual(blobs);
+        if (signal !== 'SIGKILL') {
+          expect(leftovers(store)).toEqual([]);
+          // Nor does the runtime's own way of ending show up as if the step had said it.
+          expect(result.stderr).not.toMatch(/^#\d+ [\d.]+ (?!now-running)/m);
+        }
       });
     }
   }
@@ -66,6 +71,7 @@ suite('signals during RUN', ['root', tool('busybox', 'busybox-static')], () => {
     expect(again.code, again.stderr).toBe(0);
     expect(again.stderr).toMatch(/\d now-running/);
     await must(tsbuild(['inspect', '--root', store, 'localhost/after']));
+    expect(leftovers(store)).toEqual([]);
   });
 });
 
@@ -90,6 +96,14 @@ function processes(text: string): string[] {
       }
     })
     .filter((line) => line.includes(text));
+}
+
+/** Working directories of steps and of processes that are still in the store. */
+function leftovers(store: string): string[] {
+  return ['tmp', 'snapshots'].flatMap((name) => {
+    const folder = join(store, name);
+    return existsSync(folder) ? readdirSync(folder).map((item) => join(name, item)) : [];
+  });
 }
 
 function mounts(folder: string): string[] {
