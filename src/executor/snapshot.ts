@@ -13,6 +13,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeCgroups } from './step-cgroups.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
+import { BuildError } from '../util/build-error.ts';
 
 // The directory of one step: snapshots/<id>/{lock,upper,work,merged,l/<n>}. The lock is held while the step lives, so that what
 // dead processes left can be told from what is in use.
@@ -27,6 +28,8 @@ export interface Snapshot {
 
 /** How long a directory without a lock may be about to get one, in milliseconds. */
 const YOUNG = 60_000;
+/** OVL_MAX_STACK of the kernel. */
+const MAX_LAYERS = 500;
 
 /** Makes a step's directory below `<root>/snapshots`. */
 export function makeSnapshot(root: string): Snapshot {
@@ -61,7 +64,14 @@ export function layOutOverlay(
 ): string {
   mkdirSync(join(directory, 'l'), { mode: 0o700 });
   mkdirSync(join(directory, 'merged'), { mode: 0o700 });
-  const links = layout.lower.map((path, index) => {
+  const lower = withoutRepeats(layout.lower);
+  if (lower.length > MAX_LAYERS)
+    throw new BuildError(
+      'SANDBOX_UNAVAILABLE',
+      `${lower.length} layers lie below the step, the kernel stacks ${MAX_LAYERS}`,
+      { hint: 'join steps, or copy the files of many steps into a stage that begins with FROM scratch' },
+    );
+  const links = lower.map((path, index) => {
     symlinkSync(path, join(directory, 'l', String(index)));
     return `${prefix}l/${index}`;
   });
@@ -87,6 +97,14 @@ export function layOutOverlay(
   // The upper directory must be a plain diff: no redirects, no metadata-only copies.
   options.push('redirect_dir=nofollow', 'metacopy=off', 'index=off');
   return options.join(',');
+}
+
+/**
+ * The kernel refuses a directory that is twice in a stack (ELOOP), and equal layers are one directory: two steps that change
+ * nothing make such. The topmost stays, since it covers all that the others show or hide.
+ */
+function withoutRepeats(lower: readonly string[]): readonly string[] {
+  return [...new Set(lower.toReversed())].toReversed();
 }
 
 /** The root directory of an overlay shows the attributes of its upper directory. */

@@ -101,7 +101,8 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
       const stage = parsed.stages[index];
       if (stage === undefined)
         return Promise.reject(new BuildError('INTERNAL', `there is no stage ${index}`));
-      return remember(stages, index, () => lowerStage(lowering, stage));
+      // On a stack of its own: ten thousand stages may each build on the one before.
+      return remember(stages, index, () => Promise.resolve().then(() => lowerStage(lowering, stage)));
     },
     context: () => {
       usesContext = true;

@@ -4,6 +4,7 @@ import zlib from 'node:zlib';
 import type { Compression } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
+import { zstdFrames } from './zstd-frames.ts';
 
 export interface CompressOptions {
   readonly type: Compression;
@@ -139,7 +140,7 @@ export async function* decompress(
     }
   };
   try {
-    for await (const chunk of type === 'none' ? bytes : through(counted(), decoder(type))) {
+    for await (const chunk of type === 'none' ? bytes : through(framed(counted(), type), decoder(type))) {
       given += chunk.length;
       if (given > maxBytes) throw bomb(`more than ${maxBytes} bytes`);
       if (type !== 'none' && given > ratioSlack && given > taken * maxRatio)
@@ -159,6 +160,11 @@ export async function* decompress(
 function decoder(type: 'gzip' | 'zstd'): zlib.Gunzip | zlib.ZstdDecompress {
   const options = { chunkSize: 256 * 1024 };
   return type === 'gzip' ? zlib.createGunzip(options) : zlib.createZstdDecompress(options);
+}
+
+/** Layers of zstd:chunked have a frame per file, and Node's decoder stops at the first of a chunk. */
+function framed(bytes: ByteStream, type: 'gzip' | 'zstd'): ByteStream {
+  return type === 'zstd' ? zstdFrames(bytes) : bytes;
 }
 
 function bomb(what: string): BuildError {

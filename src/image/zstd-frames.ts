@@ -1,3 +1,4 @@
+import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { ByteReader } from './byte-reader.ts';
 
@@ -22,7 +23,7 @@ export async function* zstdFrames(bytes: ByteStream): AsyncGenerator<Uint8Array>
         await reader.skip((await exactly(reader, 4)).readUInt32LE());
         continue;
       }
-      if (magic !== frameMagic) throw new Error('the zstd data goes on with something else');
+      if (magic !== frameMagic) throw new BuildError('IMAGE_INVALID', 'the zstd data goes on with something else');
       yield* frame(reader, start);
     }
   } finally {
@@ -53,6 +54,6 @@ async function* frame(reader: ByteReader, magic: Buffer): AsyncGenerator<Uint8Ar
 async function exactly(reader: ByteReader, size: number): Promise<Buffer> {
   if (size === 0) return Buffer.alloc(0);
   const found = await reader.read(size);
-  if (found === undefined) throw new Error('the zstd data is cut short');
+  if (found === undefined) throw new BuildError('IMAGE_INVALID', 'the zstd data is cut short');
   return found;
 }

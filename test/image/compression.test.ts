@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib';
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { compress, decompress } from '../../src/image/compression.ts';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -102,4 +102,13 @@ describe('decompress', () => {
     };
     await expect(readAll(decompress(source(), 'gzip'), limit)).rejects.toThrow('connection lost');
   });
+});
+
+test('zstd data of several frames is read whole, however it is cut into chunks (zstd:chunked)', async () => {
+  const frames = Buffer.concat(['one ', 'two ', 'three'].map((text) => zstdCompressSync(text)));
+  for (const chunks of [[frames], [frames.subarray(0, 7), frames.subarray(7)]]) {
+    const parts: Uint8Array[] = [];
+    for await (const part of decompress(streamOf(...chunks), 'zstd')) parts.push(part);
+    expect(Buffer.concat(parts).toString()).toBe('one two three');
+  }
 });
