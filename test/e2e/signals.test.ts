@@ -37,6 +37,7 @@ suite('signals during RUN', ['root', tool('busybox', 'busybox-static')], () => {
         const seconds = 4000 + Math.floor(Math.random() * 100_000);
         dockerfile(seconds);
         const blobs = readdirSync(join(store, 'blobs/sha256')).toSorted();
+        const before = leftovers(store);
         const result = await tsbuild(['--root', store, '--progress', 'plain', ...how, work.path], {
           kill: { signal, until: /^.*\d now-running/m, group: false },
           timeout: 60_000,
@@ -51,7 +52,7 @@ suite('signals during RUN', ['root', tool('busybox', 'busybox-static')], () => {
         expect(mounts(store)).toEqual([]);
         expect(readdirSync(join(store, 'blobs/sha256')).toSorted()).toEqual(blobs);
         if (signal !== 'SIGKILL') {
-          expect(leftovers(store)).toEqual([]);
+          expect(leftovers(store).filter((item) => !before.includes(item))).toEqual([]);
           // Nor does the runtime's own way of ending show up as if the step had said it.
           expect(result.stderr).not.toMatch(/^#\d+ [\d.]+ (?!now-running)/m);
         }
