@@ -30,6 +30,8 @@ export interface Snapshot {
 const YOUNG = 60_000;
 /** OVL_MAX_STACK of the kernel. */
 const MAX_LAYERS = 500;
+/** One page, with its NUL. */
+const MAX_OPTIONS = 4095;
 
 /** Makes a step's directory below `<root>/snapshots`. */
 export function makeSnapshot(root: string): Snapshot {
@@ -55,7 +57,7 @@ export function makeSnapshot(root: string): Snapshot {
 /**
  * Lays out an overlay in `directory` and says its mount options, with names relative to `base`, of which `directory` is a
  * sub directory or itself (`prefix` is the way there). Lower directories get short names, since all options must fit into one
- * page; a path with `:` or `,` is no trouble then.
+ * page; a path with `:` or `,` is no trouble then. Throws UNSUPPORTED_HERE for more layers than the kernel takes.
  */
 export function layOutOverlay(
   directory: string,
@@ -65,12 +67,6 @@ export function layOutOverlay(
   mkdirSync(join(directory, 'l'), { mode: 0o700 });
   mkdirSync(join(directory, 'merged'), { mode: 0o700 });
   const lower = withoutRepeats(layout.lower);
-  if (lower.length > MAX_LAYERS)
-    throw new BuildError(
-      'SANDBOX_UNAVAILABLE',
-      `${lower.length} layers lie below the step, the kernel stacks ${MAX_LAYERS}`,
-      { hint: 'join steps, or copy the files of many steps into a stage that begins with FROM scratch' },
-    );
   const links = lower.map((path, index) => {
     symlinkSync(path, join(directory, 'l', String(index)));
     return `${prefix}l/${index}`;
@@ -96,7 +92,12 @@ export function layOutOverlay(
   }
   // The upper directory must be a plain diff: no redirects, no metadata-only copies.
   options.push('redirect_dir=nofollow', 'metacopy=off', 'index=off');
-  return options.join(',');
+  const text = options.join(',');
+  if (lower.length > MAX_LAYERS || text.length > MAX_OPTIONS)
+    throw new BuildError('UNSUPPORTED_HERE', `the kernel cannot stack ${lower.length} layers for a step`, {
+      hint: 'join steps, or copy the files of many steps into a stage that begins with FROM scratch',
+    });
+  return text;
 }
 
 /**

@@ -124,6 +124,17 @@ describe('parseDockerfile', () => {
     );
   });
 
+  test('stages may build on each other without end', async () => {
+    const count = 3000;
+    const stages = Array.from({ length: count }, (_, index) =>
+      index % 2 === 0
+        ? `FROM ${index === 0 ? 'alpine' : `s${index - 1}`} AS s${index}\nCOPY --from=alpine a /${index}\n`
+        : `FROM scratch AS s${index}\nCOPY --from=s${index - 1} a /a\n`,
+    );
+    const { definition } = await lower(parse(stages.join('')), fakeOptions());
+    expect(definition.vertices).toHaveLength(count + 1);
+  });
+
   test('ranges cover the words they are about', () => {
     const parsed = parse(
       'FROM --platform=linux/amd64 alpine AS one\nRUN --mount=type=cache,target=/x \\\n  # no\n  make \\\n  all\nENV a=1 \\\n b="x y"\n',
