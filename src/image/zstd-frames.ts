@@ -23,7 +23,8 @@ export async function* zstdFrames(bytes: ByteStream): AsyncGenerator<Uint8Array>
         await reader.skip((await exactly(reader, 4)).readUInt32LE());
         continue;
       }
-      if (magic !== frameMagic) throw new BuildError('IMAGE_INVALID', 'the zstd data goes on with something else');
+      if (magic !== frameMagic)
+        throw new BuildError('IMAGE_INVALID', 'the zstd data goes on with something else');
       yield* frame(reader, start);
     }
   } finally {
