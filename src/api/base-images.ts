@@ -12,9 +12,11 @@ import { formatPlatform } from '../oci/platform.ts';
 import type { Reference } from '../oci/reference.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { Emit } from '../progress/event.ts';
 import type { Store } from '../store/store.ts';
 import type { SourceLocation } from '../util/source.ts';
 import { internalStep } from './internal-step.ts';
+import { withPullProgress } from './pull-progress.ts';
 import type { Session } from './session.ts';
 
 /** Where the layers of a base can be had again: for mounting blobs between repositories of one registry. */
@@ -74,7 +76,7 @@ export function createBaseImages(session: Session, layerStore: LayerStore, pull:
         const config = await found.image.config();
         const digest = await found.image.digest();
         byDigest.set(digest, found);
-        await rememberLayers(found, layerStore, { known, origins });
+        await rememberLayers(found, layerStore, { known, origins, emit: session.emit });
         const { os, architecture, variant } = config;
         return {
           reference: found.reference,
@@ -102,10 +104,10 @@ export function createBaseImages(session: Session, layerStore: LayerStore, pull:
 async function rememberLayers(
   { image, origin, reference }: Found,
   layerStore: LayerStore,
-  { known, origins }: { known: Map<Digest, StoredLayer>; origins: Map<Digest, Origin> },
+  { known, origins, emit }: { known: Map<Digest, StoredLayer>; origins: Map<Digest, Origin>; emit: Emit },
 ): Promise<void> {
   const { diff_ids } = (await image.config()).rootfs;
-  const layers = await image.layers();
+  const layers = withPullProgress(await image.layers(), reference, emit);
   if (layers.length !== diff_ids.length) {
     throw new BuildError(
       'IMAGE_INVALID',

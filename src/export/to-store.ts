@@ -28,7 +28,7 @@ export async function storeImage(
   { image, layers }: Pick<PlatformImage, 'image' | 'layers'>,
   context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<Descriptor> {
-  await Promise.all(layers.map((layer) => completeLayer(layer, store, context)));
+  await Promise.all(layers.map((layer) => completeLayer(layer, context)));
   const config = await image.rawConfig();
   const manifest = await image.rawManifest();
   if (!store.blobs.has((await image.manifest()).config.digest)) await store.blobs.putBytes(config);
@@ -42,22 +42,17 @@ async function withPlatform(image: Image): Promise<Descriptor> {
   return { ...descriptor, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } };
 }
 
-/** A base layer that no step has read is still in its registry: now it comes. */
+/** A new layer is compressed now; a base layer that no step has read is still in its registry, and comes. */
 async function completeLayer(
   layer: StoredLayer,
-  store: Store,
   context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<void> {
-  const digest = await layer.digest();
-  if (store.blobs.has(digest)) return;
-  const total = await layer.size();
-  const report = (current: number, done: boolean): void => {
-    context.emit({ type: 'transfer', id: context.id, name: digest, current, total, done, time: Date.now() });
+  if (layer.hasBlob()) return;
+  const report = (done: boolean): void => {
+    const name = `layer ${layer.knownDiffId}`;
+    context.emit({ type: 'transfer', id: context.id, name, current: 0, done, time: Date.now() });
   };
-  await store.blobs.put(
-    layer.compressed({ signal: context.signal, onProgress: (bytes) => report(bytes, false) }),
-    { digest, size: total },
-    context.signal,
-  );
-  report(total, true);
+  report(false);
+  await layer.storeBlob({ signal: context.signal });
+  report(true);
 }

@@ -1,0 +1,43 @@
+import type { Layer } from '../image/layer.ts';
+import type { Emit } from '../progress/event.ts';
+
+/**
+ * Layers of a base image whose download is shown as a step of its own, from the first byte of the first layer to the last of those on
+ * their way. Nothing is shown for layers that nobody reads.
+ */
+export function withPullProgress(layers: readonly Layer[], reference: string, emit: Emit): readonly Layer[] {
+  const id = `internal:[internal] pull ${reference}` as const;
+  let active = 0;
+  const step = (state: 'running' | 'done' | 'failed', error?: unknown): void => {
+    const reason = error === undefined ? {} : { error: error instanceof Error ? error.message : 'cancelled' };
+    emit({ type: 'vertex', id, name: `[internal] pull ${reference}`, state, time: Date.now(), ...reason });
+  };
+  return layers.map((layer) => ({
+    ...layer,
+    compressed: async function* (options = {}) {
+      const [digest, total] = [await layer.digest(), await layer.size()];
+      const tell = (current: number, done: boolean): void =>
+        emit({ type: 'transfer', id, name: digest, current, total, done, time: Date.now() });
+      active += 1;
+      if (active === 1) step('running');
+      let failure: { readonly error: unknown } | undefined;
+      let ended = false;
+      try {
+        const onProgress = (bytes: number): void => {
+          tell(bytes, false);
+          options.onProgress?.(bytes);
+        };
+        yield* layer.compressed({ ...options, onProgress });
+        ended = true;
+        tell(total, true);
+      } catch (error) {
+        failure = { error };
+        throw error;
+      } finally {
+        active -= 1;
+        if (failure !== undefined || !ended) step('failed', failure?.error ?? 'cancelled');
+        else if (active === 0) step('done');
+      }
+    },
+  }));
+}
