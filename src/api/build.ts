@@ -59,7 +59,10 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     openContext: (name) => contexts.open(name),
     executor: lazily(async () => {
       const { createExecutor } = await import('../executor/executor.ts');
-      return createExecutor({ root: store.root, runtime: options.runtime, emit, env: session.env });
+      const executor = createExecutor({ root: store.root, runtime: options.runtime, emit, env: session.env });
+      // What killed builds have left: their processes and mounts ended with them, their directories did not.
+      await executor.cleanStale();
+      return executor;
     }),
     fetchHttp: async (op, forStep) => {
       const { fetchHttp } = await import('../source/http.ts');

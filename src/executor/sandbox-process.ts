@@ -172,6 +172,8 @@ export class SandboxProcess {
 
   /** Kills everything inside and waits until it is gone. Does nothing when it is over. */
   async kill(): Promise<void> {
+    // What unshare says of its child's death is no output of the step.
+    this.#running = false;
     if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) {
       // The namespace's first process: unshare reaps it only after the kernel has ended all others in the namespace.
       try {
