@@ -1,6 +1,5 @@
 // The only importer of tar-stream. It frames the archive; pax records are made here, because it writes their values as text, which
 // destroys binary xattrs, and because it saturates large ids and times without a word.
-import { once } from 'node:events';
 import type { Pack } from 'tar-stream';
 import { pack as createPack } from 'tar-stream';
 import { BuildError } from '../util/build-error.ts';
@@ -93,6 +92,9 @@ async function writeEntry(
   const sink = archive.entry(header, () => taken.resolve());
   // What breaks a sink is told by the archive.
   sink.on('error', () => undefined);
+  let wake = (): void => undefined;
+  sink.on('drain', () => wake());
+  sink.on('close', () => wake());
   if (content !== undefined) {
     const size = header.size ?? 0;
     let left = size;
@@ -100,7 +102,10 @@ async function writeEntry(
       left -= chunk.length;
       if (left < 0) throw wrongSize(header.name, size);
       if (archive.destroyed) return;
-      if (!sink.write(chunk)) await Promise.race([once(sink, 'drain'), once(sink, 'close')]);
+      if (sink.write(chunk)) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
     if (left !== 0) throw wrongSize(header.name, size);
   }
