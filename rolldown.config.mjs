@@ -6,6 +6,17 @@ import { defineConfig } from 'rolldown';
 const always =
   /src\/(util|oci|graph|store|solver|frontend|cache|progress|api|cli|image|export)\/|src\/source\/(context|ignore|dockerfile|load|file|literal)|src\/host\/syscalls|node_modules\/(commander|dockerfile-ast|p-limit|yocto)/;
 
+// An import of a built-in module makes Node copy all its exports, which loads what most programs never use (half of crypto, for
+// example): 6 ms of a cached build. What is asked for by name is all that is needed.
+const plainBuiltins = {
+  name: 'plain-builtins',
+  renderChunk: (code) =>
+    code.replace(/^import (.+) from "(node:[a-z_/]+)";$/gm, (_, what, name) => {
+      const wanted = what.startsWith('{') ? what.replaceAll(' as ', ': ') : what.replace(/^\* as /, '');
+      return `const ${wanted} = process.getBuiltinModule("${name}");`;
+    }),
+};
+
 const config = defineConfig({
   input: {
     index: 'src/index.ts',
@@ -13,6 +24,7 @@ const config = defineConfig({
     'embedded-init': 'src/executor/embedded-init.ts',
   },
   platform: 'node',
+  plugins: [plainBuiltins],
   // Loaded seldom, or native.
   external: ['koffi', 'undici', 'seek-bzip', 'xz-decompress'],
   // Dynamic imports keep their meaning for whoever runs the sources; here some end in the common chunk.

@@ -13,6 +13,7 @@ beforeEach(() => {
   for (const name of ['bin', 'path']) mkdirSync(join(folder, name));
   launcher = join(folder, 'bin/tsbuild.js');
   copyFileSync(join(projectRoot, 'bin/tsbuild.js'), launcher);
+  copyFileSync(join(projectRoot, 'bin/older-node.js'), join(folder, 'bin/older-node.js'));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   symlinkSync(join(projectRoot, 'src'), join(folder, 'src'));
 });
