@@ -4,7 +4,19 @@ import { defineConfig } from 'rolldown';
 // chunk; registries, sandboxes and downloads are loaded when something needs them. The init of the embedded runtime is an entry
 // because it is started as a program of its own; it stands beside the chunks.
 const always =
-  /src\/(util|oci|graph|store|solver|frontend|cache|progress|api|cli|image|export)\/|src\/source\/(context|ignore|dockerfile|load|file|literal)|src\/host\/syscalls|node_modules\/(commander|dockerfile-ast|p-limit|yocto)/;
+  /src\/(util|oci|graph|store|solver|frontend|cache|progress)\/|src\/api\/(?!ssh|transfer|run\.|doctor|images|login|graph|store-image)|src\/image\/(?!archive|xz|bzip2|zstd|docker-archive|image-archive|validate)|src\/export\/(exporter|to-store)|src\/source\/(context|ignore|dockerfile|load|file|literal)|src\/cli\/(?!commands|render\/tty|prompt)|src\/cli\/commands\/build|src\/host\/syscalls|node_modules\/(commander|dockerfile-ast|p-limit|yocto|tar-stream|streamx)/;
+
+// commander asks for child_process when it is loaded, for commands that are programs of their own; tsbuild has none.
+const lazyChildProcess = {
+  name: 'lazy-child-process',
+  transform: (code, id) => {
+    if (!id.endsWith('commander/lib/command.js')) return undefined;
+    const eager = "const childProcess = require('node:child_process');";
+    if (!code.includes(eager)) throw new Error('commander has changed: see rolldown.config.mjs');
+    const lazy = "const childProcess = { get spawn() { return require('node:child_process').spawn; } };";
+    return code.replace(eager, lazy);
+  },
+};
 
 // An import of a built-in module makes Node copy all its exports, which loads what most programs never use (half of crypto, for
 // example): 6 ms of a cached build. What is asked for by name is all that is needed.
@@ -24,7 +36,7 @@ const config = defineConfig({
     'embedded-init': 'src/executor/embedded-init.ts',
   },
   platform: 'node',
-  plugins: [plainBuiltins],
+  plugins: [lazyChildProcess, plainBuiltins],
   // Loaded seldom, or native.
   external: ['koffi', 'undici', 'seek-bzip', 'xz-decompress'],
   // Dynamic imports keep their meaning for whoever runs the sources; here some end in the common chunk.
@@ -34,7 +46,7 @@ const config = defineConfig({
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
-    codeSplitting: { groups: [{ name: 'core', test: always }] },
+    codeSplitting: { groups: [{ name: 'core', test: always }], includeDependenciesRecursively: false },
   },
 });
 

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { BuildError } from '../util/build-error.ts';
 import type { ExecSettings } from './runners/exec.ts';
-import { openSshSockets } from './ssh.ts';
+import type { SshSockets } from './ssh.ts';
 import type { BuildOptions, SecretOption } from './types.ts';
 
 const proxyNames = ['http_proxy', 'https_proxy', 'ftp_proxy', 'no_proxy', 'all_proxy'];
@@ -15,7 +15,7 @@ export async function execSettings(
 ): Promise<ExecSettings & AsyncDisposable> {
   const secrets = new Map((options.secrets ?? []).map((secret) => [secret.id, secret]));
   for (const secret of secrets.values()) await checkSecret(secret);
-  const ssh = await openSshSockets(options.ssh ?? [], env, tempDir);
+  const ssh = await sshSockets(options, env, tempDir);
   return {
     secrets: {
       get: async (id) => {
@@ -32,6 +32,18 @@ export async function execSettings(
     tempDir,
     [Symbol.asyncDispose]: () => ssh[Symbol.asyncDispose](),
   };
+}
+
+async function sshSockets(
+  options: BuildOptions,
+  env: NodeJS.ProcessEnv,
+  tempDir: () => Promise<string>,
+): Promise<SshSockets> {
+  if (options.ssh === undefined || options.ssh.length === 0) {
+    return { sockets: {}, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const { openSshSockets } = await import('./ssh.ts');
+  return openSshSockets(options.ssh, env, tempDir);
 }
 
 /** A secret file that is not there is told before anything runs. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BuildError } from '../util/build-error.ts';
 import type { SshOption } from './types.ts';
 
-interface SshSockets extends AsyncDisposable {
+export interface SshSockets extends AsyncDisposable {
   /** id -> path of an agent's socket on this host. */
   readonly sockets: Readonly<Record<string, string>>;
 }

@@ -1,10 +1,15 @@
 import { availableParallelism } from 'node:os';
 import { Readable, pipeline } from 'node:stream';
-import zlib from 'node:zlib';
+import type * as zlibModule from 'node:zlib';
 import type { Compression } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { zstdFrames } from './zstd-frames.ts';
+
+/** Loaded when something is packed or unpacked: a cached build does neither. */
+function zlib(): typeof zlibModule {
+  return process.getBuiltinModule('node:zlib');
+}
 
 export interface CompressOptions {
   readonly type: Compression;
@@ -52,7 +57,7 @@ async function* gzip(bytes: ByteStream, level: number): AsyncGenerator<Uint8Arra
   let crc = 0;
   let size = 0n;
   for await (const block of blocks(bytes)) {
-    crc = zlib.crc32(block, crc);
+    crc = zlib().crc32(block, crc);
     size += BigInt(block.length);
     const deflated = deflateBlock(block, level);
     // A failure is thrown where the block's turn comes; until then it has no listener.
@@ -72,12 +77,12 @@ async function* gzip(bytes: ByteStream, level: number): AsyncGenerator<Uint8Arra
 function deflateBlock(block: Uint8Array, level: number): Promise<Buffer> {
   const options = {
     level,
-    finishFlush: zlib.constants.Z_FULL_FLUSH,
+    finishFlush: zlib().constants.Z_FULL_FLUSH,
     // Room for the worst case, so that one call of zlib does all.
     chunkSize: block.length + (block.length >> 6) + 1024,
   };
   return new Promise((resolve, reject) => {
-    zlib.deflateRaw(block, options, (error, result) => {
+    zlib().deflateRaw(block, options, (error, result) => {
       if (error === null) resolve(result);
       else reject(error);
     });
@@ -85,8 +90,9 @@ function deflateBlock(block: Uint8Array, level: number): Promise<Buffer> {
 }
 
 function zstd(bytes: ByteStream, level: number): ByteStream {
-  const params = { [zlib.constants.ZSTD_c_compressionLevel]: level, [zlib.constants.ZSTD_c_checksumFlag]: 1 };
-  return through(blocks(bytes), zlib.createZstdCompress({ params, chunkSize: 256 * 1024 }));
+  const { constants, createZstdCompress } = zlib();
+  const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 };
+  return through(blocks(bytes), createZstdCompress({ params, chunkSize: 256 * 1024 }));
 }
 
 /** The same bytes in blocks of `blockSize`, the last one shorter. */
@@ -157,9 +163,9 @@ export async function* decompress(
   }
 }
 
-function decoder(type: 'gzip' | 'zstd'): zlib.Gunzip | zlib.ZstdDecompress {
+function decoder(type: 'gzip' | 'zstd'): zlibModule.Gunzip | zlibModule.ZstdDecompress {
   const options = { chunkSize: 256 * 1024 };
-  return type === 'gzip' ? zlib.createGunzip(options) : zlib.createZstdDecompress(options);
+  return type === 'gzip' ? zlib().createGunzip(options) : zlib().createZstdDecompress(options);
 }
 
 /** Layers of zstd:chunked have a frame per file, and Node's decoder stops at the first of a chunk. */

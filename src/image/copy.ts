@@ -8,7 +8,7 @@ import { Destination } from './copy-destination.ts';
 import type { ModeChange } from './copy-mode.ts';
 import { parseModeChange } from './copy-mode.ts';
 import type { Match, SelectedEntry } from './copy-select.ts';
-import { keptParents, lstatFile, selectEntries } from './copy-select.ts';
+import { matchSources, keptParents, lstatFile, selectEntries } from './copy-select.ts';
 import type { CopyInputSource, CopySourceSpec, CopySpec } from './copy-spec.ts';
 import { cleanPath } from './copy-spec.ts';
 import type { Entry, EntryStream } from './entry.ts';
@@ -286,6 +286,8 @@ export async function copySelection(
   source: CopyInputSource,
   tree: Tree,
 ): Promise<readonly SelectedFile[]> {
+  const known = await knownSelection(op, source, tree);
+  if (known !== undefined) return known;
   const selected: SelectedFile[] = [];
   let current: Match | undefined;
   let names = new Map<string, string>();
@@ -313,6 +315,25 @@ export async function copySelection(
       name,
       digest: first === undefined ? await tree.contentDigest(entry.path) : `link ${first}`,
     });
+  }
+  return selected;
+}
+
+/** The same for whole directories of a tree that knows their digests: the usual COPY of a context that has not changed. */
+async function knownSelection(
+  op: CopySpec,
+  source: CopyInputSource,
+  tree: Tree,
+): Promise<readonly SelectedFile[] | undefined> {
+  if (tree.knownDigests === undefined || op.parents || op.exclude.length > 0) return undefined;
+  const selected: SelectedFile[] = [];
+  for (const match of await matchSources(op, source, tree)) {
+    if (match.entry.type !== 'directory') return undefined;
+    const digests = tree.knownDigests(match.path);
+    if (digests === undefined) return undefined;
+    const start = match.path === '' ? 0 : match.path.length + 1;
+    selected.push({ name: '/', digest: 'directory' });
+    for (const [path, digest] of digests) selected.push({ name: `/${path.slice(start)}`, digest });
   }
   return selected;
 }

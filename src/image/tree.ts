@@ -17,6 +17,9 @@ export interface Tree {
   walk(path: string): AsyncIterable<Entry>;
   /** Digest over type, mode, uid, gid, size, link target, xattrs and content of one file: what a cache key needs; never mtime. */
   contentDigest(path: string): Promise<string>;
+  /** What `walk` and `contentDigest` would say of all below the directory `path`, in that order, where no content has to be read for it
+   * and no file has a second name: many times as fast. undefined otherwise. */
+  knownDigests?(path: string): readonly (readonly [path: string, digest: string])[] | undefined;
   /** Tells why a path is not there, for messages: for a context, the ignore file and line that hides it. */
   hiddenBy?(
     path: string,

@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import { ReadableStream } from 'node:stream/web';
 import type * as xzDecompress from 'xz-decompress';
 import type { ByteStream } from '../util/streams.ts';
 

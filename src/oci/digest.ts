@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { BuildError } from '../util/build-error.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
 import { canonicalJson } from '../util/canonical-json.ts';
@@ -24,7 +24,7 @@ export function digestHex(digest: Digest): string {
 }
 
 export function digestOf(bytes: Uint8Array | string): Digest {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  return `sha256:${hash('sha256', bytes, 'hex')}`;
 }
 
 /** Digest of a value's canonical JSON: the only way keys are joined from parts, so no two parts can run together. */

@@ -9,6 +9,7 @@ import type { Tree } from '../image/tree.ts';
 import { isPortableXattr } from '../image/xattr.ts';
 import { digestOfJson } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
+import { canonicalJson } from '../util/canonical-json.ts';
 import { digestContent, openContent } from './file-content.ts';
 import type { IgnoreFile } from './ignore.ts';
 
@@ -168,24 +169,14 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     }
   }
 
-  async function contentDigest(path: string): Promise<string> {
-    const found = stat(path);
-    if (found === undefined || !visible(path)) throw vanished(path);
+  // What costs a look into the file, bytes and extended attributes, comes from the cache or from `look`. Both change the ctime.
+  function digestOf(path: string, found: BigIntStats, look?: () => string): string | undefined {
+    const stamp = stampOf(found);
     const file = absolute(path);
-    const stamp = {
-      size: Number(found.size),
-      mtimeNs: found.mtimeNs,
-      ctimeNs: found.ctimeNs,
-      ino: found.ino,
-      dev: found.dev,
-    };
-    // The cache holds what costs a look into the file: bytes and extended attributes. Both change the ctime.
     let inner = statCache?.get(file, stamp);
     if (inner === undefined) {
-      const entry = entryOf(path, found);
-      const content =
-        entry.type === 'file' ? await digestContent({ file, path, ...stamp, size: entry.size }) : '';
-      inner = digestOfJson([content, entry.linkTarget ?? '', xattrList(entry.xattrs)]);
+      if (look === undefined) return undefined;
+      inner = look();
       statCache?.set(file, stamp, inner);
     }
     const owner = options.keepOwners === true ? [Number(found.uid), Number(found.gid)] : [0, 0];
@@ -193,7 +184,40 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     const device = found.isCharacterDevice() || found.isBlockDevice() ? String(found.rdev) : '';
     // A socket becomes a file, so it counts as one.
     const kind = found.isSocket() ? 0o100000 : Number(found.mode & 0o170000n);
-    return digestOfJson([kind, link ? 0o777 : modeOf(found), owner, device, inner]);
+    // Not hashed: keys are made of it, and those are.
+    return canonicalJson([kind, link ? 0o777 : modeOf(found), owner, device, inner]);
+  }
+
+  async function contentDigest(path: string): Promise<string> {
+    const found = stat(path);
+    if (found === undefined || !visible(path)) throw vanished(path);
+    const known = digestOf(path, found);
+    if (known !== undefined) return known;
+    const entry = entryOf(path, found);
+    const place = { file: absolute(path), path, ...stampOf(found), size: entry.size };
+    const content = entry.type === 'file' ? await digestContent(place) : '';
+    const inner = digestOfJson([content, entry.linkTarget ?? '', xattrList(entry.xattrs)]);
+    return digestOf(path, found, () => inner) as string;
+  }
+
+  function knownDigests(path: string): readonly (readonly [string, string])[] | undefined {
+    const digests: (readonly [string, string])[] = [];
+    const pending = [path];
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const found = stat(next);
+      if (found === undefined || !visible(next)) return undefined;
+      const directory = found.isDirectory();
+      if (!directory && found.nlink > 1n) return undefined;
+      if (next !== path) {
+        const digest = digestOf(next, found);
+        if (digest === undefined) return undefined;
+        digests.push([next, digest]);
+      }
+      if (!directory) continue;
+      const below = list(next);
+      for (let i = below.length - 1; i >= 0; i -= 1) pending.push(joinPath(next, below[i] as string));
+    }
+    return digests;
   }
 
   return {
@@ -202,6 +226,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     resolve: async (path, last) => resolveInRootSync({ lstat: lookup }, path, last),
     walk,
     contentDigest,
+    knownDigests,
     hiddenBy: async (path) => {
       const pattern = path === '' ? undefined : ignore?.excluded(path);
       if (ignore === undefined || pattern === undefined || stat(path) === undefined || visible(path))
@@ -209,6 +234,11 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
       return { file: ignore.file, line: pattern.line, pattern: pattern.text };
     },
   };
+}
+
+function stampOf(found: BigIntStats): FileStamp {
+  const { mtimeNs, ctimeNs, ino, dev } = found;
+  return { size: Number(found.size), mtimeNs, ctimeNs, ino, dev };
 }
 
 async function* noContent(): AsyncGenerator<Uint8Array> {}
