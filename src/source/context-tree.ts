@@ -9,7 +9,6 @@ import type { Tree } from '../image/tree.ts';
 import { isPortableXattr } from '../image/xattr.ts';
 import { digestOfJson } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
-import { canonicalJson } from '../util/canonical-json.ts';
 import { digestContent, openContent } from './file-content.ts';
 import type { IgnoreFile } from './ignore.ts';
 
@@ -179,13 +178,13 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
       inner = look();
       statCache?.set(file, stamp, inner);
     }
-    const owner = options.keepOwners === true ? [Number(found.uid), Number(found.gid)] : [0, 0];
+    const owner = options.keepOwners === true ? `${found.uid},${found.gid}` : '0,0';
     const link = found.isSymbolicLink();
     const device = found.isCharacterDevice() || found.isBlockDevice() ? String(found.rdev) : '';
     // A socket becomes a file, so it counts as one.
     const kind = found.isSocket() ? 0o100000 : Number(found.mode & 0o170000n);
-    // Not hashed: keys are made of it, and those are.
-    return canonicalJson([kind, link ? 0o777 : modeOf(found), owner, device, inner]);
+    // Canonical JSON of numbers and texts that need no escapes. Not hashed: keys are made of it, and those are.
+    return `[${kind},${link ? 0o777 : modeOf(found)},[${owner}],"${device}","${inner}"]`;
   }
 
   async function contentDigest(path: string): Promise<string> {
