@@ -51,6 +51,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
       signal,
       insecure: [...(options.insecureRegistries ?? []), ...insecure],
       mirrors: options.registryMirrors ?? {},
+      trustedRealms: options.trustedRealms,
       credentials,
     });
     clients.push(client);

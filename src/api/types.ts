@@ -15,6 +15,8 @@ export interface CommonOptions {
   readonly onEvent?: Emit | undefined;
   /** Registries (host or host:port) that may be spoken to over plain HTTP; loopback hosts always may. */
   readonly insecureRegistries?: readonly string[] | undefined;
+  /** Token servers (host or host:port) that may see credentials though they are on another host than their registry; Docker Hub's may. */
+  readonly trustedRealms?: readonly string[] | undefined;
   /** Mirrors per registry, tried in order before it for pulls: `{ 'docker.io': ['mirror.example:5000'] }`. */
   readonly registryMirrors?: Readonly<Record<string, readonly string[]>> | undefined;
 }

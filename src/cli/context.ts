@@ -28,6 +28,7 @@ export interface CommonFlags {
   readonly root?: string | undefined;
   readonly debug?: boolean | undefined;
   readonly insecureRegistry?: readonly string[] | undefined;
+  readonly trustedRealm?: readonly string[] | undefined;
   readonly registryMirror?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
@@ -38,6 +39,7 @@ export function commonOptions(flags: CommonFlags, context: CliContext): library.
     env: context.env,
     signal: context.signal,
     insecureRegistries: flags.insecureRegistry,
+    trustedRealms: flags.trustedRealm,
     registryMirrors: flags.registryMirror,
   };
 }

@@ -30,6 +30,9 @@ export function addRegistryOptions(command: Command): Command {
   return command
     .addOption(listOption('--insecure-registry <host>', 'speak plain HTTP with this registry (many)'))
     .addOption(
+      listOption('--trusted-realm <host>', 'let this token server of another host see credentials (many)'),
+    )
+    .addOption(
       new Option(
         '--registry-mirror <[host=]mirror>',
         'pull from here first; without host: for docker.io (many)',

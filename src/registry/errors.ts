@@ -141,7 +141,7 @@ export function withheld(
     'REGISTRY_UNSAFE',
     `${task.registry} wants its credentials sent to ${realm}, which is another's host; they were not, and ${task.subject} cannot be ${task.kind === 'push' ? 'written' : 'read'} without`,
     {
-      hint: 'if that token server is right, list it as a trusted realm',
+      hint: 'if that token server is right, allow it with --trusted-realm HOST',
       details: { registry: task.registry, ...details },
     },
   );
