@@ -93,10 +93,8 @@ function stepFailed(
   step: { readonly exitCode: number; readonly oomKilled?: boolean },
   context: RunContext,
 ): BuildError {
-  const command = op.args.length === 3 && op.args[1] === '-c' ? (op.args[2] ?? '') : op.args.join(' ');
-  const shown = command.length > 200 ? `${command.slice(0, 200)}…` : command;
   const reason = step.oomKilled === true ? 'ran out of memory' : `ended with exit status ${step.exitCode}`;
-  return new BuildError('STEP_FAILED', `the command \`${shown}\` ${reason}`, {
+  return new BuildError('STEP_FAILED', `the command of this step ${reason}`, {
     details: { exitCode: step.exitCode, command: op.args, step: context.vertex.digest },
     ...(step.exitCode === 127 ? { hint: 'status 127: a command was not found in the image' } : {}),
     ...(step.exitCode === 126 ? { hint: 'status 126: a command was found but could not be executed' } : {}),
