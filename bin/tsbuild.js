@@ -26,4 +26,4 @@ function start() {
 }
 
 if (Number.parseInt(process.versions.node, 10) >= wanted) start();
-else import('./older-node.js').then((older) => older.runUnderNewer(wanted));
+else void import('./older-node.js').then((older) => older.runUnderNewer(wanted));

@@ -205,14 +205,14 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       const found = stat(next);
       if (found === undefined || !visible(next)) return undefined;
-      const directory = found.isDirectory();
-      if (!directory && found.nlink > 1n) return undefined;
+      const isDirectory = found.isDirectory();
+      if (!isDirectory && found.nlink > 1n) return undefined;
       if (next !== path) {
         const digest = digestOf(next, found);
         if (digest === undefined) return undefined;
         digests.push([next, digest]);
       }
-      if (!directory) continue;
+      if (!isDirectory) continue;
       const below = list(next);
       for (let i = below.length - 1; i >= 0; i -= 1) pending.push(joinPath(next, below[i] as string));
     }

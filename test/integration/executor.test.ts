@@ -164,9 +164,9 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
 
     test('sees its own processes alone, and few devices', async () => {
       const { stdout } = await steps.run(
-        'ls -d /proc/[0-9]* | wc -l; ls /dev; stat -c %a /dev/shm; df -k /dev/shm | tail -1',
+        'echo /proc/[0-9]*; ls /dev; stat -c %a /dev/shm; df -k /dev/shm | tail -1',
       );
-      expect(stdout.split('\n').slice(0, 1)).toEqual(['3']);
+      expect(stdout.split('\n').slice(0, 1)).toEqual(['/proc/1']);
       expect(stdout.split('\n').slice(1, -3)).toEqual([
         ...[
           'fd',
