@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -525,6 +526,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
     test('a throw-away container sees volumes and writes to them', async () => {
       const volume = join(folder.path, `volume-${runtime}`);
       mkdirSync(volume);
+      chmodSync(volume, 0o777);
       let output = '';
       const { exitCode } = await steps.executor.runContainer({
         ...{ layers: [layer], env: ['PATH=/bin'], cwd: '/', user: 'worker', network: 'none', tty: false },
@@ -536,7 +538,8 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
         },
         signal: new AbortController().signal,
       });
-      expect([exitCode, output]).toEqual([3, expect.stringMatching(/^hi\n1000\n/)]);
+      expect([exitCode, output]).toEqual([3, 'hi\n1000\n']);
+      expect(existsSync(join(volume, 'x'))).toBe(true);
     });
 
     test('leaves nothing of finished steps in the store', async () => {
