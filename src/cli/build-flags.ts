@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { listOption } from './options.ts';
 import type { ProgressFlags } from './options.ts';
-import { parseBytes, parseChoice, parseWhole } from './values.ts';
+import { parseBytes, parseChoice, parseEpoch, parseWhole } from './values.ts';
 
 /** What `tsbuild graph` and `tsbuild build` share: all that decides which steps there are. */
 export interface PlanFlags extends ProgressFlags {
@@ -85,7 +85,7 @@ export function addPlanFlags(command: Command): Command {
       new Option(
         '--source-date-epoch <seconds>',
         'the time in the image (default: SOURCE_DATE_EPOCH)',
-      ).argParser((text) => parseWhole(text, '--source-date-epoch', 0)),
+      ).argParser((text) => parseEpoch(text, '--source-date-epoch')),
     );
 }
 

@@ -1,4 +1,5 @@
 import type * as library from '../index.ts';
+import { BuildError } from '../util/build-error.ts';
 
 /** The library as a module: loaded only by a verb that needs it, so that `--help` and usage errors start fast. */
 export type Library = typeof library;
@@ -32,8 +33,11 @@ export interface CommonFlags {
   readonly registryMirror?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
-/** What every call of the library gets from a command line. */
+/** What every call of the library gets from a command line. Throws USAGE for an empty --root, which would be the current directory. */
 export function commonOptions(flags: CommonFlags, context: CliContext): library.CommonOptions {
+  if (flags.root === '') {
+    throw new BuildError('USAGE', '`--root` is empty', { hint: 'name a directory; a variable may be unset' });
+  }
   return {
     root: flags.root,
     env: context.env,

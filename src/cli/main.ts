@@ -146,15 +146,21 @@ export function start(): void {
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   // Closed pipes are found out where something is written; without a listener they would end the process with a stack.
-  let stdoutClosed = false;
-  process.stdout.on('error', () => (stdoutClosed = true));
+  let stdoutError: NodeJS.ErrnoException | undefined;
+  process.stdout.on('error', (error) => (stdoutError ??= error));
   process.stderr.on('error', () => undefined);
   // node:sqlite is announced as experimental at every start.
   process.removeAllListeners('warning');
   process.on('warning', (warning) => {
     if (warning.name !== 'ExperimentalWarning') process.stderr.write(`${warning.name}: ${warning.message}\n`);
   });
-  const end = (status: number): void => void process.stdout.write('', () => process.exit(status));
+  const end = (status: number): void =>
+    void process.stdout.write('', () => {
+      // A full disk must be told: what was to be there is not. A closed pipe is a reader who has had enough.
+      if (stdoutError === undefined || stdoutError.code === 'EPIPE' || status !== 0) process.exit(status);
+      const error = new BuildError('OUTPUT_FAILED', `stdout cannot be written: ${stdoutError.message}`);
+      process.stderr.write(reportError(error, { color: false, debug: false }), () => process.exit(1));
+    });
   void main(process.argv.slice(2), {
     env: process.env,
     // A getter: few verbs read it, and opening it costs time.
@@ -164,7 +170,7 @@ export function start(): void {
     stdout: process.stdout,
     stderr: process.stderr,
     get stdoutClosed() {
-      return stdoutClosed;
+      return stdoutError !== undefined;
     },
     signal: controller.signal,
     library: () => import('../index.ts'),

@@ -161,6 +161,13 @@ export function parseAddHost(text: string): string {
   });
 }
 
+/** Seconds from 1970 to the end of the year 9999, which is what dates in images can say. `name` is the flag, for the message. */
+export function parseEpoch(text: string, name: string): number {
+  const value = parseWhole(text, name, 0);
+  if (value <= 253_402_300_799) return value;
+  throw new BuildError('USAGE', `\`${name}\` is after the year 9999: \`${text}\``);
+}
+
 /** A whole number of at least `least`. `name` is the flag, for the message. */
 export function parseWhole(text: string, name: string, least: number): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;

@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId, findProgram } from '../host/probe.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 import { BuildError } from '../util/build-error.ts';
 import { embeddedRuntime } from './embedded-runtime.ts';
 import { knownHoles, ociRuntime, ociRuntimeNames, runtimeVariants, runtimeVersion } from './oci-runtime.ts';
@@ -116,7 +117,7 @@ function readFindings(root: string): Findings {
 }
 
 function writeFindings(root: string, runtimes: Findings): void {
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  makeDirectories(root, 0o700);
   const path = join(root, 'probe.json');
   const temporary = `${path}.${process.pid}`;
   writeFileSync(temporary, `${JSON.stringify({ boot: bootId(), runtimes })}\n`, { mode: 0o600 });

@@ -1,3 +1,4 @@
+import { makeDirectories } from '../util/make-directories.ts';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { capabilitySet, cgroupMode, findProgram, helperPath, kernelVersion } from '../host/probe.ts';
@@ -116,7 +117,7 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
   if (problem !== undefined) throw problem;
   const path = helperPath(options.env);
   let warned = false;
-  mkdirSync(join(options.root, 'snapshots'), { recursive: true, mode: 0o700 });
+  makeDirectories(join(options.root, 'snapshots'), 0o700);
   return {
     root: options.root,
     path,

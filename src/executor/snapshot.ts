@@ -1,3 +1,4 @@
+import { makeDirectories } from '../util/make-directories.ts';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -37,7 +38,7 @@ const MAX_OPTIONS = 4095;
 export function makeSnapshot(root: string): Snapshot {
   const id = randomBytes(8).toString('hex');
   const parent = join(root, 'snapshots');
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  makeDirectories(parent, 0o700);
   const directory = join(parent, id);
   mkdirSync(directory, { mode: 0o700 });
   const lock = openSync(join(directory, 'lock'), 'wx', 0o600);

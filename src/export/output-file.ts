@@ -1,9 +1,10 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 
 /** A file, or a stream that the caller owns (stdout); it is not closed. */
 export type OutputTarget = { readonly file: string } | { readonly stream: NodeJS.WritableStream };
@@ -23,7 +24,7 @@ export async function writeOutput(
   }
   const temporary = `${target.file}.${process.pid}.tmp`;
   try {
-    await mkdir(dirname(target.file), { recursive: true });
+    makeDirectories(dirname(target.file));
     await pipeline(bytes, createWriteStream(temporary, { flags: 'wx' }), { signal });
     await rename(temporary, target.file);
   } catch (error) {

@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises';
 import { applyEntries } from '../image/apply.ts';
 import type { Entry } from '../image/entry.ts';
 import { layerTree } from '../image/layer-tree.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Exporter, ExportResult } from './exporter.ts';
 import { outputError } from './output-file.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 
 /**
  * `type=local`: the files of the result in a directory, owned by the caller (X-5). What is there already stays, files of the same name are
@@ -15,7 +15,7 @@ export function directoryExporter(destination: string): Exporter {
     name: `exporting to directory ${destination}`,
     export: async (result) => {
       try {
-        await mkdir(destination, { recursive: true });
+        makeDirectories(destination);
         await applyEntries(ordinaryFiles(result), destination, { form: 'plain', owners: 'ignore' });
       } catch (error) {
         throw outputError(error, destination);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { lstatSync, readFileSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeIndex, manifestLimit } from '../oci/decode.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -19,6 +19,7 @@ import { findImage } from './find-image.ts';
 import type { ImageQuery } from './find-image.ts';
 import { assembleIndex } from './mutate.ts';
 import { verified } from './verify.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 
 /** An image with the names it goes by, each in full: `docker.io/library/app:1`. */
 export interface NamedImage {
@@ -112,7 +113,7 @@ export async function writeLayout(
   signal?: AbortSignal,
 ): Promise<void> {
   const blobDirectory = join(directory, 'blobs', 'sha256');
-  await mkdir(blobDirectory, { recursive: true });
+  makeDirectories(blobDirectory);
   for (const [digest, blob] of await blobsOf(images)) {
     const path = join(blobDirectory, digestHex(digest));
     if (lstatSync(path, { throwIfNoEntry: false })?.size !== blob.size)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, realpath, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDirectories } from '../util/make-directories.ts';
 import { BuildError } from '../util/build-error.ts';
 import { broken, dockerConfigPath, normalScope, readJsonObject } from './credential-file.ts';
 import { eraseWithHelper, storeWithHelper } from './credential-helper.ts';
@@ -88,7 +89,7 @@ function helperFor(config: Record<string, unknown>, host: string, path: string):
 }
 
 async function writeConfig(path: string, config: Record<string, unknown>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  makeDirectories(dirname(path), 0o700);
   const temporary = join(dirname(path), `.config.json.${randomBytes(6).toString('hex')}`);
   try {
     const file = await open(temporary, 'wx', 0o600);

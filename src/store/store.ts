@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { BlobStore } from './blob-store.ts';
@@ -16,6 +16,7 @@ import { openState } from './state.ts';
 import { storeError } from './store-error.ts';
 import type { Swept } from './sweep.ts';
 import { removeUnreferenced } from './sweep.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 
 /**
  * Where everything is kept: an OCI image layout (blobs/, index.json, oci-layout) and beside it an index (state-*.db), leases/, layers/ and
@@ -88,8 +89,8 @@ function make(root: string): void {
   // Written last: when it is there, all is.
   if (existsSync(layout)) return;
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    mkdirSync(join(root, 'blobs', 'sha256'), { recursive: true, mode: 0o755 });
+    makeDirectories(root, 0o700);
+    makeDirectories(join(root, 'blobs', 'sha256'), 0o755);
     writeNew(join(root, 'index.json'), `${JSON.stringify(emptyIndex)}\n`);
     writeNew(layout, '{"imageLayoutVersion":"1.0.0"}\n');
   } catch (error) {

@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -37,12 +47,13 @@ function launch(
     node = [],
     interrupt = false,
     keepStdin = false,
-  }: { node?: readonly string[]; interrupt?: boolean; keepStdin?: boolean } = {},
+    stdout: target = 'pipe',
+  }: { node?: readonly string[]; interrupt?: boolean; keepStdin?: boolean; stdout?: 'pipe' | number } = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...node, launcher, ...args], {
       env: { PATH: join(folder, 'path'), HOME: folder },
-      stdio: [keepStdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+      stdio: [keepStdin ? 'pipe' : 'ignore', target, 'pipe'],
       timeout: 20_000,
     });
     let [stdout, stderr] = ['', ''];
@@ -67,6 +78,17 @@ describe('the launcher', () => {
   test('runs the command, and passes its status', async () => {
     expect(await launch(['--no-such-flag', '.'])).toMatchObject({ code: 2, stdout: '' });
     expect((await launch(['--help'])).stdout).toMatch(/^Usage: tsbuild/);
+  });
+
+  test.runIf(process.platform === 'linux')('tells that stdout could not be written', async () => {
+    const stdout = openSync('/dev/full', 'r+');
+    try {
+      const ended = await launch(['--help'], { stdout });
+      expect(ended.stderr).toMatch(/^error\[OUTPUT_FAILED\]: stdout cannot be written: ENOSPC/);
+      expect(ended.code).toBe(1);
+    } finally {
+      closeSync(stdout);
+    }
   });
 
   test('under an old Node runs itself again under a newer one of PATH', async () => {

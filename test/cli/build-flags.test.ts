@@ -156,6 +156,8 @@ const wrong: readonly (readonly [words: string, message: RegExp, hint?: RegExp])
   ['--network brigde .', /brigde/],
   ['--parallelism 0 .', /at least 1/],
   ['--source-date-epoch -1 .', /whole number/],
+  ['--source-date-epoch 253402300800 .', /after the year 9999/],
+  ['--root= .', /`--root` is empty/],
   ['-o type=oic,dest=x .', /oic/, /`oci`/],
   ['-o dest=x .', /no type/],
   ['-o type=oci,dset=x .', /dset/, /`dest`/],

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -87,6 +87,15 @@ describe('the result of a build', () => {
     const failing = { build: () => Promise.reject(new BuildError('STEP_FAILED', 'no')) };
     expect((await runCli(['--iidfile', iid, '.'], { library: failing })).status).toBe(1);
     expect(() => readFileSync(iid)).toThrow('ENOENT');
+  });
+
+  test('what an id is written through stays: /dev/stdout is a link', async () => {
+    const [link, file] = [join(folder, 'link'), join(folder, 'file')];
+    writeFileSync(file, 'old');
+    symlinkSync(file, link);
+    expect((await runCli(['--iidfile', link, '.'], { library })).status).toBe(0);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(readFileSync(file, 'utf8')).toBe(imageId);
   });
 
   test('BUILDKIT_PROGRESS counts while --progress is auto', async () => {
@@ -344,6 +353,8 @@ describe('images of the store', () => {
       'Loaded image: two:1\n',
     );
     expect((await runCli(['load', '-i', join(folder, 'no')], { library: { loadImage } })).status).toBe(2);
+    const directory = await runCli(['load', '-i', folder], { library: { loadImage } });
+    expect(directory.stderr).toContain(`error[USAGE]: \`${folder}\` is a directory`);
     expect((await runCli(['load'], { library: { loadImage }, terminal: true })).status).toBe(2);
   });
 });

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { BuildError } from '../../util/build-error.ts';
 import type { BuildResult } from '../../index.ts';
@@ -34,7 +34,7 @@ export const build: Verb = {
     if (mode !== 'quiet' && mode !== 'none') tellNotes(command, context);
     // A file of an earlier build must not stand for this one when it fails.
     for (const file of [flags.iidfile, flags.metadataFile])
-      if (file !== undefined) writing(file, () => rmSync(file, { force: true }));
+      if (file !== undefined) writing(file, () => removePlain(file));
     const library = await context.library();
     const result = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
       library.build({ ...options, onEvent: emit }),
@@ -60,6 +60,11 @@ function writeResultFiles(flags: BuildFlags, result: BuildResult): void {
       writeFileSync(metadataFile, `${JSON.stringify(result.metadata, undefined, 2)}\n`),
     );
   }
+}
+
+/** A device, a pipe or a link (/dev/stdout, /dev/null) keeps its place: it holds nothing of an earlier build, and is written through. */
+function removePlain(file: string): void {
+  if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === true) rmSync(file, { force: true });
 }
 
 function writing(file: string, action: () => void): void {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { addAbortSignal } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { BuildError } from '../../util/build-error.ts';
@@ -43,6 +43,11 @@ async function open(file: string | undefined, context: CliContext): Promise<Read
     if (!context.stdin.isTTY) return addAbortSignal(context.signal, context.stdin);
     throw new BuildError('USAGE', 'stdin is a terminal, and an archive is expected there', {
       hint: 'use -i FILE, or redirect stdin',
+    });
+  }
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new BuildError('USAGE', `\`${file}\` is a directory, and an archive is expected`, {
+      hint: 'give the archive itself; an OCI layout is read with `tar -C LAYOUT -c . | tsbuild load`',
     });
   }
   const stream = createReadStream(file);
