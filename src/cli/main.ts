@@ -154,13 +154,15 @@ export function start(): void {
   process.on('warning', (warning) => {
     if (warning.name !== 'ExperimentalWarning') process.stderr.write(`${warning.name}: ${warning.message}\n`);
   });
-  const end = (status: number): void =>
-    void process.stdout.write('', () => {
-      // A full disk must be told: what was to be there is not. A closed pipe is a reader who has had enough.
-      if (stdoutError === undefined || stdoutError.code === 'EPIPE' || status !== 0) process.exit(status);
-      const error = new BuildError('OUTPUT_FAILED', `stdout cannot be written: ${stdoutError.message}`);
-      process.stderr.write(reportError(error, { color: false, debug: false }), () => process.exit(1));
-    });
+  const end = (status: number): void => {
+    // A full disk must be told: what was to be there is not. A closed pipe is a reader who has had enough.
+    if (stdoutError === undefined || stdoutError.code === 'EPIPE' || status !== 0) process.exit(status);
+    const error = new BuildError('OUTPUT_FAILED', `stdout cannot be written: ${stdoutError.message}`);
+    process.stderr.write(reportError(error, { color: false, debug: false }), () => process.exit(1));
+  };
+  // The stream tells its error only after the callbacks of its writes.
+  const flushed = (status: number): void =>
+    void process.stdout.write('', () => setImmediate(() => end(status)));
   void main(process.argv.slice(2), {
     env: process.env,
     // A getter: few verbs read it, and opening it costs time.
@@ -174,5 +176,5 @@ export function start(): void {
     },
     signal: controller.signal,
     library: () => import('../index.ts'),
-  }).then(end);
+  }).then(flushed);
 }
