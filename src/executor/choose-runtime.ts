@@ -1,3 +1,4 @@
+import { storeError } from '../store/store-error.ts';
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId, findProgram } from '../host/probe.ts';
@@ -117,9 +118,17 @@ function readFindings(root: string): Findings {
 }
 
 function writeFindings(root: string, runtimes: Findings): void {
-  makeDirectories(root, 0o700);
+  makeRoot(root);
   const path = join(root, 'probe.json');
   const temporary = `${path}.${process.pid}`;
   writeFileSync(temporary, `${JSON.stringify({ boot: bootId(), runtimes })}\n`, { mode: 0o600 });
   renameSync(temporary, path);
+}
+
+function makeRoot(root: string): void {
+  try {
+    makeDirectories(root, 0o700);
+  } catch (error) {
+    throw storeError(error, `making the store at ${root}`);
+  }
 }

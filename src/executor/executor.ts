@@ -1,5 +1,4 @@
 import { makeDirectories } from '../util/make-directories.ts';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { capabilitySet, cgroupMode, findProgram, helperPath, kernelVersion } from '../host/probe.ts';
 import { hostPlatform } from '../oci/platform.ts';
