@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -205,12 +205,20 @@ async function writeBundle(request: StepRequest, execution: InSandbox): Promise<
       cgroupsPath: bundle.id,
       host,
     });
-    writeFileSync(join(bundle.directory, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
+    await writeSpec(JSON.stringify(spec), bundle, plan);
     return plan;
   } catch (error) {
     await plan[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A config.json with secrets in it is on no disk, nor is the runtime's state, into which crun copies it. */
+async function writeSpec(text: string, bundle: Bundle, { memory }: MountPlan): Promise<void> {
+  const path = join(bundle.directory, 'config.json');
+  if (memory === undefined) return writeFileSync(path, text, { mode: 0o600 });
+  symlinkSync(await memory.write(Buffer.from(text), { mode: 0o600, uid: 0, gid: 0 }), path);
+  symlinkSync(await memory.makeDirectory(), bundle.state);
 }
 
 /** One value for each name, the last; HOME from passwd where nothing sets it, as every runtime does. */

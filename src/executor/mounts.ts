@@ -24,6 +24,8 @@ export interface MountPlan extends AsyncDisposable {
   readonly mounts: readonly SpecMount[];
   /** Secrets and the agent's socket. */
   readonly env: readonly string[];
+  /** Where to keep a file that holds `env`: there are secrets in it. undefined: there are none, any place will do. */
+  readonly memory: MemoryFiles | undefined;
   readonly stubs: MountPointStubs;
 }
 
@@ -80,6 +82,7 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
     for (const volume of context.volumes ?? []) ready.push(hostVolume(volume));
     let agents = 0;
     const memory = new MemoryFiles(context);
+    let secretEnv = false;
     for (const [index, mount] of op.mounts.entries()) {
       switch (mount.type) {
         case 'bind':
@@ -108,7 +111,10 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
               'SECRET_MISSING',
               `secret \`${mount.id}\` has more than ${MAX_SECRET} bytes`,
             );
-          if (mount.env !== undefined) env.push(`${mount.env}=${secretText(mount.id, value)}`);
+          if (mount.env !== undefined) {
+            env.push(`${mount.env}=${secretText(mount.id, value)}`);
+            secretEnv = true;
+          }
           if (mount.target === undefined) break;
           const source = await memory.write(value, { mode: mount.mode, ...resolveOwner(tree, mount) });
           ready.push({
@@ -160,7 +166,10 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
       mounts.push({ destination, type, source, options: [...options, ...mode] });
     }
     const disposers = cleanup.move();
-    return { mounts, env, stubs, [Symbol.asyncDispose]: () => disposers.disposeAsync() };
+    return {
+      ...{ mounts, env, stubs, memory: secretEnv ? memory : undefined },
+      [Symbol.asyncDispose]: () => disposers.disposeAsync(),
+    };
   } catch (error) {
     await cleanup.disposeAsync();
     throw error;
@@ -306,7 +315,7 @@ function locate(
 }
 
 /** Files on a tmpfs in the sandbox's mount namespace: never on a disk, gone with it. */
-class MemoryFiles {
+export class MemoryFiles {
   readonly #context: MountContext;
   #count = -1;
 
@@ -318,21 +327,33 @@ class MemoryFiles {
     content: Uint8Array,
     owner: { readonly mode: number; readonly uid: number; readonly gid: number },
   ): Promise<string> {
-    const { directory, sandbox } = this.#context;
-    if (this.#count < 0) {
-      mkdirSync(join(directory, 'memory'), { mode: 0o700 });
-      await sandbox.tmpfs('mode=0700,nosuid,nodev,noexec', 'memory');
-    }
-    this.#count += 1;
-    const path = join(directory, 'memory', String(this.#count));
-    const seen = sandbox.view(path);
-    // The parent is a mount of the sandbox; if it were not, the content would be on a disk.
-    if (statSync(sandbox.view(join(directory, 'memory'))).dev === statSync(directory).dev)
-      throw new BuildError('SANDBOX_UNAVAILABLE', 'there is no memory filesystem for secrets');
+    const path = await this.#next();
+    const seen = this.#context.sandbox.view(path);
     writeFileSync(seen, content, { flag: 'wx', mode: 0o600 });
     chownSync(seen, owner.uid, owner.gid);
     chmodSync(seen, owner.mode);
     return path;
+  }
+
+  /** Makes an empty directory that is private to root. */
+  async makeDirectory(): Promise<string> {
+    const path = await this.#next();
+    mkdirSync(this.#context.sandbox.view(path), { mode: 0o700 });
+    return path;
+  }
+
+  async #next(): Promise<string> {
+    const { directory, sandbox } = this.#context;
+    const memory = join(directory, 'memory');
+    if (this.#count < 0) {
+      mkdirSync(memory, { mode: 0o700 });
+      await sandbox.tmpfs('mode=0700,nosuid,nodev,noexec', 'memory');
+    }
+    this.#count += 1;
+    // It is a mount of the sandbox; if it were not, the content would be on a disk.
+    if (statSync(sandbox.view(memory)).dev === statSync(directory).dev)
+      throw new BuildError('SANDBOX_UNAVAILABLE', 'there is no memory filesystem for secrets');
+    return join(memory, String(this.#count));
   }
 }
 
