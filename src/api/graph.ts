@@ -19,7 +19,7 @@ export function graph(
       case 'text':
         return formatDefinition(definition);
       case 'json':
-        return `${JSON.stringify(definitionToJson(definition), undefined, 2)}\n`;
+        return definitionToJson(definition);
       case 'dot':
         return definitionToDot(definition);
       case 'mermaid':

@@ -79,7 +79,7 @@ export function overview(): string {
   return `Usage: tsbuild [build] [options] PATH | URL | -
        tsbuild COMMAND [options]
 
-Builds container images from Dockerfiles: no daemon, no root.
+Builds container images from Dockerfiles: no daemon.
 
 Commands:
 ${lines.join('')}
