@@ -73,6 +73,7 @@ function becomeUser(spec: RuntimeSpec): void {
   for (const { type, soft, hard } of spec.process.rlimits ?? [])
     sys.setrlimit(rlimitNumber(type), rlimit(soft), rlimit(hard));
   for (const fd of [0, 1, 2]) {
+    reopenNull(fd);
     sys.keepOnExec(fd);
     // As runc does, so that a user other than root may open /dev/stdout.
     const stat = fstatSync(fd);
@@ -114,6 +115,16 @@ function becomeUser(spec: RuntimeSpec): void {
   } catch (error) {
     throw new Error(`exec ${program}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** A descriptor of the host's /dev/null would let the step change that file's mode (fchmod); the container's own is read-only. As runc does. */
+function reopenNull(fd: number): void {
+  const ours = statSync('/dev/null');
+  const stat = fstatSync(fd);
+  if (!stat.isCharacterDevice() || stat.rdev !== ours.rdev) return;
+  closeSync(fd);
+  // The lowest free number is the one that was just closed.
+  if (openSync('/dev/null', constants.O_RDWR) !== fd) throw new Error(`descriptor ${fd} cannot be replaced`);
 }
 
 function enter(cwd: string): void {

@@ -117,7 +117,10 @@ function makePoint(root: string, point: { readonly path: string; readonly file: 
 
 const devices: readonly string[] = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 
-/** /dev is a fresh tmpfs: nobody else has it yet, so plain names are safe. */
+/**
+ * /dev is a fresh tmpfs: nobody else has it yet, so plain names are safe. The devices are the host's own: on a read-only mount they
+ * can be written to, but nobody can change their mode, owner or times.
+ */
 function fillDev(root: string): void {
   for (const name of devices) {
     const target = join(root, 'dev', name);
@@ -126,7 +129,7 @@ function fillDev(root: string): void {
     sys.mount({
       source: 'none',
       target,
-      flags: sys.MS_BIND | sys.MS_REMOUNT | sys.MS_NOSUID | sys.MS_NOEXEC,
+      flags: sys.MS_BIND | sys.MS_REMOUNT | sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NOEXEC,
     });
   }
   const links: Readonly<Record<string, string>> = {

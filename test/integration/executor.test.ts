@@ -198,6 +198,17 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       expect(stdout).toBe('end\n');
     });
 
+    test('cannot change the devices of the host, and can use its own', async () => {
+      const before = statSync('/dev/null').ctimeMs;
+      // The owner that it has already: what gets through does no harm.
+      const change = 'for f in /dev/null /dev/full /dev/tty /dev/stdin; do chown 0:0 $f; done';
+      const use =
+        'echo x >/dev/null && cat </dev/stdin && head -c 3 /dev/zero | wc -c; echo x >/dev/full || echo full';
+      const result = await steps.run(`(${change}) 2>/dev/null; ${use}`);
+      expect(result.stdout).toBe('3\nfull\n');
+      expect(statSync('/dev/null').ctimeMs).toBe(before);
+    });
+
     test('has no descriptor of the host', async () => {
       const { stdout } = await steps.run(['/bin/ls', '-l', '/proc/self/fd']);
       const targets = stdout.split('\n').flatMap((line) => / -> (.*)$/.exec(line)?.[1] ?? []);
