@@ -456,10 +456,14 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
     });
 
     test('says in clear words that a command is not there', async () => {
-      await expect(steps.run(['no-such-command'])).rejects.toMatchObject({
+      const said: string[] = [];
+      const onOutput = (_stream: string, data: Uint8Array): void =>
+        void said.push(Buffer.from(data).toString());
+      await expect(steps.run(['no-such-command'], { onOutput })).rejects.toMatchObject({
         code: 'STEP_START',
         message: '`no-such-command` was not found in the image',
       });
+      expect(said.join('')).not.toContain('libuv');
       await expect(steps.run(['/etc/passwd'])).rejects.toMatchObject({
         code: 'STEP_START',
         message: '`/etc/passwd` cannot be executed: permission denied',
