@@ -1,0 +1,7 @@
+/** Rows, or parts of rows, that tsbuild does not follow, each with its reason. They stand in golden/language.md. */
+export const decisions: Readonly<Record<string, string>> = {
+  'L-FROM-8':
+    'of Podman alone: `--after` and transports in FROM; `--build-context` names archives and layouts',
+  'L-MNT-7': 'of Podman alone: relabelling, propagation and binds of host paths',
+  'Z-5': 'about the monitor of buildx, which tsbuild does not have',
+};
