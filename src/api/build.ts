@@ -39,7 +39,7 @@ export function build(options: BuildOptions): Promise<BuildResult> {
 
 async function runBuild(options: BuildOptions, session: Session): Promise<Omit<BuildResult, 'steps'>> {
   const { store, signal, emit } = session;
-  const outputs = checkOutputs(options);
+  const outputs = checkOutputs(options, store.root);
   // Made by whoever needs it: a cached build does not.
   const tempDir = (): Promise<string> => store.tempDir();
   await using contexts = await openContexts(options, session, tempDir);

@@ -1,4 +1,5 @@
 import type { Exporter, PlatformImage } from '../export/exporter.ts';
+import { refuseStore } from '../export/output-file.ts';
 import { storeExporter } from '../export/to-store.ts';
 import { assembleImage } from '../image/mutate.ts';
 import type { ImageConfig } from '../oci/config.ts';
@@ -25,7 +26,7 @@ export interface ExportRequest {
 }
 
 /** The outputs of a build, checked before anything runs. Errors: USAGE, REFERENCE_INVALID. */
-export function checkOutputs(options: BuildOptions): readonly OutputOption[] {
+export function checkOutputs(options: BuildOptions, storeRoot: string): readonly OutputOption[] {
   const outputs = options.outputs ?? [{ type: 'image' as const }];
   const names = outputNames(options);
   for (const output of outputs) {
@@ -42,6 +43,7 @@ export function checkOutputs(options: BuildOptions): readonly OutputOption[] {
       throw new BuildError('USAGE', 'a push needs a name', { hint: 'give one: -t registry.example/app:1.0' });
     }
     for (const name of output.names ?? []) parseReference(name);
+    if (output.dest !== undefined) refuseStore(output.dest, storeRoot);
   }
   const kinds = new Set(outputs.map((output) => output.compression ?? 'gzip'));
   if (kinds.size > 1)

@@ -1,6 +1,6 @@
 import { storeImage } from '../export/to-store.ts';
 import type { OutputTarget } from '../export/output-file.ts';
-import { writeOutput } from '../export/output-file.ts';
+import { refuseStore, writeOutput } from '../export/output-file.ts';
 import { dockerArchiveEntries, readImageArchive } from '../image/docker-archive.ts';
 import type { Image } from '../image/image.ts';
 import type { StoredLayer } from '../image/layer-store.ts';
@@ -63,6 +63,7 @@ export function saveImage(
   } & OutputTarget,
 ): Promise<void> {
   return withSession(options, async (session) => {
+    if ('file' in options) refuseStore(options.file, session.store.root);
     const images: { image: Image; names: string[] }[] = [];
     for (const text of options.images) {
       const { image, name } = await findStoreImage(session, text);

@@ -1,6 +1,6 @@
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { constants, createWriteStream, realpathSync, statSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
@@ -10,7 +10,8 @@ import { makeDirectories } from '../util/make-directories.ts';
 export type OutputTarget = { readonly file: string } | { readonly stream: NodeJS.WritableStream };
 
 /**
- * Writes bytes to the target; a file appears whole or not at all (temporary neighbour, then rename).
+ * Writes bytes to the target; a file appears whole or not at all (temporary neighbour, then rename), also behind a symbolic link. What is
+ * there and is no regular file, a pipe or a device, is written to and stays what it is.
  * Errors: DISK_FULL, OUTPUT_FAILED; what `bytes` throws passes through.
  */
 export async function writeOutput(
@@ -19,17 +20,66 @@ export async function writeOutput(
   signal: AbortSignal,
 ): Promise<void> {
   if ('stream' in target) {
-    await pipeline(bytes, target.stream, { signal, end: false });
+    try {
+      await pipeline(bytes, target.stream, { signal, end: false });
+    } catch (error) {
+      throw outputError(error, 'the output stream');
+    }
     return;
   }
-  const temporary = `${target.file}.${process.pid}.tmp`;
+  let temporary: string | undefined;
   try {
+    if (isWrittenInPlace(target.file)) {
+      const handle = await open(target.file, constants.O_WRONLY | constants.O_APPEND);
+      await pipeline(bytes, handle.createWriteStream(), { signal });
+      return;
+    }
     makeDirectories(dirname(target.file));
+    const file = realFile(target.file);
+    temporary = `${file}.${process.pid}.tmp`;
     await pipeline(bytes, createWriteStream(temporary, { flags: 'wx' }), { signal });
-    await rename(temporary, target.file);
+    await rename(temporary, file);
   } catch (error) {
-    await rm(temporary, { force: true });
+    if (temporary !== undefined) await rm(temporary, { force: true });
     throw outputError(error, target.file);
+  }
+}
+
+/** Refuses a destination in the store: it would overwrite what the store is made of. Error: USAGE. */
+export function refuseStore(destination: string, storeRoot: string): void {
+  const store = realPath(storeRoot);
+  const path = realPath(destination);
+  if (path !== store && !path.startsWith(store + sep)) return;
+  throw new BuildError('USAGE', `the output ${destination} is in the store of tsbuild itself`, {
+    hint: 'choose a destination outside of it',
+  });
+}
+
+/** `/dev/stdout` may be a regular file, whose owner holds it open: a rename would take it away from him. */
+function isWrittenInPlace(file: string): boolean {
+  const path = resolve(file);
+  if (/^\/(?:dev|proc)\//.test(path)) return true;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory() === true) {
+    throw new BuildError('OUTPUT_FAILED', `${file} is a directory, not a file`, {
+      hint: 'name a file in it, or use type=local or tar=false',
+    });
+  }
+  return found !== undefined && !found.isFile();
+}
+
+function realFile(file: string): string {
+  return statSync(file, { throwIfNoEntry: false }) === undefined ? file : realpathSync(file);
+}
+
+/** The path without links, as far as it exists. */
+function realPath(path: string): string {
+  const whole = resolve(path);
+  const parent = dirname(whole);
+  try {
+    return realpathSync(whole);
+  } catch {
+    return parent === whole ? whole : join(realPath(parent), basename(whole));
   }
 }
 

@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { checkOutputs, layerCompression } from '../../src/api/export-all.ts';
 import { BuildError } from '../../src/util/build-error.ts';
 
+const store = '/var/lib/store-of-tsbuild';
+
 function codeOf(work: () => unknown): string | undefined {
   try {
     work();
@@ -12,25 +14,37 @@ function codeOf(work: () => unknown): string | undefined {
 }
 
 test('without outputs the image goes into the store', () => {
-  expect(checkOutputs({})).toEqual([{ type: 'image' }]);
+  expect(checkOutputs({}, store)).toEqual([{ type: 'image' }]);
 });
 
 test('wrong outputs are told before anything runs', () => {
-  expect(codeOf(() => checkOutputs({ outputs: [{ type: 'oci' }] }))).toBe('USAGE');
-  expect(codeOf(() => checkOutputs({ outputs: [{ type: 'registry' }] }))).toBe('USAGE');
-  expect(codeOf(() => checkOutputs({ tags: ['a/B:x'], outputs: [{ type: 'registry' }] }))).toBe(
+  expect(codeOf(() => checkOutputs({ outputs: [{ type: 'oci' }] }, store))).toBe('USAGE');
+  expect(codeOf(() => checkOutputs({ outputs: [{ type: 'registry' }] }, store))).toBe('USAGE');
+  expect(codeOf(() => checkOutputs({ tags: ['a/B:x'], outputs: [{ type: 'registry' }] }, store))).toBe(
     'REFERENCE_INVALID',
   );
   expect(
     codeOf(() =>
-      checkOutputs({
-        outputs: [
-          { type: 'oci', dest: 'a', compression: 'zstd' },
-          { type: 'image', compression: 'gzip' },
-        ],
-      }),
+      checkOutputs(
+        {
+          outputs: [
+            { type: 'oci', dest: 'a', compression: 'zstd' },
+            { type: 'image', compression: 'gzip' },
+          ],
+        },
+        store,
+      ),
     ),
   ).toBe('UNSUPPORTED_HERE');
+});
+
+test('an output cannot be written over the store', () => {
+  for (const dest of [store, `${store}/index.json`, `${store}/../store-of-tsbuild/x/y`]) {
+    expect(codeOf(() => checkOutputs({ outputs: [{ type: 'local', dest }] }, store))).toBe('USAGE');
+  }
+  expect(
+    codeOf(() => checkOutputs({ outputs: [{ type: 'local', dest: `${store}2` }] }, store)),
+  ).toBeUndefined();
 });
 
 test('the compression asked for holds for new layers', () => {
