@@ -62,7 +62,7 @@ function lineNumbers(first: number, last: number): readonly number[] {
 // Controls become visible characters of the same width in front of and behind them, so carets stay where they belong.
 function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what this is about
-  return expandTabs(text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '�'));
+  return expandTabs(text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '�'));
 }
 
 function clip(text: string, around: number): { readonly text: string; readonly offset: number } {

@@ -4,12 +4,12 @@
  */
 
 // ECMA-48: CSI; OSC, DCS, SOS, PM and APC with their text (C0 controls but BEL cannot be in it, so an unfinished one
-// ends with its line); escapes with intermediates; then single controls of C0 and C1.
+// ends with its line); escapes with intermediates; then single controls of C0 and C1, and those of Unicode that reorder text.
 /* oxlint-disable no-control-regex -- control characters are what this is about */
 const sequences =
-  /(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x1f\x7f\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+  /(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x1f\x7f\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 const sgr = /^\x1b\[[\d;:]{0,40}m$/;
-const suspicious = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/;
+const suspicious = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
 /* oxlint-enable no-control-regex */
 
 /** The text without control sequences and control characters; newlines and tabs stay. */

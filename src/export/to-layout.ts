@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { writeLayout } from '../image/oci-layout.ts';
 import type { Exporter } from './exporter.ts';
 import { outputError } from './output-file.ts';
@@ -7,6 +9,7 @@ export function layoutExporter(directory: string): Exporter {
   return {
     name: `exporting to OCI layout ${directory}`,
     export: async (result, context) => {
+      const existed = existsSync(directory);
       try {
         await writeLayout(
           directory,
@@ -14,6 +17,7 @@ export function layoutExporter(directory: string): Exporter {
           context.signal,
         );
       } catch (error) {
+        if (!existed) await rm(directory, { recursive: true, force: true });
         throw outputError(error, directory);
       }
       return result.images[0]?.image.descriptor();

@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, existsSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -46,8 +46,8 @@ suite('examples', needs, () => {
   });
 
   test('node-app: built with npm settings that stay out of the image', async () => {
-    const npm = (await must(command('npm', ['root', '--global']))).trim();
-    const contexts = [`node-dist=${dirname(process.execPath)}`, `npm-dist=${join(npm, 'npm')}`];
+    const npm = dirname(dirname(realpathSync(findTool('npm') ?? '')));
+    const contexts = [`node-dist=${dirname(process.execPath)}`, `npm-dist=${npm}`];
     const dockerfile = ['-f', join(examples, 'base/node.Dockerfile')];
     const named = contexts.flatMap((text) => ['--build-context', text]);
     await must(

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
+import type { ExportResult } from '../../src/export/exporter.ts';
 import { refuseStore, writeOutput } from '../../src/export/output-file.ts';
+import { layoutExporter } from '../../src/export/to-layout.ts';
 import { tempFolder } from '../support/temp.ts';
 
 const { signal } = new AbortController();
@@ -87,4 +89,19 @@ test('the store is no destination, by whatever name', async () => {
   for (const path of ['store', 'store/new/file', 'alias/index.json', 'x/../store'])
     expect(() => refuseStore(join(folder.path, path), store), path).toThrow('in the store');
   expect(() => refuseStore(join(folder.path, 'stored'), store)).not.toThrow();
+});
+
+test('a layout that could not be written is not begun', async () => {
+  await using folder = await tempFolder();
+  const failing = {
+    descriptor: () => Promise.reject(new Error('gone')),
+    layers: () => Promise.reject(new Error('gone')),
+  };
+  const result = {
+    images: [{ platform: { os: 'linux', architecture: 'amd64' }, image: failing, layers: [] }],
+  };
+  const exporter = layoutExporter(join(folder.path, 'new'));
+  const context = { names: [], id: 'x', signal, emit: () => undefined };
+  await expect(exporter.export(result as unknown as ExportResult, context)).rejects.toThrow();
+  expect(readdirSync(folder.path)).toEqual([]);
 });
