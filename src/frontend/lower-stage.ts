@@ -59,7 +59,13 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
   for (const instruction of instructions) {
     const fromBase = instruction.source !== file.source;
     const nameOf = (title: string): string => names(fromBase ? `ONBUILD ${title}` : title);
-    state = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
+    try {
+      state = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
+    } catch (error) {
+      lowering.fault(error);
+      // Without this name the faults that follow would be about its absence.
+      if (instruction.kind === 'arg' || instruction.kind === 'env') break;
+    }
   }
   return state;
 }

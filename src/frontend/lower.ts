@@ -13,6 +13,7 @@ import { lowerStage } from './lower-stage.ts';
 import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
 import { placed } from './lowering.ts';
 import type { ParsedDockerfile } from './parse.ts';
+import { byPlace } from './parse.ts';
 import type { EnvList } from './scope.ts';
 import {
   controlArgNames,
@@ -62,15 +63,7 @@ export interface LowerResult {
  * With `# check=error=true` a finding rejects with CHECK_FAILED.
  */
 export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Promise<LowerResult> {
-  const [first, ...others] = parsed.errors;
-  if (first !== undefined) {
-    throw new BuildError(first.code, first.message, {
-      hint: first.hint,
-      source: first.source,
-      details: first.details,
-      others,
-    });
-  }
+  if (parsed.errors.length > 0) throw asOne(parsed.errors);
   const check = readCheckOptions(
     ownValue(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? parsed.directives.check?.text,
   );
@@ -89,6 +82,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
   const target = targetStage(parsed.stages, options.target);
   const globals = globalsOf(parsed, options);
   const usedArgs = new Set<string>();
+  const faults = new Set<BuildError>();
   let usesContext = false;
   const stages = new Map<number, Promise<StageState>>();
   const images = new Map<string, Promise<ResolvedImage>>();
@@ -116,9 +110,14 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
         options.resolveImage(reference, platform, location),
       ),
     report,
+    fault: (error) => {
+      if (!isFault(error)) throw error;
+      faults.add(error);
+    },
     useArg: (name) => usedArgs.add(name),
   };
-  const state = await lowering.stage(target.index);
+  const state = await lowering.stage(target.index).catch((error: unknown) => lowering.fault(error));
+  if (state === undefined || faults.size > 0) throw await allFaults(stages, faults);
   diagnostics.push(...unusedArgs(parsed, options, usedArgs));
   failOnFindings(diagnostics, check.error);
   const labels = options.labels ?? {};
@@ -149,6 +148,30 @@ function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V
   const made = make();
   known.set(key, made);
   return made;
+}
+
+/** What is wrong in the Dockerfile itself, in contrast to what a registry says. */
+function isFault(error: unknown): error is BuildError {
+  return error instanceof BuildError && error.code.startsWith('DOCKERFILE_') && error.source !== undefined;
+}
+
+/** One error that carries all faults, in source order; stages that are still being lowered are waited for. */
+async function allFaults(
+  stages: ReadonlyMap<number, Promise<StageState>>,
+  faults: Set<BuildError>,
+): Promise<BuildError> {
+  for (let settled = -1; settled < stages.size;) {
+    settled = stages.size;
+    for (const outcome of await Promise.allSettled(stages.values()))
+      if (outcome.status === 'rejected' && isFault(outcome.reason)) faults.add(outcome.reason);
+  }
+  return asOne([...faults].toSorted(byPlace));
+}
+
+function asOne([first, ...others]: readonly BuildError[]): BuildError {
+  if (first === undefined) return new BuildError('INTERNAL', 'a Dockerfile was refused without a fault');
+  const { code, message, hint, source, details } = first;
+  return new BuildError(code, message, { hint, source, details, others });
 }
 
 function globalsOf(parsed: ParsedDockerfile, options: LowerOptions): EnvList {

@@ -70,6 +70,8 @@ export interface Lowering {
     location: SourceLocation | undefined,
   ) => Promise<ResolvedImage>;
   readonly report: (rule: string, finding: Finding) => void;
+  /** Keeps a fault of an instruction, so that those of the others are found too; rethrows what is none. */
+  readonly fault: (error: unknown) => void;
   /** Says that a --build-arg was of use. */
   readonly useArg: (name: string) => void;
 }

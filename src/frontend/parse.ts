@@ -57,7 +57,7 @@ export function parseDockerfile(source: SourceText): ParsedDockerfile {
     emptyContinuations: read.emptyContinuations,
   };
   const check = readCheckOptions(directives.check?.text);
-  return { ...file, errors: errors.toSorted(bySource), diagnostics: lintParsed(file, check) };
+  return { ...file, errors: errors.toSorted(byPlace), diagnostics: lintParsed(file, check) };
 }
 
 /**
@@ -166,7 +166,8 @@ function noStage(map: LineMap, instructions: number): BuildError {
   });
 }
 
-function bySource(left: BuildError, right: BuildError): number {
+/** Order of errors: by place. */
+export function byPlace(left: BuildError, right: BuildError): number {
   const a = left.source?.range.start ?? { line: 0, column: 0 };
   const b = right.source?.range.start ?? { line: 0, column: 0 };
   return a.line - b.line || a.column - b.column;
