@@ -5,6 +5,7 @@ import type * as doctorApi from './api/doctor.ts';
 import type * as graphApi from './api/graph.ts';
 import type * as imagesApi from './api/images.ts';
 import type * as loginApi from './api/login.ts';
+import type * as outlineApi from './api/outline.ts';
 import type * as runApi from './api/run.ts';
 import type * as transferApi from './api/transfer.ts';
 
@@ -18,6 +19,14 @@ export const build: typeof buildApi.build = async (options) =>
 /** The layer DAG that a build would solve, as text. */
 export const graph: typeof graphApi.graph = async (options) =>
   (await import('./api/graph.ts')).graph(options);
+
+/** What a build of a target takes: arguments, secrets, ssh agents. */
+export const outline: typeof outlineApi.outline = async (options) =>
+  (await import('./api/outline.ts')).outline(options);
+
+/** The stages of a Dockerfile that can be built. */
+export const listStages: typeof outlineApi.listStages = async (options) =>
+  (await import('./api/outline.ts')).listStages(options);
 
 /** Runs a command in an image, in the sandbox that RUN steps have. */
 export const run: typeof runApi.run = async (options) => (await import('./api/run.ts')).run(options);

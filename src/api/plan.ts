@@ -1,4 +1,4 @@
-import type { LoweredImage, LowerResult } from '../frontend/lower.ts';
+import type { LoweredImage, LowerOptions, LowerResult } from '../frontend/lower.ts';
 import { lower } from '../frontend/lower.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
 import type { Diagnostic } from '../progress/event.ts';
@@ -27,26 +27,13 @@ export async function makePlan(
   session: Session,
   { contexts, bases }: { readonly contexts: BuildContexts; readonly bases: BaseImages },
 ): Promise<Plan> {
-  const wanted = options.platform ?? session.env.DOCKER_DEFAULT_PLATFORM;
-  const platform = wanted === undefined || wanted === '' ? hostPlatform() : parsePlatform(wanted);
-  const buildArgs = { ...options.buildArgs };
   const epoch = sourceDateEpoch(options, session.env);
-  if (epoch !== undefined) buildArgs.SOURCE_DATE_EPOCH ??= String(epoch);
   const file = await contexts.main.dockerfile();
   const parsed = await internalStep(session.emit, `[internal] load build definition from ${file.name}`, () =>
     Promise.resolve(parseDockerfile(file)),
   );
   const lowered = await lower(parsed, {
-    target: options.target,
-    buildArgs,
-    labels: options.labels ?? {},
-    platform,
-    buildPlatform: hostPlatform(),
-    platformIsExplicit: wanted !== undefined && wanted !== '',
-    noCache: options.noCache ?? false,
-    noCacheFilter: options.noCacheFilter ?? [],
-    network: options.network ?? 'default',
-    namedContexts: contexts.named,
+    ...lowerOptions(options, session.env, contexts.named),
     resolveImage: (reference, forPlatform, source) => bases.resolve(reference, forPlatform, source),
   });
   for (const diagnostic of lowered.diagnostics) session.emit({ type: 'diagnostic', diagnostic });
@@ -58,6 +45,32 @@ export async function makePlan(
     platform: image.platform,
     diagnostics: lowered.diagnostics,
     sourceDateEpoch: epoch,
+  };
+}
+
+/** What lowering is told of the options; who resolves images is the caller's choice. */
+export function lowerOptions(
+  options: BuildOptions,
+  env: NodeJS.ProcessEnv,
+  namedContexts: LowerOptions['namedContexts'],
+): Omit<LowerOptions, 'resolveImage'> {
+  const wanted = options.platform ?? env.DOCKER_DEFAULT_PLATFORM;
+  const isExplicit = wanted !== undefined && wanted !== '';
+  const epoch = sourceDateEpoch(options, env);
+  return {
+    target: options.target,
+    buildArgs: {
+      ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: String(epoch) }),
+      ...options.buildArgs,
+    },
+    labels: options.labels ?? {},
+    platform: isExplicit ? parsePlatform(wanted) : hostPlatform(),
+    buildPlatform: hostPlatform(),
+    platformIsExplicit: isExplicit,
+    noCache: options.noCache ?? false,
+    noCacheFilter: options.noCacheFilter ?? [],
+    network: options.network ?? 'default',
+    namedContexts,
   };
 }
 

@@ -1,7 +1,9 @@
+import type { StageOutline, TargetEntry } from '../frontend/outline.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageConfig } from '../oci/config.ts';
 import type { Diagnostic, Emit } from '../progress/event.ts';
+import type { SourceText } from '../util/source.ts';
 import type { ByteStream } from '../util/streams.ts';
 
 /** What every function of the library takes. */
@@ -180,6 +182,17 @@ export interface DoctorReport {
   readonly checks: readonly DoctorCheck[];
   /** The runtime that RUN steps would use here. */
   readonly runtime: string | undefined;
+}
+
+/** What a build of one target takes (I-1). Ranges are those of the Dockerfile. */
+export interface Outline extends StageOutline {
+  readonly source: SourceText;
+}
+
+/** The stages of a Dockerfile that can be built: the named ones, and the last (I-2). */
+export interface TargetList {
+  readonly source: SourceText;
+  readonly targets: readonly TargetEntry[];
 }
 
 export type GraphFormat = 'text' | 'json' | 'dot' | 'mermaid';

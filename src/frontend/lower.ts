@@ -53,6 +53,10 @@ export interface LowerResult {
   readonly diagnostics: readonly Diagnostic[];
   /** Whether the main build context is read. */
   readonly usesContext: boolean;
+  /** The last states of the stages that the target reaches, by number. */
+  readonly stages: ReadonlyMap<number, StageState>;
+  /** The ARGs before the first FROM, and the automatic ones, with their values. */
+  readonly globals: EnvList;
   /** SOURCE_DATE_EPOCH of --build-arg, or of an ARG before the first FROM (L-ARG-10), as written. */
   readonly sourceDateEpoch?: string | undefined;
 }
@@ -138,6 +142,8 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ],
     diagnostics: diagnostics.toSorted(bySource),
     usesContext,
+    stages: await states(stages),
+    globals,
     sourceDateEpoch: ownValue(options.buildArgs, 'SOURCE_DATE_EPOCH') ?? getEnv(globals, 'SOURCE_DATE_EPOCH'),
   };
 }
@@ -148,6 +154,14 @@ function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V
   const made = make();
   known.set(key, made);
   return made;
+}
+
+async function states(
+  stages: ReadonlyMap<number, Promise<StageState>>,
+): Promise<ReadonlyMap<number, StageState>> {
+  const done = new Map<number, StageState>();
+  for (const [index, stage] of stages) done.set(index, await stage);
+  return done;
 }
 
 /** What is wrong in the Dockerfile itself, in contrast to what a registry says. */

@@ -4,7 +4,7 @@ import { BuildError } from '../../util/build-error.ts';
 import type { BuildResult } from '../../index.ts';
 import { addBuildFlags, oldFlagNotes } from '../build-flags.ts';
 import type { BuildFlags } from '../build-flags.ts';
-import { buildOptions } from '../build-options.ts';
+import { buildOptions, planOptions } from '../build-options.ts';
 import { hasColor } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { contextWord } from '../context-word.ts';
@@ -29,6 +29,10 @@ export const build: Verb = {
     let flags = command.opts<BuildFlags>();
     const words = contextWord(command.args, flags.load);
     flags = { ...flags, load: words.engine ?? flags.load };
+    if (flags.call !== undefined && flags.call !== 'build') {
+      const { call } = await import('../call.ts');
+      return call(flags.call, planOptions(flags, words.context, context), context);
+    }
     const options = buildOptions(flags, words.context, context);
     const mode = chooseProgress(flags, context);
     if (mode !== 'quiet' && mode !== 'none') tellNotes(command, context);
