@@ -4,13 +4,14 @@ import type { OpenOptions } from '../image/layer.ts';
 import type { LayerStore, StoredLayer } from '../image/layer-store.ts';
 import { openLayoutImage } from '../image/oci-layout.ts';
 import { openImage } from '../image/open-image.ts';
+import type { ImageConfig } from '../oci/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOfJson, parseDigest } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatPlatform } from '../oci/platform.ts';
+import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import type { Reference } from '../oci/reference.ts';
-import { formatReference, parseReference } from '../oci/reference.ts';
+import { familiarReference, formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Emit } from '../progress/event.ts';
 import type { Store } from '../store/store.ts';
@@ -56,8 +57,14 @@ export function createBaseImages(session: Session, layerStore: LayerStore, pull:
   const find = async (reference: string, platform: Platform): Promise<Found> => {
     if (reference.startsWith('oci-layout://')) return fromLayout(reference, platform);
     const parsed = parseReference(reference);
-    const local = pull ? undefined : await fromStore(session, parsed, platform);
-    return local ?? fromRegistry(session, parsed, platform);
+    if (pull) return fromRegistry(session, parsed, platform);
+    const local = await fromStore(session, parsed, platform);
+    if (!(local instanceof BuildError)) return local ?? fromRegistry(session, parsed, platform);
+    try {
+      return await fromRegistry(session, parsed, platform);
+    } catch (error) {
+      throw error instanceof BuildError ? otherPlatform(parsed, platform, { local, error }) : error;
+    }
   };
 
   return {
@@ -77,13 +84,7 @@ export function createBaseImages(session: Session, layerStore: LayerStore, pull:
         const digest = await found.image.digest();
         byDigest.set(digest, found);
         await rememberLayers(found, layerStore, { known, origins, emit: session.emit });
-        const { os, architecture, variant } = config;
-        return {
-          reference: found.reference,
-          digest,
-          platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
-          config,
-        };
+        return { reference: found.reference, digest, platform: platformOf(config), config };
       } catch (error) {
         throw error instanceof BuildError ? error.at(source) : error;
       }
@@ -99,6 +100,22 @@ export function createBaseImages(session: Session, layerStore: LayerStore, pull:
       });
     },
   };
+}
+
+function platformOf({
+  os,
+  architecture,
+  variant,
+  'os.version': version,
+  'os.features': features,
+}: ImageConfig): Platform {
+  return normalizePlatform({
+    os,
+    architecture,
+    ...(variant === undefined || variant === '' ? {} : { variant }),
+    ...(version === undefined ? {} : { 'os.version': version }),
+    ...(features === undefined ? {} : { 'os.features': features }),
+  });
 }
 
 async function rememberLayers(
@@ -134,12 +151,31 @@ async function fromLayout(reference: string, platform: Platform): Promise<Found>
   return { reference, image };
 }
 
-/** What the store has under this name, or remembers of the registry's last answer. */
+/** The store has the image, but not for the platform, and the registry did not help: of the two the first is what the user can change. */
+function otherPlatform(
+  parsed: Reference,
+  platform: Platform,
+  { local, error }: { readonly local: BuildError; readonly error: BuildError },
+): BuildError {
+  const available = (local.details['available'] as readonly string[] | undefined) ?? [];
+  const name = familiarReference(parsed);
+  return new BuildError(
+    'IMAGE_PLATFORM',
+    `the store has \`${name}\` for ${available.join(', ')}, not for ${formatPlatform(platform)}; of the registry: ${error.message}`,
+    {
+      hint: `build for what is there with --platform ${available[0] ?? ''}, or get the other one with tsbuild pull --platform ${formatPlatform(platform)} ${name}`,
+      details: { ...local.details },
+      cause: error,
+    },
+  );
+}
+
+/** What the store has under this name, or remembers of the registry's last answer; a BuildError when what it has is for other platforms. */
 async function fromStore(
   session: Session,
   parsed: Reference,
   platform: Platform,
-): Promise<Found | undefined> {
+): Promise<Found | BuildError | undefined> {
   const { store } = session;
   const reference = formatReference(parsed);
   const named = await store.images.find(reference);
@@ -158,8 +194,8 @@ async function fromStore(
     return { reference, image, origin: { registry: parsed.registry, repository: parsed.repository } };
   } catch (error) {
     // Another platform's image, or one whose blobs are gone: the registry may still have it.
-    if (error instanceof BuildError) return undefined;
-    throw error;
+    if (!(error instanceof BuildError)) throw error;
+    return error.code === 'IMAGE_PLATFORM' ? error : undefined;
   }
 }
 

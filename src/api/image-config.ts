@@ -27,14 +27,15 @@ export function imageConfig(
     }
     history.push({ created: time, ...entry });
   }
-  const { os, architecture, variant } = lowered.platform;
+  const { os, architecture, variant, 'os.version': version, 'os.features': features } = lowered.platform;
   return {
     created: time,
     ...(lowered.config.author === undefined ? {} : { author: lowered.config.author }),
     architecture,
     os,
     ...(variant === undefined ? {} : { variant }),
-    ...(lowered.platform['os.version'] === undefined ? {} : { 'os.version': lowered.platform['os.version'] }),
+    ...(version === undefined ? {} : { 'os.version': version }),
+    ...(features === undefined ? {} : { 'os.features': features }),
     config: lowered.config.config,
     rootfs: { type: 'layers', diff_ids: layers.map(({ layer }): Digest => layer.knownDiffId) },
     history: [...lowered.baseHistory, ...history],

@@ -4,10 +4,12 @@ import { parseDockerfile } from '../frontend/parse.ts';
 import type { Diagnostic } from '../progress/event.ts';
 import { hostPlatform, parsePlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
+import { familiarReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { BaseImages } from './base-images.ts';
 import type { BuildContexts } from './contexts.ts';
 import { internalStep } from './internal-step.ts';
+import { runsHere } from './runs-here.ts';
 import type { Session } from './session.ts';
 import type { BuildOptions } from './types.ts';
 
@@ -35,6 +37,10 @@ export async function makePlan(
   const lowered = await lower(parsed, {
     ...lowerOptions(options, session.env, contexts.named),
     resolveImage: (reference, forPlatform, source) => bases.resolve(reference, forPlatform, source),
+    localImages: async () =>
+      (await session.store.images.list()).flatMap(({ name }) =>
+        name === undefined ? [] : familiarReference(parseReference(name)).replace(/:latest$/, ''),
+      ),
   });
   for (const diagnostic of lowered.diagnostics) session.emit({ type: 'diagnostic', diagnostic });
   const image = lowered.images[0];
@@ -67,6 +73,7 @@ export function lowerOptions(
     platform: isExplicit ? parsePlatform(wanted) : hostPlatform(),
     buildPlatform: hostPlatform(),
     platformIsExplicit: isExplicit,
+    runsHere,
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
     network: options.network ?? 'default',

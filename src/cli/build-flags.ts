@@ -96,7 +96,9 @@ export function addBuildFlags(command: Command): Command {
   const count = (text: string): number => parseWhole(text, '--parallelism', 1);
   addPlanFlags(command)
     .option('--no-cache', 'run every step anew')
-    .addOption(listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([]))
+    .addOption(
+      listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([], 'none'),
+    )
     .addOption(
       listOption(
         '--secret <id=name[,src=file|,env=variable]>',

@@ -11,10 +11,11 @@ import type {
   WordsInstruction,
 } from './instruction.ts';
 import { formatDuration } from './duration.ts';
+import { goQuoteList } from './go-quote.ts';
 import { findingAt } from './lint.ts';
 import type { Step } from './lowering.ts';
-import { expanderFor, faultAt } from './lowering.ts';
-import { formatPort, parsePorts } from './ports.ts';
+import { expanderFor, faultAt, placed } from './lowering.ts';
+import { parsePorts } from './ports.ts';
 import { formatEnv, getEnv, ownValue, readEnv, setEnv } from './scope.ts';
 import { isSignal } from './signals.ts';
 import type { StageState } from './state.ts';
@@ -35,11 +36,18 @@ export function lowerArg(state: StageState, instruction: ArgInstruction, step: S
     texts.push(value === undefined ? name : `${name}=${value}`);
     next = {
       ...next,
-      args: [...next.args.filter(([known]) => known !== name), [name, value]],
+      args: setArg(next.args, name, value),
       env: value === undefined ? next.env : setEnv(next.env, name, value),
     };
   }
   return withHistory(next, `ARG ${texts.join(' ')}`);
+}
+
+/** As `setEnv`, for names that may have no value: history lists ARGs in the order in which they were first declared. */
+function setArg(args: StageState['args'], name: string, value: string | undefined): StageState['args'] {
+  return args.some(([known]) => known === name)
+    ? args.map((arg) => (arg[0] === name ? ([name, value] as const) : arg))
+    : [...args, [name, value]];
 }
 
 /** ENV and LABEL. All values are expanded with what was set before the instruction (L-VAR-11). */
@@ -66,8 +74,7 @@ export function lowerPairs(state: StageState, instruction: EnvInstruction, step:
 
 /** The argv of a command: shell form goes through the config's SHELL. */
 export function argsOf(command: Command, config: ContainerConfig): readonly string[] {
-  if (command.form === 'exec') return command.args;
-  return command.text === '' ? [] : [...shellOf(config), command.text];
+  return command.form === 'exec' ? command.args : [...shellOf(config), command.text];
 }
 
 export function shellOf(config: ContainerConfig): readonly string[] {
@@ -80,7 +87,7 @@ export function lowerCommand(state: StageState, instruction: CommandInstruction,
   const { command } = instruction;
   const name = instruction.kind.toUpperCase();
   const args = argsOf(command, state.config);
-  if (command.form === 'shell' && args.length > 0 && state.config.Shell === undefined) {
+  if (command.form === 'shell' && state.config.Shell === undefined) {
     step.lowering.report(
       'JSONArgsRecommended',
       findingAt(instruction, `${name} in shell form keeps signals of the system from the process`, {
@@ -88,7 +95,7 @@ export function lowerCommand(state: StageState, instruction: CommandInstruction,
       }),
     );
   }
-  const text = `${name} [${args.map((arg) => JSON.stringify(arg)).join(' ')}]`;
+  const text = `${name} ${goQuoteList(args)}`;
   const value = args.length === 0 ? undefined : args;
   if (instruction.kind === 'cmd') {
     return withHistory({ ...withConfig(state, { Cmd: value, ArgsEscaped: true }), hasCmd: true }, text);
@@ -103,12 +110,9 @@ export function lowerShell(state: StageState, instruction: ShellInstruction): St
   return withHistory(withConfig(state, { Shell: instruction.args }), `SHELL [${instruction.args.join(' ')}]`);
 }
 
-/** ONBUILD only keeps its text (L-OB-1). */
+/** ONBUILD only keeps its text (L-OB-1). As with BuildKit, and unlike all others, it leaves no entry in the history. */
 export function lowerOnbuild(state: StageState, { trigger }: OnbuildInstruction): StageState {
-  return withHistory(
-    withConfig(state, { OnBuild: [...(state.config.OnBuild ?? []), trigger] }),
-    `ONBUILD ${trigger}`,
-  );
+  return withConfig(state, { OnBuild: [...(state.config.OnBuild ?? []), trigger] });
 }
 
 /** HEALTHCHECK (L-HC-1). */
@@ -142,35 +146,44 @@ export function lowerHealthcheck(state: StageState, instruction: HealthcheckInst
 
 /** EXPOSE and VOLUME. */
 export function lowerList(state: StageState, instruction: WordsInstruction, step: Step): StageState {
+  return instruction.kind === 'volume'
+    ? lowerVolume(state, instruction, step)
+    : lowerExpose(state, instruction, step);
+}
+
+/** VOLUME (L-VOL-1): blanks around what is written go, those of a variable's value stay. */
+function lowerVolume(state: StageState, instruction: WordsInstruction, step: Step): StageState {
   const expand = expanderFor(step, state);
-  if (instruction.kind === 'volume') {
-    const paths = instruction.values.map((word) => {
-      const path = expand.word(word).trim();
-      if (path === '') throw faultAt(instruction, 'a volume has no path', { range: word.range });
-      return path;
-    });
-    return withHistory(
-      withConfig(state, { Volumes: withKeys(state.config.Volumes, paths) }),
-      `VOLUME [${paths.join(' ')}]`,
-    );
-  }
-  const written: string[] = [];
+  const paths = instruction.values.map(({ text, range }) => {
+    const path = expand.word({ text: text.trim(), range });
+    if (path === '') throw faultAt(instruction, 'a volume has no path', { range });
+    return path;
+  });
+  return withHistory(
+    withConfig(state, { Volumes: withKeys(state.config.Volumes, paths) }),
+    `VOLUME [${paths.join(' ')}]`,
+  );
+}
+
+/** Ports that one EXPOSE may list: all there are, of three protocols. */
+const mostPorts = 3 * 65_536;
+
+/** EXPOSE (L-EXPOSE-1). The arguments are sorted as written, before variables have values; history lists each port of a range. */
+function lowerExpose(state: StageState, instruction: WordsInstruction, step: Step): StageState {
+  const expand = expanderFor(step, state);
   const ports: string[] = [];
-  for (const word of instruction.values) {
+  for (const word of instruction.values.toSorted((a, b) => (a.text < b.text ? -1 : 1))) {
     for (const text of expand.words(word)) {
-      const range = parsePorts(text);
-      if (range === undefined) {
-        throw faultAt(instruction, `\`${text}\` is no port`, {
-          range: word.range,
-          hint: 'write 80, 80/udp or 8000-8010/tcp, with numbers up to 65535',
-        });
-      }
-      written.push(formatPort(range));
-      for (let port = range.first; port <= range.last; port++) ports.push(`${port}/${range.proto}`);
+      const found = placed(instruction, word.range, () => parsePorts(text));
+      if (ports.length + found.last - found.first >= mostPorts)
+        throw faultAt(instruction, `EXPOSE lists more than ${mostPorts} ports`, { range: word.range });
+      for (let port = found.first; port <= found.last; port++) ports.push(`${port}/${found.proto}`);
     }
   }
-  const text = `EXPOSE [${written.toSorted().join(' ')}]`;
-  return withHistory(withConfig(state, { ExposedPorts: withKeys(state.config.ExposedPorts, ports) }), text);
+  return withHistory(
+    withConfig(state, { ExposedPorts: withKeys(state.config.ExposedPorts, ports) }),
+    `EXPOSE [${ports.join(' ')}]`,
+  );
 }
 
 function withKeys(
@@ -187,18 +200,14 @@ export function lowerWord(state: StageState, instruction: WordInstruction, step:
   if (instruction.kind === 'maintainer') {
     return withHistory({ ...state, author: word.text }, `MAINTAINER ${word.text}`);
   }
-  const value = expanderFor(step, state).word(word).trim();
-  if (value === '') {
-    throw faultAt(instruction, `the argument of ${instruction.keyword.text.toUpperCase()} is empty`, {
-      range: word.range,
-    });
-  }
+  const value = expanderFor(step, state).word(word);
   if (instruction.kind === 'user') {
     const big = value.split(':').find((id) => /^\d+$/.test(id) && Number(id) > 0x7fff_ffff);
     // A larger number would wrap to another user, root among them (S-P-5).
     if (big !== undefined)
       throw faultAt(instruction, `the id ${big} is larger than 2147483647`, { range: word.range });
-    return withHistory(withConfig(state, { User: value }), `USER ${value}`);
+    // An empty text, from a variable that is not set, is root: so Docker takes it.
+    return withHistory(withConfig(state, { User: value === '' ? undefined : value }), `USER ${value}`);
   }
   if (!isSignal(value)) {
     throw faultAt(instruction, `\`${value}\` is no signal`, {

@@ -189,8 +189,8 @@ function checkChecksum(instruction: CopyInstruction | AddInstruction, sources: r
 
 /** WORKDIR: sets the directory, and makes it in a layer of its own unless it is the root (L-WD-1). */
 export function lowerWorkdir(state: StageState, instruction: WordInstruction, step: Step): StageState {
+  // An empty text, from a variable that is not set, is the directory that was: so Docker takes it.
   const text = expanderFor(step, state).word(instruction.value);
-  if (text === '') throw faultAt(instruction, 'the directory is empty', { range: instruction.value.range });
   const path = absolutePath(text, state.config.WorkingDir ?? '/');
   const next = withConfig(state, { WorkingDir: path });
   const name = step.nameOf(`WORKDIR ${path}`);

@@ -1,36 +1,14 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatPlatform } from '../oci/platform.ts';
-import { familiarReference, formatReference, parseReference } from '../oci/reference.ts';
+import { formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { NamedContext } from './contexts.ts';
+import { findContext } from './contexts.ts';
 import type { Word } from './lex.ts';
-import type { Lowering, LowerOptions, ResolvedImage, Step } from './lowering.ts';
-import { locate, placed } from './lowering.ts';
-import { ownValue } from './scope.ts';
+import type { Lowering, ResolvedImage, Step } from './lowering.ts';
+import { faultAt, locate } from './lowering.ts';
 import { findStage } from './stages.ts';
 import { suggest } from './suggest.ts';
-
-export type NamedContext = LowerOptions['namedContexts'][string];
-
-/** The --build-context for a name: that for the platform first, then the name as written, then in its short form (L-FROM-3). */
-export function findContext(
-  contexts: LowerOptions['namedContexts'],
-  name: string,
-  platform: Platform,
-): { readonly name: string; readonly context: NamedContext } | undefined {
-  const names = [name, name.toLowerCase()];
-  try {
-    names.push(familiarReference(parseReference(name)).replace(/:latest$/, ''));
-  } catch {
-    // A context may have a name that no image could have.
-  }
-  const keys = names.flatMap((key) => [`${key}::${formatPlatform(platform)}`, key]);
-  for (const key of keys) {
-    const context = ownValue(contexts, key);
-    if (context !== undefined) return { name: key, context };
-  }
-  return undefined;
-}
 
 /**
  * The filesystem that a `--from` names: an earlier stage, a named context or an image (L-COPY-3); undefined: it is empty.
@@ -40,25 +18,29 @@ export async function inputOf(from: Word, step: Step, platform: Platform): Promi
   const { lowering, stage, instruction } = step;
   const location = locate(instruction, from.range);
   const { stages } = lowering.file;
-  const replaced = findContext(lowering.options.namedContexts, from.text, platform);
-  const named = findStage(stages, from.text, { before: stage.index, byIndex: true });
-  if (named !== undefined) return (await lowering.stage(named.index)).vertex;
-  if (replaced !== undefined) return contextInput(replaced, step, platform);
-  if (from.text.toLowerCase() === 'scratch') return undefined;
-  const later = findStage(stages, from.text, { byIndex: true });
-  if (later !== undefined || /^\d+$/.test(from.text)) {
-    const message =
-      later === undefined
+  // A name that several stages have is the last one's, even when that comes after this stage.
+  const named = findStage(stages, from.text, { byIndex: true });
+  if (named !== undefined && named.index < stage.index) return (await lowering.stage(named.index)).vertex;
+  const context =
+    named === undefined ? findContext(lowering.options.namedContexts, from.text, platform) : undefined;
+  if (context !== undefined) return contextInput(context, step, platform);
+  if (from.text === 'scratch') return undefined;
+  if (named !== undefined || /^\d+$/.test(from.text)) {
+    throw new BuildError(
+      'DOCKERFILE_UNKNOWN_STAGE',
+      named === undefined
         ? `there is no stage ${from.text}`
-        : later.index === stage.index
-          ? `the stage \`${from.text}\` would depend on itself: circular dependency`
-          : `the stage \`${from.text}\` comes later; it needs to be defined before the current stage`;
-    throw new BuildError('DOCKERFILE_UNKNOWN_STAGE', message, {
-      source: location,
-      hint: later === undefined ? `stages are numbered from 0; this one is ${stage.index}` : undefined,
-    });
+        : `the stage \`${from.text}\` needs to be defined before the current stage`,
+      {
+        source: location,
+        hint:
+          named === undefined
+            ? `stages are numbered from 0; this one is ${stage.index}`
+            : `its FROM stands on line ${named.from.range.start.line}`,
+      },
+    );
   }
-  const reference = placed(instruction, from.range, () => readName(from.text, lowering, stage.index));
+  const reference = await readName(from, step);
   const image = await resolveNamed(reference, { text: from.text, step, range: from.range, platform });
   return imageVertex(lowering, image, {
     name: `FROM ${image.reference}`,
@@ -71,9 +53,10 @@ async function contextInput(
   found: { readonly name: string; readonly context: NamedContext },
   step: Step,
   platform: Platform,
-): Promise<Digest> {
+): Promise<Digest | undefined> {
   const { lowering, stage, instruction } = step;
   if (found.context.kind === 'tree') return treeVertex(lowering, found.name, stage.index);
+  if (found.context.reference === 'scratch') return undefined;
   const image = await lowering.resolve(found.context.reference, platform, locate(instruction));
   return imageVertex(lowering, image, {
     name: `[context ${found.name}] ${image.reference}`,
@@ -94,29 +77,59 @@ export function imageVertex(
   return lowering.vertices.add({ kind: 'image', reference, digest, platform }, [], about);
 }
 
-/** An image's name in full; a fault says which stage was perhaps meant. */
-function readName(text: string, lowering: Lowering, before: number): string {
+/** An image's name in full; a fault says which name was perhaps meant. */
+async function readName(from: Word, step: Step): Promise<string> {
   try {
-    return formatReference(parseReference(text));
+    return formatReference(parseReference(from.text));
   } catch (error) {
-    const near = nearStage(text, lowering, before);
-    if (!(error instanceof BuildError) || near === undefined) throw error;
-    throw new BuildError(error.code, error.message, { hint: near });
+    if (!(error instanceof BuildError)) throw error;
+    const near = await nearName(from.text, step);
+    throw faultAt(step.instruction, error.message, { range: from.range, hint: near?.hint ?? error.hint });
   }
 }
 
-function nearStage(text: string, lowering: Lowering, before: number): string | undefined {
-  const earlier = lowering.file.stages.slice(0, before);
-  const near = suggest(
-    text,
-    earlier.flatMap(({ name }) => name ?? []),
-  );
-  const stage = earlier.find(({ name }) => name === near);
-  if (near === undefined || stage === undefined) return undefined;
-  return `did you mean \`${near}\` (line ${stage.from.range.start.line})?`;
+/** The stage, build context or local image that a name most likely means. */
+async function nearName(
+  text: string,
+  { lowering, stage }: Step,
+): Promise<{ readonly isImage: boolean; readonly hint: string } | undefined> {
+  const { file, options } = lowering;
+  const earlier = file.stages.slice(0, stage.index);
+  const names = earlier.flatMap(({ name }) => name ?? []);
+  const contexts = Object.keys(options.namedContexts).map((key) => key.replace(/::.*$/, ''));
+  const later = findStage(file.stages, text, { byIndex: false });
+  if (later !== undefined) {
+    const { line } = later.from.range.start;
+    return {
+      isImage: false,
+      hint: `the stage \`${text}\` (line ${line}) comes later; only earlier ones can be used`,
+    };
+  }
+  const near = suggest(text, [...names, ...contexts]);
+  if (near !== undefined) {
+    const line = earlier.find(({ name }) => name === near)?.from.range.start.line;
+    return {
+      isImage: false,
+      hint: `did you mean \`${near}\` (${line === undefined ? 'a build context' : `line ${line}`})?`,
+    };
+  }
+  const image = suggest(text, (await options.localImages?.()) ?? []);
+  return image === undefined
+    ? undefined
+    : { isImage: true, hint: `did you mean \`${image}\`, which the store has?` };
 }
 
-/** Resolves an image that the Dockerfile names; when there is none, a stage of nearly that name is pointed at. */
+/** Codes of a registry's answer that leave open whether a name was meant for it. */
+const unknownName: ReadonlySet<string> = new Set([
+  'IMAGE_NOT_FOUND',
+  'REGISTRY_UNAUTHORIZED',
+  'REGISTRY_UNREACHABLE',
+]);
+
+/**
+ * Resolves an image that the Dockerfile names. A name that could be a stage's and is no image reads as what it is, with what was tried,
+ * not as a trouble of the network.
+ */
 export async function resolveNamed(
   reference: string,
   about: {
@@ -126,19 +139,22 @@ export async function resolveNamed(
     readonly platform: Platform;
   },
 ): Promise<ResolvedImage> {
-  const { lowering, stage, instruction } = about.step;
-  const location = locate(instruction, about.range);
+  const { lowering, instruction } = about.step;
+  const source = locate(instruction, about.range);
   try {
-    return await lowering.resolve(reference, about.platform, location);
+    return await lowering.resolve(reference, about.platform, source);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    const near = about.text.includes('/') ? undefined : nearStage(about.text, lowering, stage.index);
-    const unknown = error.code === 'IMAGE_NOT_FOUND' || error.code === 'REGISTRY_UNAUTHORIZED';
-    if (near === undefined || !unknown) throw error.at(location);
-    throw new BuildError('DOCKERFILE_UNKNOWN_STAGE', `\`${about.text}\` names no stage and no image`, {
-      hint: near,
-      source: location,
-      cause: error,
-    });
+    if (!unknownName.has(error.code)) throw error.at(source);
+    const near = await nearName(about.text, about.step);
+    const hint = near?.hint ?? error.hint;
+    const { details } = error;
+    if (about.text.includes('/'))
+      throw new BuildError(error.code, error.message, { hint, source, details, cause: error });
+    throw new BuildError(
+      near?.isImage === false ? 'DOCKERFILE_UNKNOWN_STAGE' : error.code,
+      `\`${about.text}\` names no stage, no build context and no image of the store; as an image of a registry: ${error.message}`,
+      { hint, source, details, cause: error },
+    );
   }
 }

@@ -1,8 +1,8 @@
-import { formatPlatform, parsePlatform } from '../oci/platform.ts';
+import { formatPlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatReference, parseReference } from '../oci/reference.ts';
-import { BuildError } from '../util/build-error.ts';
 import { unreachable } from './unreachable.ts';
+import type { StageBase } from './bases.ts';
+import type { NamedContext } from './contexts.ts';
 import type { FromInstruction, Instruction } from './instruction.ts';
 import { findingAt } from './lint.ts';
 import {
@@ -16,19 +16,18 @@ import {
   lowerWord,
 } from './lower-config.ts';
 import { lowerCopy, lowerWorkdir } from './lower-copy.ts';
-import type { NamedContext } from './lower-inputs.ts';
-import { findContext, imageVertex, resolveNamed, treeVertex } from './lower-inputs.ts';
+import { imageVertex, resolveNamed, treeVertex } from './lower-inputs.ts';
 import { lowerRun } from './lower-run.ts';
 import type { Lowering, ResolvedImage, Step } from './lowering.ts';
-import { faultAt, locate, placed } from './lowering.ts';
+import { locate } from './lowering.ts';
 import { parseTrigger } from './parse.ts';
+import { absolutePath } from './paths.ts';
 import type { EnvList } from './scope.ts';
 import { defaultPath, formatEnv, getEnv, readEnv, setEnv } from './scope.ts';
 import type { Stage } from './stages.ts';
-import { findStage } from './stages.ts';
+import { stagesNamedBy } from './stages.ts';
 import type { StageState } from './state.ts';
 import { withConfig } from './state.ts';
-import { expandWord } from './words.ts';
 
 type StageInstruction = Exclude<Instruction, FromInstruction>;
 
@@ -36,24 +35,28 @@ type StageInstruction = Exclude<Instruction, FromInstruction>;
 interface Base {
   readonly state: StageState;
   readonly label: string;
+  /** Its FROM is a step of its own. */
+  readonly hasStep: boolean;
 }
 
 /** Lowers one stage: its base, the base's ONBUILD triggers, then its instructions in order. */
 export async function lowerStage(lowering: Lowering, stage: Stage): Promise<StageState> {
-  const { options, file } = lowering;
-  const platform = stagePlatform(lowering, stage);
-  const replacing =
-    stage.name === undefined ? undefined : findContext(options.namedContexts, stage.name, platform);
-  if (replacing !== undefined) return (await contextBase(lowering, stage, { ...replacing, platform })).state;
+  const { file } = lowering;
+  const from = lowering.bases[stage.index];
+  if (from === undefined) throw new TypeError(`stage ${stage.index} has no base`);
+  if (from.kind === 'context' && from.replaces) return (await contextBase(lowering, stage, from)).state;
   // The stages that this one reads start side by side; each is made once.
-  const needed = neededStages(stage, file.stages).map((index) => lowering.stage(index));
-  const [base] = await Promise.all([lowerBase(lowering, stage, platform), ...needed]);
+  const needed = [...stagesNamedBy(stage, file.stages).keys()].filter((index) => index < stage.index);
+  const [base] = await Promise.all([
+    lowerBase(lowering, stage, from),
+    ...needed.map((index) => lowering.stage(index)),
+  ]);
   const triggers = (base.state.config.OnBuild ?? []).flatMap((text) =>
     parseTrigger({ name: `ONBUILD of ${base.label}`, text }),
   );
   const instructions: readonly StageInstruction[] = [...triggers, ...stage.instructions];
   const names = stepNames(lowering, stage, { platform: base.state.platform, instructions });
-  names(`FROM ${base.label}`);
+  if (base.hasStep) names('FROM');
   const ignoreCache = ignoresCache(lowering, stage);
   let state: StageState = withConfig(base.state, { OnBuild: undefined });
   for (const instruction of instructions) {
@@ -108,39 +111,23 @@ function lowerInstruction(state: StageState, step: Step): StageState | Promise<S
   }
 }
 
-/** The stages that `--from` and `from=` of a stage name literally. */
-function neededStages(stage: Stage, stages: readonly Stage[]): readonly number[] {
-  const found = new Set<number>();
-  for (const instruction of stage.instructions) {
-    const names: (string | undefined)[] =
-      instruction.kind === 'copy'
-        ? [instruction.from?.text]
-        : instruction.kind === 'run'
-          ? instruction.mounts.map((mount) => mount.options.findLast(({ key }) => key === 'from')?.value)
-          : [];
-    for (const name of names) {
-      const needed =
-        name === undefined ? undefined : findStage(stages, name, { before: stage.index, byIndex: true });
-      if (needed !== undefined) found.add(needed.index);
-    }
-  }
-  return [...found];
-}
-
 function ignoresCache({ options }: Lowering, stage: Stage): boolean {
   const filter = (options.noCacheFilter ?? []).map((name) => name.toLowerCase());
   if (filter.length === 0) return options.noCache === true;
   return filter.includes(stage.name ?? '') || filter.includes(String(stage.index));
 }
 
-/** Makes step names in order: `[build 2/5] RUN make`; a stage without a name has its number where there are several (U-6). */
+/**
+ * Makes step names in order: `[build 2/5] RUN make`; a stage without a name has its number where there are several (U-6). As with
+ * BuildKit a FROM counts where it is a step: not of an earlier stage, not of `scratch`, not of a build context.
+ */
 function stepNames(
-  { options, file }: Lowering,
+  { options, file, bases }: Lowering,
   stage: Stage,
   { platform, instructions }: { platform: Platform; instructions: readonly StageInstruction[] },
 ): (title: string) => string {
   const counted = instructions.filter(({ kind }) => ['run', 'copy', 'add', 'workdir'].includes(kind));
-  const total = String(counted.length + 1);
+  const total = String(counted.length + (fromIsStep(bases[stage.index]) ? 1 : 0));
   const foreign = formatPlatform(platform) !== formatPlatform(options.buildPlatform);
   const name = stage.name ?? (file.stages.length > 1 ? `stage-${stage.index}` : undefined);
   const prefix = [
@@ -152,50 +139,39 @@ function stepNames(
   return (title) => `[${prefix}${String(++index).padStart(total.length)}/${total}] ${title}`;
 }
 
-function globalWord(lowering: Lowering, from: FromInstruction, word: FromInstruction['image']): string {
-  return placed(from, word.range, () =>
-    expandWord(word.text, {
-      escape: lowering.file.directives.escape,
-      lookup: (name) => getEnv(lowering.globals, name),
-    }),
-  );
+function fromIsStep(base: StageBase | undefined): boolean {
+  if (base?.kind === 'context') return base.context.kind === 'image' && base.context.reference !== 'scratch';
+  return base?.kind === 'image';
 }
 
-function stagePlatform(lowering: Lowering, { from }: Stage): Platform {
-  const text = from.platform === undefined ? '' : globalWord(lowering, from, from.platform);
-  if (text === '') return lowering.options.platform;
-  try {
-    return parsePlatform(text);
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    throw faultAt(from, error.message, {
-      hint: error.hint,
-      ...(from.platform === undefined ? {} : { range: from.platform.range }),
-    });
+async function lowerBase(lowering: Lowering, stage: Stage, base: StageBase): Promise<Base> {
+  const { text, platform } = base;
+  switch (base.kind) {
+    case 'stage': {
+      const state = await lowering.stage(base.index);
+      const label = lowering.file.stages[base.index]?.name ?? text;
+      return { label, hasStep: false, state: { ...state, hasCmd: false } };
+    }
+    case 'scratch':
+      return { label: 'scratch', hasStep: false, state: emptyState(platform) };
+    case 'context':
+      return contextBase(lowering, stage, base);
+    case 'image': {
+      const { from } = stage;
+      const step = {
+        lowering,
+        stage,
+        instruction: from,
+        nameOf: (title: string) => title,
+        ignoreCache: false,
+      };
+      const { reference } = base;
+      const image = await resolveNamed(reference, { text, step, range: from.image.range, platform });
+      return imageBase(lowering, stage, { image, platform, label: reference });
+    }
+    default:
+      return unreachable(base);
   }
-}
-
-async function lowerBase(lowering: Lowering, stage: Stage, platform: Platform): Promise<Base> {
-  const { from } = stage;
-  const text = globalWord(lowering, from, from.image);
-  if (text === '') {
-    throw faultAt(from, `\`${from.image.text}\` is empty: FROM needs an image`, {
-      range: from.image.range,
-      hint: 'give the ARG before FROM a default value, or pass --build-arg',
-    });
-  }
-  const earlier = findStage(lowering.file.stages, text, { before: stage.index, byIndex: false });
-  if (earlier !== undefined) {
-    const state = await lowering.stage(earlier.index);
-    return { label: earlier.name ?? text, state: { ...state, hasCmd: false } };
-  }
-  if (text.toLowerCase() === 'scratch') return { label: 'scratch', state: emptyState(platform) };
-  const named = findContext(lowering.options.namedContexts, text, platform);
-  if (named !== undefined) return contextBase(lowering, stage, { ...named, platform });
-  const reference = placed(from, from.image.range, () => formatReference(parseReference(text)));
-  const step = { lowering, stage, instruction: from, nameOf: (title: string) => title, ignoreCache: false };
-  const image = await resolveNamed(reference, { text, step, range: from.image.range, platform });
-  return imageBase(lowering, stage, { image, platform, label: reference });
 }
 
 async function contextBase(
@@ -203,10 +179,12 @@ async function contextBase(
   stage: Stage,
   { name, context, platform }: { name: string; context: NamedContext; platform: Platform },
 ): Promise<Base> {
+  const empty = { label: name, hasStep: false, state: emptyState(platform) };
   if (context.kind === 'tree') {
     const vertex = treeVertex(lowering, name, stage.index);
-    return { label: name, state: { ...emptyState(platform), vertex } };
+    return { ...empty, state: { ...empty.state, vertex } };
   }
+  if (context.reference === 'scratch') return empty;
   const image = await lowering.resolve(context.reference, platform, locate(stage.from));
   return imageBase(lowering, stage, { image, platform, label: image.reference });
 }
@@ -216,18 +194,7 @@ function imageBase(
   stage: Stage,
   { image, platform, label }: { image: ResolvedImage; platform: Platform; label: string },
 ): Base {
-  const { options } = lowering;
-  const differs = image.platform.os !== platform.os || image.platform.architecture !== platform.architecture;
-  if (differs && (options.platformIsExplicit || stage.from.platform !== undefined)) {
-    lowering.report(
-      'InvalidBaseImagePlatform',
-      findingAt(
-        stage.from,
-        `\`${label}\` is for ${formatPlatform(image.platform)}, but ${formatPlatform(platform)} was asked for`,
-        { range: stage.from.image.range },
-      ),
-    );
-  }
+  checkPlatform(lowering, stage, { image, platform, label });
   const name = stepNames(lowering, stage, {
     platform: image.platform,
     instructions: stepsOf(image, stage, label),
@@ -239,13 +206,17 @@ function imageBase(
   });
   const { config } = image;
   const env = withPath(readEnv(config.config?.Env ?? []));
+  const container = config.config ?? {};
+  const { WorkingDir: directory = '' } = container;
   return {
     label,
+    hasStep: true,
     state: withConfig(
       {
-        ...emptyState(differs ? image.platform : platform),
+        ...emptyState(sameProcessor(image.platform, platform) ? platform : image.platform),
+        basePlatform: image.platform,
         vertex,
-        config: config.config ?? {},
+        config: directory === '' ? container : { ...container, WorkingDir: absolutePath(directory, '/') },
         author: config.author,
         env,
         baseHistory: config.history ?? [],
@@ -253,6 +224,27 @@ function imageBase(
       { Env: formatEnv(env) },
     ),
   };
+}
+
+function sameProcessor(a: Platform, b: Platform): boolean {
+  return a.os === b.os && a.architecture === b.architecture;
+}
+
+/** Says that a base is for another platform than the one asked for; where none was, that its steps cannot run here (L-FROM-5). */
+function checkPlatform(
+  { options, report }: Lowering,
+  { from }: Stage,
+  { image, platform, label }: { image: ResolvedImage; platform: Platform; label: string },
+): void {
+  if (sameProcessor(image.platform, platform)) return;
+  const isAsked = options.platformIsExplicit || from.platform !== undefined;
+  const runsHere = options.runsHere ?? ((each: Platform) => sameProcessor(each, options.buildPlatform));
+  if (!isAsked && runsHere(image.platform)) return;
+  const said = `\`${label}\` is for ${formatPlatform(image.platform)}`;
+  const message = isAsked
+    ? `${said}, but ${formatPlatform(platform)} was asked for`
+    : `${said}, whose programs do not run here`;
+  report('InvalidBaseImagePlatform', findingAt(from, message, { range: from.image.range }));
 }
 
 function stepsOf(image: ResolvedImage, stage: Stage, label: string): readonly StageInstruction[] {
@@ -272,6 +264,7 @@ function emptyState(platform: Platform): StageState {
     args: [],
     hasCmd: false,
     platform,
+    basePlatform: platform,
     baseHistory: [],
     history: [],
   };

@@ -2,9 +2,10 @@ import type { Definition } from '../graph/definition.ts';
 import type { ContainerConfig, HistoryEntry } from '../oci/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatPlatform } from '../oci/platform.ts';
+import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
+import { readBases } from './bases.ts';
 import { readCheckOptions } from './check-options.ts';
 import type { ArgInstruction } from './instruction.ts';
 import { bySource, lintParsed, makeDiagnostic } from './lint.ts';
@@ -24,7 +25,7 @@ import {
   platformArgs,
   proxyArgNames,
 } from './scope.ts';
-import { targetStage } from './stages.ts';
+import { findCycle, targetStage } from './stages.ts';
 import type { NewHistoryEntry, StageState } from './state.ts';
 import { didYouMean } from './suggest.ts';
 import { vertexSet } from './vertices.ts';
@@ -85,6 +86,10 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
   };
   const target = targetStage(parsed.stages, options.target);
   const globals = globalsOf(parsed, options);
+  const { bases, faults: early } = readBases(parsed, options, globals);
+  const cycle = findCycle(parsed.stages);
+  if (early.length > 0 || cycle !== undefined)
+    throw asOne([...early, ...(cycle === undefined ? [] : [cycle])].toSorted(byPlace));
   const usedArgs = new Set<string>();
   const faults = new Set<BuildError>();
   let usesContext = false;
@@ -94,6 +99,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     file: parsed,
     options,
     globals,
+    bases,
     vertices: vertexSet(),
     stage: (index) => {
       const stage = parsed.stages[index];
@@ -133,7 +139,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     definition: lowering.vertices.definition(state.vertex),
     images: [
       {
-        platform: state.platform,
+        platform: finalPlatform(state, options),
         vertex: state.vertex,
         config: { config, ...(state.author === undefined ? {} : { author: state.author }) },
         baseHistory: state.baseHistory,
@@ -146,6 +152,17 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     globals,
     sourceDateEpoch: ownValue(options.buildArgs, 'SOURCE_DATE_EPOCH') ?? getEnv(globals, 'SOURCE_DATE_EPOCH'),
   };
+}
+
+/**
+ * What the image is said to be for: the platform asked for, with the details of the base's where the processor is the same; that of the
+ * base where nobody asked (section 1.6).
+ */
+function finalPlatform({ basePlatform: base }: StageState, options: LowerOptions): Platform {
+  const { platform } = options;
+  if (!options.platformIsExplicit) return normalizePlatform(base);
+  const same = base.os === platform.os && base.architecture === platform.architecture;
+  return normalizePlatform(same ? { ...base, ...platform } : platform);
 }
 
 function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {

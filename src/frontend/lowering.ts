@@ -3,6 +3,8 @@ import type { ImageConfig } from '../oci/config.ts';
 import type { Platform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Range, SourceLocation } from '../util/source.ts';
+import type { StageBase } from './bases.ts';
+import type { NamedContext } from './contexts.ts';
 import type { Instruction, InstructionBase } from './instruction.ts';
 import type { Finding } from './lint-rules.ts';
 import type { ParsedDockerfile } from './parse.ts';
@@ -34,8 +36,10 @@ export interface LowerOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly platform: Platform;
   readonly buildPlatform: Platform;
-  /** False: a base of another architecture is taken as it is (L-FROM-5). */
+  /** False: nobody asked for a platform, so an image is for what its base is for (L-FROM-5). */
   readonly platformIsExplicit: boolean;
+  /** Whether steps of a platform can run here; default: the build platform alone. */
+  readonly runsHere?: ((platform: Platform) => boolean) | undefined;
   readonly noCache?: boolean | undefined;
   /** Stages whose steps run even when their result is known. */
   readonly noCacheFilter?: readonly string[] | undefined;
@@ -43,14 +47,14 @@ export interface LowerOptions {
   readonly network?: 'default' | 'none' | 'host' | undefined;
   readonly hostname?: string | undefined;
   /** --build-context: found before the registry (L-FROM-3). */
-  readonly namedContexts: Readonly<
-    Record<string, { readonly kind: 'tree' } | { readonly kind: 'image'; readonly reference: string }>
-  >;
+  readonly namedContexts: Readonly<Record<string, NamedContext>>;
   readonly resolveImage: (
     reference: string,
     platform: Platform,
     location: SourceLocation | undefined,
   ) => Promise<ResolvedImage>;
+  /** Short names of images that need no registry; asked for when a name is none, to suggest one. */
+  readonly localImages?: (() => Promise<readonly string[]>) | undefined;
 }
 
 /** What all stages of one build share while they are lowered. */
@@ -58,6 +62,8 @@ export interface Lowering {
   readonly file: ParsedDockerfile;
   readonly options: LowerOptions;
   readonly globals: EnvList;
+  /** By stage. */
+  readonly bases: readonly StageBase[];
   readonly vertices: VertexSet;
   /** A stage's last state; made once. */
   readonly stage: (index: number) => Promise<StageState>;

@@ -260,17 +260,18 @@ function parseHealthcheck(draft: Draft): HealthcheckInstruction | undefined {
   if (kind === 'CMD' && command === undefined) return undefined;
   if (command?.form === 'exec' && command.args.length === 0) return missing(draft, 'a command behind `CMD`');
   const time = (name: string): number => readTime(draft, name, flags.word(name));
-  return {
-    ...draft.base,
-    kind: 'healthcheck',
-    command,
+  const times = {
     interval: time('interval'),
     timeout: time('timeout'),
     startPeriod: time('start-period'),
     startInterval: time('start-interval'),
     retries: readRetries(draft, flags.word('retries')),
   };
+  // NONE has no use for times: what stands there is read, so that its faults show, and not kept.
+  return { ...draft.base, kind: 'healthcheck', command, ...(kind === 'NONE' ? noTimes : times) };
 }
+
+const noTimes = { interval: 0, timeout: 0, startPeriod: 0, startInterval: 0, retries: 0 };
 
 function readTime(draft: Draft, name: string, word: Word | undefined): number {
   if (word === undefined) return 0;
@@ -285,7 +286,7 @@ function readTime(draft: Draft, name: string, word: Word | undefined): number {
 
 function readRetries(draft: Draft, word: Word | undefined): number {
   if (word === undefined) return 0;
-  if (/^\d{1,9}$/.test(word.text)) return Number(word.text);
+  if (/^\+?\d{1,20}$/.test(word.text) && Number(word.text) < 2 ** 31) return Number(word.text);
   draft.fail('DOCKERFILE_BAD_ARGUMENT', `\`--retries\` cannot be \`${word.text}\``, {
     range: word.range,
     hint: 'write a whole number of at least 0',

@@ -43,17 +43,107 @@ export function groupStages(
   return { globalArgs, stages };
 }
 
+/** By list of stages: the places of each name, ascending. Lists are never changed once they are looked things up in. */
+const placesOfNames = new WeakMap<readonly Stage[], ReadonlyMap<string, readonly number[]>>();
+
+function placesIn(stages: readonly Stage[]): ReadonlyMap<string, readonly number[]> {
+  const known = placesOfNames.get(stages);
+  if (known !== undefined) return known;
+  const places = new Map<string, number[]>();
+  for (const { index, name } of stages) {
+    if (name === undefined) continue;
+    const list = places.get(name);
+    if (list === undefined) places.set(name, [index]);
+    else list.push(index);
+  }
+  placesOfNames.set(stages, places);
+  return places;
+}
+
 /** What `--from` and FROM call a stage by (L-FROM-2): its name in any case, the last of several; `byIndex`: also its number. */
 export function findStage(
   stages: readonly Stage[],
   name: string,
   how: { readonly before?: number; readonly byIndex: boolean },
 ): Stage | undefined {
-  const candidates = stages.slice(0, how.before ?? stages.length);
-  const wanted = name.toLowerCase();
-  const named = candidates.findLast((stage) => stage.name === wanted);
+  const before = how.before ?? stages.length;
+  const places = placesIn(stages).get(name.toLowerCase()) ?? [];
+  let [low, high] = [0, places.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((places[middle] ?? 0) < before) low = middle + 1;
+    else high = middle;
+  }
+  const named = low === 0 ? undefined : stages[places[low - 1] ?? -1];
   if (named !== undefined) return named;
-  return how.byIndex && /^\d{1,6}$/.test(name) ? candidates[Number(name)] : undefined;
+  return how.byIndex && /^\d{1,6}$/.test(name) && Number(name) < before ? stages[Number(name)] : undefined;
+}
+
+/** The names that `--from` and `from=` of a stage's instructions have, each with its instruction. */
+function* namesIn(stage: Stage): Generator<{ readonly name: string; readonly instruction: Instruction }> {
+  for (const instruction of stage.instructions) {
+    if (instruction.kind === 'copy' && instruction.from !== undefined)
+      yield { name: instruction.from.text, instruction };
+    if (instruction.kind !== 'run') continue;
+    for (const mount of instruction.mounts) {
+      const name = mount.options.findLast(({ key }) => key === 'from')?.value;
+      if (name !== undefined) yield { name, instruction };
+    }
+  }
+}
+
+/** The stages that a stage names by `--from` and `from=`, later ones too, each with an instruction that does. */
+export function stagesNamedBy(stage: Stage, stages: readonly Stage[]): ReadonlyMap<number, Instruction> {
+  const found = new Map<number, Instruction>();
+  for (const { name, instruction } of namesIn(stage)) {
+    const named = findStage(stages, name, { byIndex: true });
+    if (named !== undefined && !found.has(named.index)) found.set(named.index, instruction);
+  }
+  return found;
+}
+
+/** The fault of stages, reachable or not, that copy from each other in a circle (L-FROM-6). */
+export function findCycle(stages: readonly Stage[]): BuildError | undefined {
+  const state: ('open' | 'done' | undefined)[] = [];
+  for (const start of stages.keys()) {
+    // Stages that are being looked at, each with what it still has to look at: no recursion, as they may be many.
+    const open = state[start] === undefined ? [visit(start)] : [];
+    for (let last = open.at(-1); last !== undefined; last = open.at(-1)) {
+      const { done, value } = last.rest.next();
+      if (done === true) {
+        state[last.index] = 'done';
+        open.pop();
+      } else if (state[value[0]] === 'open') return circular(stages, last.index, value);
+      else if (state[value[0]] === undefined) open.push(visit(value[0]));
+    }
+  }
+  return undefined;
+
+  function visit(index: number): { index: number; rest: Iterator<[number, Instruction], undefined> } {
+    state[index] = 'open';
+    const stage = stages[index];
+    const named = stage === undefined ? new Map<number, Instruction>() : stagesNamedBy(stage, stages);
+    return { index, rest: named.entries() };
+  }
+}
+
+function circular(
+  stages: readonly Stage[],
+  index: number,
+  [to, instruction]: readonly [number, Instruction],
+): BuildError {
+  const nameOf = (at: number): string => stages[at]?.name ?? `stage-${at}`;
+  return new BuildError(
+    'DOCKERFILE_UNKNOWN_STAGE',
+    `circular dependency detected on stage \`${nameOf(index)}\``,
+    {
+      source: { source: instruction.source, range: instruction.range },
+      hint:
+        to === index
+          ? 'a stage cannot copy from itself'
+          : `the stage \`${nameOf(to)}\` needs this one, so this one cannot need it`,
+    },
+  );
 }
 
 /** The stage to build: the named or numbered one, else the last. Throws DOCKERFILE_UNKNOWN_STAGE. */

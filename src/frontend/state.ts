@@ -18,7 +18,10 @@ export interface StageState {
   readonly args: readonly (readonly [name: string, value: string | undefined])[];
   /** CMD stood in this stage, so ENTRYPOINT leaves it alone (L-ENTRY-1). */
   readonly hasCmd: boolean;
+  /** What steps run for. */
   readonly platform: Platform;
+  /** What the config of the base image says that it is for. */
+  readonly basePlatform: Platform;
   readonly baseHistory: readonly HistoryEntry[];
   readonly history: readonly NewHistoryEntry[];
 }

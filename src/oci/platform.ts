@@ -20,6 +20,18 @@ const architectures: Readonly<Record<string, { architecture: string; variant?: s
   ia32: { architecture: '386' },
 };
 
+/** What one word alone may be (containerd's lists): with two words nothing has to be guessed, and anything goes. */
+const systems = new Set(
+  'aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris windows zos'.split(
+    ' ',
+  ),
+);
+const processors = new Set(
+  '386 amd64 arm arm64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x sparc64 wasm'.split(
+    ' ',
+  ),
+);
+
 /** Docker's normal form: aarch64 is arm64, arm64/v8 and amd64/v1 lose the variant, arm is arm/v7. */
 export function normalizePlatform(platform: Platform): Platform {
   const known = architectures[platform.architecture.toLowerCase()];
@@ -38,21 +50,21 @@ export function normalizePlatform(platform: Platform): Platform {
   };
 }
 
-/** Reads `os`, `arch`, `os/arch` or `os/arch/variant`. Throws USAGE for anything else. */
+/** Reads `os`, `arch`, `os/arch` or `os/arch/variant`. Throws USAGE for anything else, and for one word that is neither. */
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/');
-  if (parts.length > 3 || parts.some((part) => !/^[\w.-]+$/.test(part))) {
-    throw new BuildError('USAGE', `\`${text}\` is no platform`, {
+  const unknown = (why: string): BuildError =>
+    new BuildError('USAGE', `\`${text.slice(0, 100)}\` is no platform${why}`, {
       hint: 'write it like linux/amd64 or linux/arm64',
     });
-  }
+  if (parts.length > 3 || parts.some((part) => !/^[\w.-]+$/.test(part))) throw unknown('');
   if (text === 'local') return hostPlatform();
   const [first = '', architecture, variant] = parts;
   if (architecture === undefined) {
-    const systems = ['linux', 'windows', 'darwin', 'freebsd'];
-    return systems.includes(first.toLowerCase())
-      ? { ...hostPlatform(), os: first.toLowerCase() }
-      : normalizePlatform({ os: 'linux', architecture: first });
+    if (systems.has(first.toLowerCase())) return { ...hostPlatform(), os: first.toLowerCase() };
+    const platform = normalizePlatform({ os: 'linux', architecture: first });
+    if (!processors.has(platform.architecture)) throw unknown(': it is no operating system and no processor');
+    return platform;
   }
   return normalizePlatform({ os: first, architecture, ...(variant === undefined ? {} : { variant }) });
 }

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -121,9 +122,7 @@ async function notFound(place: DockerfilePlace, spec: string | undefined): Promi
   const { tree, options } = place;
   const wanted = spec ?? 'Dockerfile';
   const context = options.contextName ?? '.';
-  const near = (await tree.list('')).filter(
-    (name) => /docker|container/i.test(name) && !name.startsWith('.docker'),
-  );
+  const near = await nearNames(place, spec);
   const inContext =
     spec === undefined ? undefined : await readNamed(place, { inTree: spec }).catch(() => undefined);
   const where = spec === undefined ? { inTree: wanted } : locate(place, wanted);
@@ -131,13 +130,13 @@ async function notFound(place: DockerfilePlace, spec: string | undefined): Promi
   let hint = 'name it with -f';
   if (inContext !== undefined) {
     hint = `-f is relative to the working directory: did you mean \`-f ${join(context, wanted)}\`?`;
-  } else if (near.length > 0 && !near.includes(wanted)) {
+  } else if (link?.type === 'symlink') {
+    hint = `it is a link to \`${link.linkTarget ?? ''}\`, which the context does not have: name the file itself with -f`;
+  } else if (near.length > 0) {
     hint = `there is ${near
       .slice(0, 3)
       .map((name) => `\`${name}\``)
       .join(', ')}: name it with -f`;
-  } else if (link?.type === 'symlink') {
-    hint = `it is a link to \`${link.linkTarget ?? ''}\`, which the context does not have: name the file itself with -f`;
   }
   return new BuildError(
     'DOCKERFILE_NOT_FOUND',
@@ -147,4 +146,26 @@ async function notFound(place: DockerfilePlace, spec: string | undefined): Promi
       details: { dockerfile: wanted, context, near },
     },
   );
+}
+
+/**
+ * What could have been meant, as -f takes it: files that look like Dockerfiles, beside the one that was named and in the context.
+ */
+async function nearNames(place: DockerfilePlace, spec: string | undefined): Promise<readonly string[]> {
+  const { tree, directory, options } = place;
+  const isMeant = (name: string): boolean => /docker|container/i.test(name) && !name.startsWith('.docker');
+  const inContext = (await tree.list('')).filter(isMeant);
+  // A context from elsewhere has no place here: -f is below its root.
+  const prefix = directory === undefined ? '' : (options.contextName ?? '.');
+  const asFlag = inContext.map((name) => join(prefix, name));
+  if (spec === undefined) return asFlag;
+  const where = locate(place, join(spec, '..'));
+  const beside = (
+    'inTree' in where
+      ? await tree.list(await tree.resolve(where.inTree)).catch(() => [])
+      : await readdir(where.file).catch(() => [])
+  )
+    .filter(isMeant)
+    .map((name) => join(spec, '..', name));
+  return [...new Set([...beside, ...asFlag])].filter((name) => name !== spec);
 }
