@@ -6,6 +6,9 @@ import { defineConfig } from 'rolldown';
 const always =
   /src\/(util|oci|graph|store|solver|frontend|cache|progress)\/|src\/api\/(?!ssh|transfer|run\.|doctor|images|login|graph|store-image)|src\/image\/(?!archive|xz|bzip2|zstd|docker-archive|image-archive|validate)|src\/export\/(exporter|to-store)|src\/source\/(context|ignore|dockerfile|load|file|literal)|src\/cli\/(?!commands|render\/tty|prompt)|src\/cli\/commands\/build|src\/host\/syscalls|node_modules\/(commander|dockerfile-ast|p-limit|yocto|tar-stream|streamx)/;
 
+// All that the library's entry imports: it must load on an old Node, to say that this one is too old.
+const errors = /src\/util\/(build-error|error-codes)\.ts$/;
+
 // commander asks for child_process when it is loaded, for commands that are programs of their own; tsbuild has none.
 const lazyChildProcess = {
   name: 'lazy-child-process',
@@ -46,7 +49,13 @@ const config = defineConfig({
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: '[name]-[hash].js',
-    codeSplitting: { groups: [{ name: 'core', test: always }], includeDependenciesRecursively: false },
+    codeSplitting: {
+      groups: [
+        { name: 'errors', test: errors, priority: 1 },
+        { name: 'core', test: always },
+      ],
+      includeDependenciesRecursively: false,
+    },
   },
 });
 

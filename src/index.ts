@@ -9,6 +9,9 @@ import type * as outlineApi from './api/outline.ts';
 import type * as runApi from './api/run.ts';
 import type * as transferApi from './api/transfer.ts';
 
+if (Number.parseInt(process.versions.node, 10) < 24)
+  throw new Error(`tsbuild needs Node.js 24 or newer; this is ${process.versions.node}`);
+
 // Each function loads its part of tsbuild when it is first called: what a program does not use costs it no start-up time.
 // The contracts stand at the functions themselves, in api/.
 

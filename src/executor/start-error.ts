@@ -20,7 +20,10 @@ export function runtimeError(log: string): string | undefined {
   return undefined;
 }
 
-/** The error of a step whose command could not be started, in the user's words where the cause is known. */
+/**
+ * The error of a step whose command could not be started, in the user's words where the cause is known; `details.exitCode` is what a shell
+ * would have ended with.
+ */
 export function startError(
   said: string,
   step: { readonly args: readonly string[]; readonly platform: string },
@@ -30,17 +33,17 @@ export function startError(
   if (/exec format error|ENOEXEC/i.test(said))
     return new BuildError('STEP_START', `\`${command}\` is made for another processor or is no program`, {
       hint: `the step runs for ${step.platform}; foreign platforms need qemu registered with binfmt_misc`,
-      details,
+      details: { ...details, exitCode: 126 },
     });
   if (/executable file [^:]*not found|ENOENT|exec.*no such file or directory/i.test(said))
     return new BuildError('STEP_START', `\`${command}\` was not found in the image`, {
       hint: 'check the name and the PATH of the image; a script also needs its interpreter, a program its loader',
-      details,
+      details: { ...details, exitCode: 127 },
     });
   if (/permission denied|EACCES/i.test(said))
     return new BuildError('STEP_START', `\`${command}\` cannot be executed: permission denied`, {
       hint: 'make it executable (chmod +x, or COPY --chmod), for the user of the step too',
-      details,
+      details: { ...details, exitCode: 126 },
     });
   return new BuildError('STEP_START', `the step could not be started: ${said}`, { details });
 }

@@ -166,6 +166,18 @@ describe('exit status', () => {
 });
 
 describe('run', () => {
+  test.each([
+    [127, 'STEP_START', 127],
+    [undefined, 'STEP_START', 1],
+  ] as const)('a command that cannot be started ends as in a shell: %s', async (exitCode, code, status) => {
+    const library = {
+      run: () => Promise.reject(new BuildError(code, '`x` was not found', { details: { exitCode } })),
+    };
+    const result = await runCli(['run', 'app', 'x'], { library });
+    expect(result).toMatchObject({ status, stdout: '' });
+    expect(result.stderr).toContain('error[STEP_START]: `x` was not found');
+  });
+
   test('words after the image are not for tsbuild; the status is the container’s', async () => {
     let seen: RunOptions | undefined;
     const library = {

@@ -62,6 +62,16 @@ suite('the packed package', ['linux', 'npm-registry', tool('npm', 'npm')], () =>
     expect(said).toMatch(/^0\.1\.0 sha256:[a-f0-9]{64}\n$/);
   });
 
+  test('the library on an older Node says which one it needs', async () => {
+    const script =
+      "import('tsbuild').then(({ version }) => console.log(version), ({ message }) => console.log(message))";
+    const said = await must(command('node', ['-e', script], { cwd: project, env }));
+    const version = (await must(command('node', ['--version'], { cwd: project, env }))).trim().slice(1);
+    const wanted =
+      Number.parseInt(version, 10) >= 24 ? '0.1.0' : `tsbuild needs Node.js 24 or newer; this is ${version}`;
+    expect(said).toBe(`${wanted}\n`);
+  });
+
   test('without a Node that is new enough there is one clear line', async () => {
     const old = findTool('node') ?? '';
     const version = await must(command(join(dirname(old), 'node'), ['--version'], { env: { PATH: system } }));

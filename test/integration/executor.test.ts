@@ -462,6 +462,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       await expect(steps.run(['no-such-command'], { onOutput })).rejects.toMatchObject({
         code: 'STEP_START',
         message: '`no-such-command` was not found in the image',
+        details: { exitCode: 127 },
       });
       expect(said.join('')).not.toContain('libuv');
       await expect(steps.run(['/etc/passwd'])).rejects.toMatchObject({

@@ -1,9 +1,10 @@
 import { Option } from 'commander';
 import type { Emit } from '../../index.ts';
+import { BuildError } from '../../util/build-error.ts';
 import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { addRegistryOptions, listOption, newCommand } from '../options.ts';
-import { reportNotice } from '../report.ts';
+import { reportError, reportNotice } from '../report.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -63,7 +64,7 @@ export const run: Verb = {
       if (event.type === 'transfer' && !fetching) context.stderr.write(`fetching ${image}\n`);
       fetching ||= event.type === 'transfer';
     };
-    const { exitCode } = await library.run({
+    const running = library.run({
       ...commonOptions(flags, context),
       onEvent,
       image,
@@ -82,6 +83,15 @@ export const run: Verb = {
       onOutput: (stream, data) =>
         void (stream === 'stdout' ? context.stdout : context.stderr).write(Buffer.from(data)),
     });
-    return exitCode;
+    try {
+      return (await running).exitCode;
+    } catch (error) {
+      // As a shell says it: 127 for a command that is not there, 126 for one that cannot be executed.
+      const status = error instanceof BuildError ? error.details['exitCode'] : undefined;
+      if (typeof status !== 'number') throw error;
+      const color = hasColor(context.stderr, context.env);
+      context.stderr.write(reportError(error, { color, debug: flags.debug === true }));
+      return status;
+    }
   },
 };
