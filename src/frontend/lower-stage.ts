@@ -27,7 +27,7 @@ import { defaultPath, formatEnv, getEnv, readEnv, setEnv } from './scope.ts';
 import type { Stage } from './stages.ts';
 import { stagesNamedBy } from './stages.ts';
 import type { StageState } from './state.ts';
-import { withConfig } from './state.ts';
+import { withConfig, withHistory } from './state.ts';
 
 type StageInstruction = Exclude<Instruction, FromInstruction>;
 
@@ -148,14 +148,16 @@ async function lowerBase(lowering: Lowering, stage: Stage, base: StageBase): Pro
   const { text, platform } = base;
   switch (base.kind) {
     case 'stage': {
-      const state = await lowering.stage(base.index);
+      const state = asFilesystem(lowering, await lowering.stage(base.index), stage.index);
       const label = lowering.file.stages[base.index]?.name ?? text;
       return { label, hasStep: false, state: { ...state, hasCmd: false } };
     }
     case 'scratch':
       return { label: 'scratch', hasStep: false, state: emptyState(platform) };
-    case 'context':
-      return contextBase(lowering, stage, base);
+    case 'context': {
+      const found = await contextBase(lowering, stage, base);
+      return { ...found, state: asFilesystem(lowering, found.state, stage.index) };
+    }
     case 'image': {
       const { from } = stage;
       const step = {
@@ -182,11 +184,32 @@ async function contextBase(
   const empty = { label: name, hasStep: false, state: emptyState(platform) };
   if (context.kind === 'tree') {
     const vertex = treeVertex(lowering, name, stage.index);
-    return { ...empty, state: { ...empty.state, vertex } };
+    return { ...empty, state: { ...empty.state, vertex, tree: name } };
   }
   if (context.reference === 'scratch') return empty;
   const image = await lowering.resolve(context.reference, platform, locate(stage.from));
   return imageBase(lowering, stage, { image, platform, label: image.reference });
+}
+
+/** A stage to stand on: where it is a build context with files, a layer is made of them. */
+export function asFilesystem(lowering: Lowering, state: StageState, rank: number): StageState {
+  const { tree, vertex, ...rest } = state;
+  if (tree === undefined || vertex === undefined) return state;
+  const copy = {
+    kind: 'copy',
+    base: undefined,
+    sources: [{ kind: 'input', input: 0, paths: [''], extract: false }],
+    dest: '/',
+    parents: false,
+    exclude: [],
+    link: false,
+  } as const;
+  const name = `[context ${tree}] make a layer`;
+  return withHistory(
+    { ...rest, vertex },
+    `FROM ${tree}`,
+    lowering.vertices.add(copy, [vertex], { name, rank }),
+  );
 }
 
 function imageBase(

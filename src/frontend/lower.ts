@@ -10,7 +10,7 @@ import { readCheckOptions } from './check-options.ts';
 import type { ArgInstruction } from './instruction.ts';
 import { bySource, lintParsed, makeDiagnostic } from './lint.ts';
 import type { Finding } from './lint-rules.ts';
-import { lowerStage } from './lower-stage.ts';
+import { asFilesystem, lowerStage } from './lower-stage.ts';
 import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
 import { placed } from './lowering.ts';
 import type { ParsedDockerfile } from './parse.ts';
@@ -126,8 +126,9 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     },
     useArg: (name) => usedArgs.add(name),
   };
-  const state = await lowering.stage(target.index).catch((error: unknown) => lowering.fault(error));
-  if (state === undefined || faults.size > 0) throw await allFaults(stages, faults);
+  const made = await lowering.stage(target.index).catch((error: unknown) => lowering.fault(error));
+  if (made === undefined || faults.size > 0) throw await allFaults(stages, faults);
+  const state = asFilesystem(lowering, made, target.index);
   diagnostics.push(...unusedArgs(parsed, options, usedArgs));
   failOnFindings(diagnostics, check.error);
   const labels = options.labels ?? {};

@@ -10,6 +10,8 @@ export type NewHistoryEntry = HistoryEntry & { readonly vertex?: Digest };
 export interface StageState {
   /** The filesystem; undefined: the empty one. */
   readonly vertex: Digest | undefined;
+  /** The name of the build context that `vertex` is: files to copy from, but no filesystem yet. */
+  readonly tree?: string | undefined;
   readonly config: ContainerConfig;
   readonly author: string | undefined;
   /** Image Env, and ARGs with a value: what later instructions see (L-ARG-5). */
