@@ -64,11 +64,7 @@ class Lexer {
       const char = this.chars[this.at];
       if (char === undefined) {
         if (stop === undefined) return out.join('');
-        throw this.error(
-          stop === '}'
-            ? "syntax error: missing '}'"
-            : `unexpected end while looking for matching \`${stop}\``,
-        );
+        throw this.error(`syntax error: missing '${stop}'`);
       }
       if (char === stop) {
         this.at++;
@@ -237,12 +233,8 @@ class Lexer {
     const all = this.chars[this.at] === '/';
     if (all) this.at++;
     const pattern = parsePattern(this.until('/', true), this.expansion.escape);
-    const raw = Array.from(this.until('}', true));
-    let replacement = '';
-    for (let i = 0; i < raw.length; i++) {
-      const char = raw[i] ?? '';
-      replacement += char === this.expansion.escape && i + 1 < raw.length ? (raw[++i] ?? '') : char;
-    }
+    // Escapes stay in what is put in, as BuildKit has it; quotes are for a closing brace.
+    const replacement = this.until('}', true);
     return replacePattern(this.plain(name), pattern, { replacement, all, limit: valueLimit });
   }
 
