@@ -209,6 +209,9 @@ export function lowerWord(state: StageState, instruction: WordInstruction, step:
     // An empty text, from a variable that is not set, is root: so Docker takes it.
     return withHistory(withConfig(state, { User: value === '' ? undefined : value }), `USER ${value}`);
   }
+  if (value === '') {
+    throw faultAt(instruction, 'the argument of STOPSIGNAL is empty', { range: word.range });
+  }
   if (!isSignal(value)) {
     throw faultAt(instruction, `\`${value}\` is no signal`, {
       range: word.range,
