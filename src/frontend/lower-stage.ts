@@ -1,5 +1,6 @@
 import { formatPlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
+import { BuildError } from '../util/build-error.ts';
 import { unreachable } from './unreachable.ts';
 import type { StageBase } from './bases.ts';
 import type { NamedContext } from './contexts.ts';
@@ -51,10 +52,7 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
     lowerBase(lowering, stage, from),
     ...needed.map((index) => lowering.stage(index)),
   ]);
-  const triggers = (base.state.config.OnBuild ?? []).flatMap((text) =>
-    parseTrigger({ name: `ONBUILD of ${base.label}`, text }),
-  );
-  const instructions: readonly StageInstruction[] = [...triggers, ...stage.instructions];
+  const instructions = withTriggers(stage, base.state.config.OnBuild ?? [], base.label);
   const names = stepNames(lowering, stage, { platform: base.state.platform, instructions });
   if (base.hasStep) names('FROM');
   const ignoreCache = ignoresCache(lowering, stage);
@@ -65,7 +63,7 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
     try {
       state = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
     } catch (error) {
-      lowering.fault(error);
+      lowering.fault(fromBase ? ofTrigger(error, stage) : error);
       // Without this name the faults that follow would be about its absence.
       if (instruction.kind === 'arg' || instruction.kind === 'env') break;
     }
@@ -220,7 +218,7 @@ function imageBase(
   checkPlatform(lowering, stage, { image, platform, label });
   const name = stepNames(lowering, stage, {
     platform: image.platform,
-    instructions: stepsOf(image, stage, label),
+    instructions: withTriggers(stage, image.config.config?.OnBuild ?? [], label),
   });
   const vertex = imageVertex(lowering, image, {
     name: name(`FROM ${label}`),
@@ -270,11 +268,23 @@ function checkPlatform(
   report('InvalidBaseImagePlatform', findingAt(from, message, { range: from.image.range }));
 }
 
-function stepsOf(image: ResolvedImage, stage: Stage, label: string): readonly StageInstruction[] {
-  const triggers = (image.config.config?.OnBuild ?? []).flatMap((text) =>
-    parseTrigger({ name: `ONBUILD of ${label}`, text }),
-  );
-  return [...triggers, ...stage.instructions];
+/** The instructions of a stage behind the ONBUILD triggers of its base (L-OB-1). */
+function withTriggers(stage: Stage, triggers: readonly string[], label: string): readonly StageInstruction[] {
+  try {
+    const parsed = triggers.map((text) => parseTrigger({ name: `ONBUILD of ${label}`, text }));
+    return [...parsed, ...stage.instructions];
+  } catch (error) {
+    throw ofTrigger(error, stage);
+  }
+}
+
+/** A fault of a trigger, whose text is not the user's, with the line that brought it in. */
+function ofTrigger(error: unknown, { from }: Stage): unknown {
+  if (!(error instanceof BuildError)) return error;
+  const { code, message, source, details, others } = error;
+  const line = `the trigger comes with the base on line ${from.range.start.line} of ${from.source.name}`;
+  const hint = error.hint === undefined ? line : `${error.hint}; ${line}`;
+  return new BuildError(code, message, { hint, source, details, others, cause: error });
 }
 
 function emptyState(platform: Platform): StageState {

@@ -124,9 +124,9 @@ export interface Expander {
 
 export function expanderFor(step: Step, state: StageState): Expander {
   const { lowering, instruction } = step;
-  const fromFile = instruction.source === lowering.file.source;
   const expansion = (range: Range): Expansion => ({
-    escape: fromFile ? lowering.file.directives.escape : '\\',
+    // Of triggers too, although they are parsed with a backslash: so BuildKit does it.
+    escape: lowering.file.directives.escape,
     lookup: (name) => getEnv(state.env, name),
     onUndefined: (name) => {
       if (state.args.some(([known]) => known === name)) return;

@@ -60,24 +60,29 @@ export function parseDockerfile(source: SourceText): ParsedDockerfile {
   return { ...file, errors: errors.toSorted(byPlace), diagnostics: lintParsed(file, check) };
 }
 
-/**
- * Reads what an ONBUILD trigger of a base image says; `name` is how the text is shown. Throws the first fault.
- */
-export function parseTrigger(
-  source: SourceText,
-): readonly Exclude<Instruction, { kind: 'from' | 'onbuild' | 'maintainer' }>[] {
+type Trigger = Exclude<Instruction, { kind: 'from' | 'onbuild' | 'maintainer' }>;
+
+/** Reads an ONBUILD trigger of a base, one instruction; `name` is how the text is shown. Throws the first fault, with the others. */
+export function parseTrigger(source: SourceText): Trigger {
   const map = lineMap(source);
   const errors: BuildError[] = [];
   const { instructions } = readInstructions(map, { bodyStart: 0, escape: '\\' }, errors);
-  const [first, ...others] = errors;
-  if (first !== undefined)
-    throw new BuildError(first.code, first.message, { hint: first.hint, source: first.source, others });
-  return instructions.map((instruction) => {
+  const [instruction, another] = instructions;
+  const fail = (message: string, at?: Instruction): void => {
+    const range = at?.keyword.range ?? rangeAt(map, 0, 0);
+    errors.push(new BuildError('DOCKERFILE_SYNTAX', message, { source: { source, range } }));
+  };
+  if (instruction !== undefined && another === undefined && errors.length === 0) {
     if (instruction.kind !== 'from' && instruction.kind !== 'onbuild' && instruction.kind !== 'maintainer')
       return instruction;
-    throw new BuildError('DOCKERFILE_SYNTAX', `${instruction.keyword.text} cannot be a trigger of ONBUILD`, {
-      source: { source, range: instruction.keyword.range },
-    });
+    fail(`${instruction.keyword.text} cannot be a trigger of ONBUILD`, instruction);
+  }
+  if (errors.length === 0) fail('an ONBUILD trigger is one instruction', another);
+  const [first, ...others] = errors;
+  throw new BuildError(first?.code ?? 'DOCKERFILE_SYNTAX', first?.message ?? '', {
+    hint: first?.hint,
+    source: first?.source,
+    others,
   });
 }
 
