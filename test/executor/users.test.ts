@@ -29,7 +29,7 @@ async function withFiles(
   use(tree, join(folder.path, 'root'));
 }
 
-describe.runIf(process.platform === 'linux')('USER', () => {
+describe.runIf(process.platform === 'linux')('L-USER-1: who a step runs as', () => {
   const both = { 'etc/passwd': passwd, 'etc/group': group };
 
   test.each([

@@ -68,7 +68,7 @@ test.each([
   expect(await lookupUser(spec, read)).toEqual(expected);
 });
 
-describe('a hostile /etc/passwd (S-P-5)', () => {
+describe('L-USER-1: a hostile /etc/passwd (S-P-5)', () => {
   const attempt = async (prepare: (etc: string, root: string) => void): Promise<string | undefined> => {
     await using folder = await tempFolder('users');
     const etc = join(folder.path, 'root', 'etc');
