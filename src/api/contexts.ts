@@ -18,10 +18,15 @@ export async function openContexts(
   tempDir: () => Promise<string>,
 ): Promise<BuildContexts> {
   const { signal, env, store } = session;
+  const keepGitDir = /^(?:1|t|true)$/i.test(options.buildArgs?.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '');
   const settings = { signal, env, tempDir, statCache: store.statCache };
   const opened = new Map<string, Promise<OpenedContext>>();
   const named = namedContexts(options.buildContexts ?? {});
-  const main = await openContext(options.context ?? '.', { ...settings, dockerfile: options.dockerfile });
+  const main = await openContext(options.context ?? '.', {
+    ...settings,
+    keepGitDir,
+    dockerfile: options.dockerfile,
+  });
   opened.set('context', Promise.resolve(main));
   return {
     main,

@@ -1,16 +1,18 @@
 import type { LoweredImage, LowerOptions, LowerResult } from '../frontend/lower.ts';
-import { lower } from '../frontend/lower.ts';
+import { globalsOf, lower } from '../frontend/lower.ts';
+import type { ParsedDockerfile } from '../frontend/parse.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
+import { getEnv } from '../frontend/scope.ts';
 import type { Diagnostic } from '../progress/event.ts';
 import { hostPlatform, parsePlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
 import { familiarReference, parseReference } from '../oci/reference.ts';
-import { BuildError } from '../util/build-error.ts';
 import type { BaseImages } from './base-images.ts';
 import type { BuildContexts } from './contexts.ts';
 import { internalStep } from './internal-step.ts';
 import { runsHere } from './runs-here.ts';
 import type { Session } from './session.ts';
+import { resolveEpoch } from './source-date-epoch.ts';
 import type { BuildOptions } from './types.ts';
 
 /** What a build will do: the graph and the image that comes of it. */
@@ -29,13 +31,16 @@ export async function makePlan(
   session: Session,
   { contexts, bases }: { readonly contexts: BuildContexts; readonly bases: BaseImages },
 ): Promise<Plan> {
-  const epoch = sourceDateEpoch(options, session.env);
   const file = await contexts.main.dockerfile();
   const parsed = await internalStep(session.emit, `[internal] load build definition from ${file.name}`, () =>
     Promise.resolve(parseDockerfile(file)),
   );
+  const given = lowerOptions(options, session.env, contexts.named);
+  const epoch = await epochOf(parsed, given, { session, contexts });
+  const { SOURCE_DATE_EPOCH: _, ...buildArgs } = given.buildArgs;
   const lowered = await lower(parsed, {
-    ...lowerOptions(options, session.env, contexts.named),
+    ...given,
+    buildArgs: epoch === undefined ? buildArgs : { ...buildArgs, SOURCE_DATE_EPOCH: String(epoch) },
     resolveImage: (reference, forPlatform, source) => bases.resolve(reference, forPlatform, source),
     localImages: async () =>
       (await session.store.images.list()).flatMap(({ name }) =>
@@ -62,12 +67,12 @@ export function lowerOptions(
 ): Omit<LowerOptions, 'resolveImage'> {
   const wanted = options.platform ?? env.DOCKER_DEFAULT_PLATFORM;
   const isExplicit = wanted !== undefined && wanted !== '';
-  const epoch = sourceDateEpoch(options, env);
+  const epoch = options.sourceDateEpoch ?? options.buildArgs?.SOURCE_DATE_EPOCH ?? env.SOURCE_DATE_EPOCH;
   return {
     target: options.target,
     buildArgs: {
-      ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: String(epoch) }),
       ...options.buildArgs,
+      ...(epoch === undefined || epoch === '' ? {} : { SOURCE_DATE_EPOCH: String(epoch) }),
     },
     labels: options.labels ?? {},
     platform: isExplicit ? parsePlatform(wanted) : hostPlatform(),
@@ -81,14 +86,15 @@ export function lowerOptions(
   };
 }
 
-function sourceDateEpoch(options: BuildOptions, env: NodeJS.ProcessEnv): number | undefined {
-  if (options.sourceDateEpoch !== undefined) return options.sourceDateEpoch;
-  const text = options.buildArgs?.SOURCE_DATE_EPOCH ?? env.SOURCE_DATE_EPOCH;
-  if (text === undefined || text === '') return undefined;
-  if (!/^\d{1,11}$/.test(text)) {
-    throw new BuildError('USAGE', `SOURCE_DATE_EPOCH is \`${text}\`, which is no number of seconds`, {
-      hint: 'give seconds since 1970, such as $(git log -1 --pretty=%ct)',
-    });
-  }
-  return Number(text);
+/** SOURCE_DATE_EPOCH of the options, else of an ARG before the first FROM. A faulty file is told by lowering it. */
+async function epochOf(
+  parsed: ParsedDockerfile,
+  given: Omit<LowerOptions, 'resolveImage'>,
+  from: { readonly session: Session; readonly contexts: BuildContexts },
+): Promise<number | undefined> {
+  const name = 'SOURCE_DATE_EPOCH';
+  const declared = parsed.globalArgs.some(({ args }) => args.some((arg) => arg.name.text === name));
+  if (parsed.errors.length > 0 || (given.buildArgs[name] === undefined && !declared)) return undefined;
+  const text = getEnv(globalsOf(parsed, given), name) ?? given.buildArgs[name];
+  return resolveEpoch(text, { ...from, file: parsed });
 }

@@ -16,7 +16,7 @@ import { findingAt } from './lint.ts';
 import type { Step } from './lowering.ts';
 import { expanderFor, faultAt, placed } from './lowering.ts';
 import { parsePorts } from './ports.ts';
-import { formatEnv, getEnv, ownValue, readEnv, setEnv } from './scope.ts';
+import { formatEnv, getEnv, hiddenArgNames, ownValue, readEnv, setEnv } from './scope.ts';
 import { isSignal } from './signals.ts';
 import type { StageState } from './state.ts';
 import { withConfig, withHistory } from './state.ts';
@@ -37,7 +37,7 @@ export function lowerArg(state: StageState, instruction: ArgInstruction, step: S
     next = {
       ...next,
       args: setArg(next.args, name, value),
-      env: value === undefined ? next.env : setEnv(next.env, name, value),
+      env: value === undefined || hiddenArgNames.has(name) ? next.env : setEnv(next.env, name, value),
     };
   }
   return withHistory(next, `ARG ${texts.join(' ')}`);

@@ -58,8 +58,6 @@ export interface LowerResult {
   readonly stages: ReadonlyMap<number, StageState>;
   /** The ARGs before the first FROM, and the automatic ones, with their values. */
   readonly globals: EnvList;
-  /** SOURCE_DATE_EPOCH of --build-arg, or of an ARG before the first FROM (L-ARG-10), as written. */
-  readonly sourceDateEpoch?: string | undefined;
 }
 
 /**
@@ -151,7 +149,6 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     usesContext,
     stages: await states(stages),
     globals,
-    sourceDateEpoch: ownValue(options.buildArgs, 'SOURCE_DATE_EPOCH') ?? getEnv(globals, 'SOURCE_DATE_EPOCH'),
   };
 }
 
@@ -206,7 +203,11 @@ function asOne([first, ...others]: readonly BuildError[]): BuildError {
   return new BuildError(code, message, { hint, source, details, others });
 }
 
-function globalsOf(parsed: ParsedDockerfile, options: LowerOptions): EnvList {
+/** The ARGs before the first FROM, and the automatic ones, with their values. Throws DOCKERFILE_EXPANSION. */
+export function globalsOf(
+  parsed: ParsedDockerfile,
+  options: Pick<LowerOptions, 'buildArgs' | 'platform' | 'buildPlatform' | 'target'>,
+): EnvList {
   const automatic = platformArgs(options);
   const expand = (text: string, scope: EnvList, about: ArgInstruction): string =>
     placed(about, about.range, () =>

@@ -32,6 +32,12 @@ export const controlArgNames: readonly string[] = [
   'SOURCE_DATE_EPOCH',
 ];
 
+/** ARGs that no step sees, declared or not: they are about attestations (L-ARG-9). */
+export const hiddenArgNames: ReadonlySet<string> = new Set([
+  'BUILDKIT_SBOM_SCAN_CONTEXT',
+  'BUILDKIT_SBOM_SCAN_STAGE',
+]);
+
 const parts = ['PLATFORM', 'OS', 'OSVERSION', 'ARCH', 'VARIANT'] as const;
 
 /** The automatic global ARGs (L-ARG-8). */

@@ -42,11 +42,17 @@ export async function checkoutGit(source: GitSource, options: GitOptions): Promi
   return tree;
 }
 
-/** As checkoutGit, with its commit and directory; disposing removes it. */
-export async function openCheckout(
-  source: GitSource,
-  options: GitOptions,
-): Promise<{ readonly tree: Tree; readonly directory: string; readonly commit: string } & AsyncDisposable> {
+/** A commit, checked out; disposing removes it. */
+export interface Checkout extends AsyncDisposable {
+  readonly tree: Tree;
+  readonly directory: string;
+  readonly commit: string;
+  /** When it was committed. Seconds. */
+  time(): Promise<number>;
+}
+
+/** As checkoutGit, with its commit and directory. */
+export async function openCheckout(source: GitSource, options: GitOptions): Promise<Checkout> {
   checkUrl(source.url, options);
   const home = await mkdtemp(join(await options.tempDir(), 'git-'));
   const dispose = (): Promise<void> => removeTree(home);
@@ -75,7 +81,8 @@ export async function openCheckout(
     const ignore =
       source.keepGitDir === true ? undefined : parseIgnore('**/.git', 'the rules for git checkouts');
     const tree = contextTree(directory, { ignore, modes: 'git' });
-    return { tree, directory, commit, [Symbol.asyncDispose]: dispose };
+    const time = async (): Promise<number> => Number(await git('show', '--no-patch', '--format=%ct', commit));
+    return { tree, directory, commit, time, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;

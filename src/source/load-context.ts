@@ -24,6 +24,8 @@ export interface OpenContextOptions {
   /** As BuildOptions.dockerfile has it; false: none is needed (a named context). */
   readonly dockerfile?: DockerfileSpec | false | undefined;
   readonly env: NodeJS.ProcessEnv;
+  /** Whether a checkout has its `.git`, where its URL does not say. */
+  readonly keepGitDir?: boolean | undefined;
   /** For what must be unpacked; the caller removes it when it still has something after a crash. */
   readonly tempDir: () => Promise<string>;
   readonly signal?: AbortSignal | undefined;
@@ -39,6 +41,8 @@ export interface OpenedContext extends AsyncDisposable {
   readonly tree: Tree;
   /** Where its files are on this machine; what the ignore file hides is there too. */
   readonly directory?: string;
+  /** When its content was made, where that is known (L-ARG-10): of the commit, of Last-Modified, of the newest file. Seconds. */
+  time?(): Promise<number | undefined>;
   /** Reads the Dockerfile, once. Throws DOCKERFILE_NOT_FOUND, with the names that are there. */
   dockerfile(): Promise<SourceText>;
 }
@@ -64,13 +68,16 @@ export async function openContext(spec: ContextSpec, options: OpenContextOptions
   const git = parseGitUrl(spec);
   if (git !== undefined) {
     const { openCheckout } = await import('./git.ts');
-    const checkout = await openCheckout(git, options);
+    const checkout = await openCheckout({ keepGitDir: options.keepGitDir === true, ...git }, options);
     return { ...opened(checkout.tree, options), ...checkout };
   }
   if (/^https?:\/\//i.test(spec)) {
     const { fetchFile } = await import('./http.ts');
-    const { file } = await fetchFile({ url: spec }, { ...options, cacheDir: await options.tempDir() });
-    return fromFile(file, options);
+    const { file, mtime } = await fetchFile({ url: spec }, { ...options, cacheDir: await options.tempDir() });
+    const context = await fromFile(file, options);
+    return mtime === 0n
+      ? context
+      : { ...context, time: () => Promise.resolve(Number(mtime / 1_000_000_000n)) };
   }
   return fromDirectory(spec, options);
 }

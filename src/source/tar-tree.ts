@@ -11,6 +11,8 @@ import { contextTree } from './context-tree.ts';
 export interface UnpackedTree extends AsyncDisposable {
   readonly directory: string;
   readonly tree: Tree;
+  /** The latest mtime in the archive. Seconds. */
+  time(): Promise<number>;
 }
 
 /**
@@ -24,8 +26,15 @@ export async function unpackTree(
 ): Promise<UnpackedTree> {
   const directory = await mkdtemp(join(await options.tempDir(), 'context-'));
   const dispose = (): Promise<void> => removeTree(directory);
+  let newest = 0n;
+  async function* timed(): AsyncGenerator<Entry> {
+    for await (const entry of withoutDevices(entries)) {
+      if (entry.mtime > newest) newest = entry.mtime;
+      yield entry;
+    }
+  }
   try {
-    await applyEntries(withoutDevices(entries), directory, {
+    await applyEntries(timed(), directory, {
       form: 'plain',
       owners: 'ignore',
       signal: options.signal,
@@ -38,7 +47,12 @@ export async function unpackTree(
       cause: error,
     });
   }
-  return { directory, tree: contextTree(directory), [Symbol.asyncDispose]: dispose };
+  return {
+    directory,
+    tree: contextTree(directory),
+    time: () => Promise.resolve(Number(newest / 1_000_000_000n)),
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 async function* withoutDevices(entries: EntryStream): AsyncGenerator<Entry> {

@@ -31,6 +31,7 @@ export function applyMutation(text: string, { from, to }: Mutation): string | un
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  readonly messages: readonly string[];
 }
 
 function runRow(copy: string, row: string, files: readonly string[]): Outcome {
@@ -47,14 +48,23 @@ function runRow(copy: string, row: string, files: readonly string[]): Outcome {
     ],
     { cwd: copy, encoding: 'utf8', timeout: 300_000 },
   );
-  let json: { numPassedTests: number; numFailedTests: number; testResults: { status: string }[] };
+  let json: {
+    numPassedTests: number;
+    numFailedTests: number;
+    testResults: { status: string; assertionResults: { fullName: string; failureMessages?: string[] }[] }[];
+  };
   try {
     json = JSON.parse(readFileSync(report, 'utf8')) as typeof json;
   } catch {
     throw new Error(`no report of the tests of ${row}:\n${run.stdout}${run.stderr}`);
   }
   const broken = json.testResults.filter(({ status }) => status === 'failed').length;
-  return { passed: json.numPassedTests, failed: Math.max(json.numFailedTests, broken) };
+  const messages = json.testResults.flatMap(({ assertionResults }) =>
+    assertionResults.flatMap(({ fullName, failureMessages = [] }) =>
+      failureMessages.map((text) => `${fullName}: ${text}`),
+    ),
+  );
+  return { passed: json.numPassedTests, failed: Math.max(json.numFailedTests, broken), messages };
 }
 
 function verdict(copy: string, mutation: Mutation, files: readonly string[]): string | undefined {
@@ -64,7 +74,7 @@ function verdict(copy: string, mutation: Mutation, files: readonly string[]): st
   if (mutated === undefined) return `\`${mutation.from}\` does not stand in ${mutation.file} exactly once`;
   const before = runRow(copy, mutation.row, files);
   if (before.failed > 0 || before.passed === 0)
-    return `unchanged, ${before.passed} tests pass and ${before.failed} fail`;
+    return `unchanged, ${before.passed} tests pass and ${before.failed} fail\n${before.messages.join('\n')}`;
   writeFileSync(path, mutated);
   try {
     const after = runRow(copy, mutation.row, files);
