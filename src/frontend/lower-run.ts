@@ -89,13 +89,12 @@ function commandOf(
       throw faultAt(instruction, `\`${first.name}\` cannot be a file name`, { range: first.word.range });
     }
     const path = `/dev/pipes/${first.name}`;
-    return { args: [path], files: [{ path, content, mode: 0o755 }], title: titled };
+    // Through the shell, as BuildKit has it.
+    const args = [...shellOf(state.config), path];
+    return { args, files: [{ path, content, mode: 0o755 }], title: titled };
   }
-  // The shell reads the heredocs itself, so it gets them as they were written.
-  const text = heredocs.reduce(
-    (before, { body, terminator }) => `${before}\n${body}${terminator}`,
-    command.text,
-  );
+  // The shell reads the heredocs itself, so it gets them as they were written; tabs before the last line go, as with BuildKit.
+  const text = heredocs.reduce((before, { body, name }) => `${before}\n${body}${name}`, command.text);
   return { args: [...shellOf(state.config), text], files: [], title };
 }
 

@@ -65,6 +65,12 @@ export class Destination {
     }
   }
 
+  /** Gives a directory that `makeDirectories` was told of another mtime. The root keeps its own. */
+  setTime(path: string, mtime: bigint): void {
+    const inode = this.#inodes.get(path);
+    if (inode !== undefined) this.#inodes.set(path, { ...inode, entry: { ...inode.entry, mtime } });
+  }
+
   /** COPY's rules (L-COPY-7): directories merge, files and links replace files and links, all else is COPY_INVALID. */
   async put(path: string, inode: Inode): Promise<void> {
     const { type } = inode.entry;

@@ -40,7 +40,8 @@ export async function* copyEntries(request: CopyRequest): AsyncGenerator<Entry> 
   const { op, base, now } = request;
   const owner = op.chown === undefined ? undefined : await ownerOf(op.chown, op, base);
   const chmod = op.chmod === undefined ? undefined : parseModeChange(op.chmod);
-  const mode = chmod === undefined ? 0o755 : chmod(0o755, true);
+  // A list of changes is for what is copied: directories that nobody names have none to start from (as with BuildKit).
+  const mode = chmod !== undefined && /^[0-7]+$/.test(op.chmod ?? '') ? chmod(0o755, true) : 0o755;
   const destination = new Destination(base, { mode, uid: 0, gid: 0, ...owner, mtime: now });
   const copy = new Copy(request, { destination, owner, chmod });
   for (const { source, tree, keepOwners } of request.sources) {
@@ -162,7 +163,11 @@ class Copy {
     const { destination } = this.#state;
     const resolved = await destination.resolve(this.#dest);
     await destination.makeDirectories(resolved);
-    if (!this.#request.op.parents) return resolved;
+    if (!this.#request.op.parents) {
+      // Of the source itself the destination gets the time alone, also where it was there before, as with BuildKit.
+      destination.setTime(resolved, match.entry.mtime);
+      return resolved;
+    }
     for (const { below, entry } of await keptParents(tree, match)) {
       const path = joinPath(resolved, below);
       if ((await destination.lstat(path)) === undefined) {

@@ -357,6 +357,32 @@ test('times are kept to the nanosecond, device numbers, FIFOs and xattrs too', a
   expect(fifo).toMatchObject({ type: 'fifo', mtime: 5n });
 });
 
+test('L-COPY-5: the directory that is copied to gets the time of the one that is copied, and nothing else of it', async () => {
+  const from = { d: { type: 'directory', mode: 0o700, mtime: 7n }, 'd/f': '' } as const;
+  const base = { o: { type: 'directory', mode: 0o711, uid: 5, mtime: 9n } } as const;
+  const made = await collect(requestOf({ from, paths: ['d'], dest: '/n/o' }));
+  expect(made[0]).toMatchObject({ path: 'n', mode: 0o755, mtime: now });
+  expect(made[1]).toMatchObject({ path: 'n/o', mode: 0o755, mtime: 7n });
+  const [known] = await collect(requestOf({ from, base, paths: ['d'], dest: '/o' }));
+  expect(known).toMatchObject({ path: 'o', mode: 0o711, uid: 5, mtime: 7n });
+  const [kept] = await collect(requestOf({ from, base, paths: ['d/f'], dest: '/o/' }));
+  expect(kept).toMatchObject({ path: 'o', mode: 0o711, mtime: 9n });
+});
+
+test('L-COPY-6: parents that are made get the bits of an octal --chmod, and 0755 with a list of changes', async () => {
+  const paths = ['f'];
+  expect(await copy({ from: { f: 'x' }, paths, dest: '/n/o/', chmod: '0711' })).toEqual([
+    'd 711 0:0 n',
+    'd 711 0:0 n/o',
+    'f 711 0:0 n/o/f=x',
+  ]);
+  expect(await copy({ from: { f: 'x' }, paths, dest: '/n/o/', chmod: 'u=rwx,go=' })).toEqual([
+    'd 755 0:0 n',
+    'd 755 0:0 n/o',
+    'f 700 0:0 n/o/f=x',
+  ]);
+});
+
 test('heredocs are files named after their word', async () => {
   const op: CopySpec = {
     sources: [

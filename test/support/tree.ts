@@ -91,7 +91,8 @@ async function readBlob(folder: string, digest: string): Promise<Buffer> {
   return bytes;
 }
 
-function decompress(bytes: Buffer): Buffer {
+/** A layer's tar, from any of the compressions that layers have. */
+export function decompress(bytes: Buffer): Buffer {
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return gunzipSync(bytes);
   if (bytes.readUInt32LE(0) === 0xfd2fb528) return zstdDecompressSync(bytes);
   return bytes;

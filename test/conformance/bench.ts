@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { busyboxRootfs, debianRootfs, makeBase } from '../support/base-images.ts';
+import { must, tsbuild } from '../support/cli.ts';
+import { startHttpServer } from '../support/http-server.ts';
+import { requireTool } from '../support/require.ts';
+import { tempFolder } from '../support/temp.ts';
+import type { Case } from './case.ts';
+import type { Base } from './describe.ts';
+import { describeBase } from './describe.ts';
+import type { Peer } from './docker.ts';
+import { readArchive } from './docker.ts';
+import { openPeers } from './peers.ts';
+
+/** What all cases share. */
+export interface Bench {
+  readonly folder: string;
+  /** tsbuild's store, with the base images in it. */
+  readonly store: string;
+  /** A web server on loopback that gives /download.txt. */
+  readonly url: string;
+  readonly peers: Readonly<Record<'docker' | 'buildah', Peer | undefined>>;
+  readonly bases: readonly Base[];
+  /** The digest of the bases' busybox. */
+  readonly busybox: string;
+  /** Whether the peers' results are to be stored. */
+  readonly update: boolean;
+}
+
+/** Starts what the cases need; `stack` ends it. */
+export async function openBench(
+  stack: AsyncDisposableStack,
+  cases: readonly Case[],
+  { say, update }: { readonly say: (line: string) => void; readonly update: boolean },
+): Promise<Bench> {
+  const folder = realpathSync(stack.use(await tempFolder('conformance')).path);
+  const server = stack.use(
+    await startHttpServer((request, response) => {
+      if (request.url !== '/download.txt') response.writeHead(404).end();
+      else response.setHeader('last-modified', 'Sun, 09 Sep 2001 01:46:40 GMT').end('downloaded\n');
+    }),
+  );
+  const peers = await openPeers(stack, folder, say);
+  const store = join(folder, 'store');
+  const binary = readFileSync(requireTool('busybox'));
+  const busybox = createHash('sha256').update(binary).digest('hex');
+  const bases: Base[] = [];
+  for (const base of new Set(cases.flatMap((item) => item.bases))) {
+    // Built by tsbuild and given to the peers, so that all start from the same layers and config.
+    const name = `localhost/${base}`;
+    await makeBase(store, name, base === 'busybox' ? busyboxRootfs() : debianRootfs());
+    const archive = join(folder, `${base}.tar`);
+    await must(tsbuild(['save', '--root', store, '--format', 'docker', '-o', archive, name]));
+    for (const peer of Object.values(peers)) await peer?.load(archive);
+    bases.push(describeBase(await readArchive(archive), busybox));
+  }
+  return { folder, store, url: `http://${server.host}`, peers, bases, busybox, update };
+}

@@ -1,0 +1,76 @@
+import type { Case } from './case.ts';
+
+/**
+ * Where tsbuild's result may differ from the peer's, and why. A difference that no row names fails the case; so does a row
+ * of a case that explains nothing any more.
+ */
+export interface Difference {
+  readonly peer: 'docker' | 'buildah';
+  /** The name of the case. */
+  readonly case: string;
+  /** A line of the comparison, without the leading `- ` (the peer) or `+ ` (tsbuild). */
+  readonly line: RegExp;
+  readonly reason: string;
+}
+
+/** The one difference that holds everywhere. */
+export const touched: Comparison['accepted'][number] = {
+  case: 'every case',
+  reason:
+    'a builder that mounts the tree changes the mtime of each directory that it writes into; where the peer has the time of ' +
+    'the build on a directory, tsbuild may have the time that the directory had before',
+};
+
+export const differences: readonly Difference[] = [
+  {
+    peer: 'docker',
+    case: '10-special',
+    line: /^\/copied-capability file/,
+    reason:
+      'file capabilities of a context are kept (L-COPY-10); Docker loses them: it sends them, and then sets the owner, upon which ' +
+      'the kernel drops them',
+  },
+];
+
+export interface Comparison {
+  /** What no row explains: `- ` the peer's, `+ ` ours. */
+  readonly lines: readonly string[];
+  readonly accepted: readonly { readonly case: string; readonly reason: string }[];
+}
+
+const timedDirectory = /^(\S+ directory \d+ \d+:\d+) @-?\d+$/;
+
+/** Compares what `describeImage` told of both images. The order of lines says nothing: each names its path or number. */
+export function compareImages(
+  { name, peer }: Case,
+  ours: readonly string[],
+  theirs: readonly string[],
+): Comparison {
+  const accepted = new Set<Comparison['accepted'][number]>();
+  const rows = differences.filter((row) => row.peer === peer && row.case === name);
+  // buildah's history has a form of its own.
+  const compared = (line: string): boolean => peer !== 'buildah' || !line.startsWith('history ');
+  const explained = (line: string): boolean => {
+    const row = rows.find((difference) => difference.line.test(line));
+    if (row !== undefined) accepted.add(row);
+    return row !== undefined;
+  };
+  const untimed = ours.map((line) => {
+    const without = line.replace(timedDirectory, '$1');
+    if (peer === 'golden' || without === line || !theirs.includes(without)) return line;
+    accepted.add(touched);
+    return without;
+  });
+  const lines = [
+    ...theirs
+      .filter((line) => compared(line) && !untimed.includes(line) && !explained(line))
+      .map((line) => `- ${line}`),
+    ...untimed
+      .filter((line) => compared(line) && !theirs.includes(line) && !explained(line))
+      .map((line) => `+ ${line}`),
+  ];
+  const idle = rows
+    .filter((row) => !accepted.has(row))
+    .map((row) => `! explains nothing: ${String(row.line)}`);
+  return { lines: [...lines, ...idle], accepted: [...accepted] };
+}

@@ -1,2 +1,0 @@
-mkdir input
-echo data >input/data
