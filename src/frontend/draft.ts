@@ -4,6 +4,7 @@ import type { Range } from '../util/source.ts';
 import type { Heredoc } from './heredoc.ts';
 import type { InstructionBase } from './instruction.ts';
 import type { Word } from './lex.ts';
+import { blanks } from './lex.ts';
 import type { LogicalText } from './text.ts';
 import { rangeOf } from './text.ts';
 
@@ -17,7 +18,7 @@ export interface Draft {
   readonly argsAt: number;
   readonly escape: string;
   readonly heredocs: readonly Heredoc[];
-  readonly comment: Word | undefined;
+  readonly comments: readonly Word[];
   /** Reports a fault; the instruction may still be returned so that later faults are found. */
   readonly fail: (
     code: ErrorCode,
@@ -26,6 +27,8 @@ export interface Draft {
   ) => void;
 }
 
+const firstWord = new RegExp(`^[^${blanks}]+`);
+
 /** A draft for one joined text; faults are pushed to `errors`. */
 export function makeDraft(
   logical: LogicalText,
@@ -33,12 +36,12 @@ export function makeDraft(
     readonly escape: string;
     readonly heredocs: readonly Heredoc[];
     readonly range: Range;
-    readonly comment: Word | undefined;
+    readonly comments: readonly Word[];
     readonly skip: readonly string[];
   },
   errors: BuildError[],
 ): Draft {
-  const keyword = /^\S+/.exec(logical.text)?.[0] ?? '';
+  const keyword = firstWord.exec(logical.text)?.[0] ?? '';
   const argsAt = keyword.length + (/^\s*/.exec(logical.text.slice(keyword.length))?.[0].length ?? 0);
   const { source } = logical.map;
   const base: InstructionBase = {
@@ -55,7 +58,7 @@ export function makeDraft(
     argsAt,
     escape: about.escape,
     heredocs: about.heredocs,
-    comment: about.comment,
+    comments: about.comments,
     fail: (code, message, { range, hint } = {}) => {
       const at = range ?? rangeOf(logical, 0, logical.text.length);
       errors.push(new BuildError(code, message, { hint, source: { source, range: at } }));

@@ -14,18 +14,18 @@ export interface Flag {
 
 /**
  * Reads the words that start with `--` from offset `from` on; a bare `--` ends them (L-PARSE-9). `rest` is the offset of what follows.
+ * Here the escape is always a backslash, whatever the directive says: so BuildKit has it.
  */
 export function lexFlags(
   logical: LogicalText,
   from: number,
-  escape: string,
 ): { readonly flags: readonly Flag[]; readonly rest: number } {
   const { text } = logical;
   const flags: Flag[] = [];
   let at = skipBlanks(text, from);
   while (text.startsWith('--', at)) {
     const start = at;
-    const word = flagWord(text, start, escape);
+    const word = flagWord(text, start);
     at = skipBlanks(text, word.end);
     if (word.text === '--') break;
     const equals = word.text.indexOf('=');
@@ -42,14 +42,14 @@ export function lexFlags(
   return { flags, rest: at };
 }
 
-function flagWord(text: string, start: number, escape: string): { text: string; end: number } {
+function flagWord(text: string, start: number): { text: string; end: number } {
   let out = '';
   let quote = '';
   let at = start;
   for (; at < text.length; at++) {
     const char = text[at] ?? '';
     if (quote === '' && /\s/.test(char)) break;
-    if (char === escape) out += text[++at] ?? '';
+    if (char === '\\') out += text[++at] ?? '';
     else if (quote === '' && (char === '"' || char === "'")) quote = char;
     else if (char === quote) quote = '';
     else out += char;

@@ -43,7 +43,7 @@ export function heredocStarts(logical: LogicalText, escape: string): readonly He
     at += match?.[0].length ?? 0;
   }
   if (!['RUN', 'COPY', 'ADD'].includes(match?.[1]?.toUpperCase() ?? '')) return [];
-  const { rest } = lexFlags(logical, at, escape);
+  const { rest } = lexFlags(logical, at);
   if (Array.isArray(readJsonArray(logical.text.slice(skipBlanks(logical.text, rest))))) return [];
   const { words, open } = splitQuoted(logical, at, escape);
   if (open) return [];

@@ -62,14 +62,15 @@ export interface FromInstruction extends InstructionBase {
   readonly image: Word;
   readonly platform?: Word | undefined;
   readonly as?: { readonly keyword: Word; readonly name: Word } | undefined;
-  /** `# <name> <description>` directly above (L-PARSE-12). */
-  readonly comment?: Word | undefined;
+  /** The comment lines directly above: one may be `# <name> <description>` (L-PARSE-12). */
+  readonly comments: readonly Word[];
 }
 
 export interface ArgInstruction extends InstructionBase {
   readonly kind: 'arg';
   readonly args: readonly { readonly name: Word; readonly value?: Word | undefined }[];
-  readonly comment?: Word | undefined;
+  /** As those of FROM. */
+  readonly comments: readonly Word[];
 }
 
 export interface RunInstruction extends InstructionBase {

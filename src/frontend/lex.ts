@@ -18,10 +18,15 @@ export function wordAt(logical: LogicalText, start: number, end: number): Placed
   return { text: logical.text.slice(start, end), range: rangeOf(logical, start, end), start, end };
 }
 
+/** What separates words, as BuildKit has it: no other blank of Unicode does, a no-break space belongs to its word. */
+export const blanks = '\\t\\v\\f\\r\\n ';
+
+const unquoted: RegExp = new RegExp(`[^${blanks}]+`, 'g');
+
 /** Words between blanks; quotes mean nothing here (COPY, EXPOSE, VOLUME, FROM). */
 export function splitBlanks(logical: LogicalText, from: number): readonly PlacedWord[] {
   const words: PlacedWord[] = [];
-  for (const match of logical.text.slice(from).matchAll(/\S+/g)) {
+  for (const match of logical.text.slice(from).matchAll(unquoted)) {
     words.push(wordAt(logical, from + match.index, from + match.index + match[0].length));
   }
   return words;

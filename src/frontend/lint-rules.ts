@@ -3,6 +3,7 @@ import { parseReference } from '../oci/reference.ts';
 import type { ArgInstruction, Instruction, InstructionBase } from './instruction.ts';
 import type { Word } from './lex.ts';
 import { platformArgNames } from './scope.ts';
+import { description } from './outline.ts';
 import type { Stage } from './stages.ts';
 import { didYouMean } from './suggest.ts';
 import { expandWord } from './words.ts';
@@ -247,24 +248,12 @@ export const lintRules: Readonly<Record<string, Rule>> = {
     }
   },
   *InvalidDefinitionDescription({ stages, instructions }) {
-    for (const { from } of stages) {
-      if (from.as !== undefined && wrongComment(from.comment, from.as.name.text)) {
-        yield {
-          about: from,
-          range: from.comment?.range,
-          message: `the comment should be \`# ${from.as.name.text} <description>\``,
-        };
-      }
-    }
+    for (const { from } of stages)
+      if (from.as !== undefined) yield* wrongComment(from, from.comments, [from.as.name.text]);
     for (const instruction of instructions) {
-      const name = instruction.kind === 'arg' ? instruction.args[0]?.name.text : undefined;
-      if (instruction.kind !== 'arg' || name === undefined || !wrongComment(instruction.comment, name))
-        continue;
-      yield {
-        about: instruction,
-        range: instruction.comment?.range,
-        message: `the comment should be \`# ${name} <description>\``,
-      };
+      if (instruction.kind !== 'arg') continue;
+      const names = instruction.args.map(({ name }) => name.text);
+      yield* wrongComment(instruction, instruction.comments, names);
     }
   },
   *ExposeProtoCasing({ instructions }) {
@@ -302,11 +291,17 @@ function* exposed(instructions: readonly Instruction[]): Generator<Word & { abou
   }
 }
 
-function wrongComment(comment: Word | undefined, name: string): boolean {
-  if (comment === undefined || /^check\s*=/i.test(comment.text)) return false;
-  return (
-    !/^\S+\s+\S/.test(comment.text) || comment.text.split(/\s/, 1)[0]?.toLowerCase() !== name.toLowerCase()
-  );
+/** The last comment line above a definition must describe one of its names. */
+function* wrongComment(
+  about: InstructionBase,
+  comments: readonly Word[],
+  names: readonly string[],
+): Generator<Finding> {
+  const last = comments.at(-1);
+  if (last === undefined || /^check\s*=/i.test(last.text)) return;
+  if (names.some((name) => description([last], name) !== undefined)) return;
+  const example = names.length > 1 ? '<name>' : (names[0] ?? '');
+  yield { about, range: last.range, message: `the comment should be \`# ${example} <description>\`` };
 }
 
 function undefinedNames(text: string, escape: string): readonly string[] {

@@ -48,11 +48,13 @@ export interface TargetEntry {
   readonly range: Range;
 }
 
-/** What of a comment describes a name: `# name what it is` directly above its FROM or ARG (L-PARSE-12, I-6). */
-export function description(comment: Word | undefined, name: string | undefined): string | undefined {
-  if (comment === undefined || name === undefined) return undefined;
-  const match = /^(\S+)\s+(\S[\s\S]*)$/.exec(comment.text.trim());
-  return match?.[1]?.toLowerCase() === name.toLowerCase() ? match[2] : undefined;
+/** What of the comments describes a name: `# name what it is` directly above its FROM or ARG (L-PARSE-12, I-6). */
+export function description(comments: readonly Word[], name: string | undefined): string | undefined {
+  for (const { text } of name === undefined ? [] : comments) {
+    const match = /^(\S+)\s+(\S[\s\S]*)$/.exec(text.trim());
+    if (match?.[1]?.toLowerCase() === name?.toLowerCase()) return match?.[2];
+  }
+  return undefined;
 }
 
 /** Every named stage and the last one, in order. */
@@ -72,7 +74,7 @@ export function listTargets(file: ParsedDockerfile, globals: EnvList): readonly 
   return file.stages
     .filter(({ name, index }) => name !== undefined || index === last)
     .map(({ name, from, index }) => ({
-      ...named(name, from.comment),
+      ...named(name, from.comments),
       default: index === last,
       base: expanded(from.image),
       ...(from.platform === undefined ? {} : { platform: normalPlatform(expanded(from.platform)) }),
@@ -89,7 +91,7 @@ export function outlineOf(
   const stage = targetStage(file.stages, target);
   const reached = file.stages.filter(({ index }) => lowered.stages.has(index));
   return {
-    ...named(stage.name, stage.from.comment),
+    ...named(stage.name, stage.from.comments),
     args: [...argsOf(file, reached, stage, lowered)].toSorted(byPlace),
     ...inputsOf(lowered),
   };
@@ -97,9 +99,9 @@ export function outlineOf(
 
 function named(
   name: string | undefined,
-  comment: Word | undefined,
+  comments: readonly Word[],
 ): { readonly name?: string; readonly description?: string } {
-  const text = description(comment, name);
+  const text = description(comments, name);
   return { ...(name === undefined ? {} : { name }), ...(text === undefined ? {} : { description: text }) };
 }
 
@@ -150,7 +152,7 @@ function declared(
   return instruction.args.map(({ name }) => {
     const value = valueOf(name.text);
     return {
-      ...named(name.text, instruction.comment),
+      ...named(name.text, instruction.comments),
       name: name.text,
       ...(value === undefined ? {} : { value }),
       range: instruction.range,

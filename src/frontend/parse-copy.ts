@@ -1,6 +1,6 @@
 import type { Draft } from './draft.ts';
 import type { AddInstruction, CopyInstruction, CopyWord } from './instruction.ts';
-import type { Word } from './lex.ts';
+import type { PlacedWord, Word } from './lex.ts';
 import { readJsonArray, splitBlanks, wordAt } from './lex.ts';
 import { readFlags } from './parse-flags.ts';
 
@@ -79,7 +79,10 @@ function copyWords(draft: Draft, rest: number): readonly CopyWord[] | undefined 
       draft.fail('DOCKERFILE_SYNTAX', `${draft.name} needs at least one source and a destination`);
     return json.map((text): CopyWord => ({ kind: 'path', word: { text, range: whole.range } }));
   }
-  const plain = splitBlanks(draft.logical, rest);
+  // A quoted delimiter may have blanks: what stands behind one belongs to its heredoc.
+  const inHeredoc = ({ start }: PlacedWord): boolean =>
+    draft.heredocs.some(({ word }) => word.start < start && start < word.end);
+  const plain = splitBlanks(draft.logical, rest).filter((word) => !inHeredoc(word));
   if (plain.length === 0)
     draft.fail('DOCKERFILE_SYNTAX', `${draft.name} needs at least one source and a destination`);
   return plain.map((word): CopyWord => {

@@ -17,7 +17,7 @@ export interface FlagSet {
 
 /** Reads an instruction's builder flags (L-PARSE-9). */
 export function readFlags(draft: Draft, known: Readonly<Record<string, FlagKind>>): FlagSet {
-  const { flags, rest } = lexFlags(draft.logical, draft.argsAt, draft.escape);
+  const { flags, rest } = lexFlags(draft.logical, draft.argsAt);
   const accepted: Flag[] = [];
   for (const flag of flags) {
     const kind = Object.hasOwn(known, flag.name) ? known[flag.name] : undefined;

@@ -87,7 +87,7 @@ function parseFrom(draft: Draft): Instruction | undefined {
     kind: 'from' as const,
     image,
     platform: flags.word('platform'),
-    comment: draft.comment,
+    comments: draft.comments,
   };
   if (keyword === undefined) return base;
   if (keyword.text.toUpperCase() !== 'AS' || name === undefined || extra !== undefined) {
@@ -123,7 +123,7 @@ function parseArg(draft: Draft): Instruction | undefined {
       equals < 0 ? { name } : { name, value: wordAt(draft.logical, word.start + equals + 1, word.end) },
     );
   }
-  return { ...draft.base, kind: 'arg', args, comment: draft.comment };
+  return { ...draft.base, kind: 'arg', args, comments: draft.comments };
 }
 
 function parsePairs(draft: Draft, kind: 'env' | 'label'): Instruction | undefined {
@@ -323,11 +323,7 @@ function parseOnbuild(draft: Draft): OnbuildInstruction | undefined {
   });
   const faults: Parameters<typeof makeDraft>[2] = [];
   parseInstruction(
-    makeDraft(
-      inner,
-      { escape: draft.escape, heredocs, range: whole.range, comment: undefined, skip: [] },
-      faults,
-    ),
+    makeDraft(inner, { escape: draft.escape, heredocs, range: whole.range, comments: [], skip: [] }, faults),
   );
   for (const fault of faults)
     draft.fail(fault.code, fault.message, {

@@ -120,7 +120,7 @@ function readInstructions(
         escape,
         heredocs,
         range,
-        comment: above.at(-1),
+        comments: above,
         skip: above.flatMap((comment) => skipRules(comment.text)),
       },
       errors,

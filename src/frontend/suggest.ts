@@ -1,7 +1,7 @@
-/** The candidate that the user most likely meant, or undefined. Case does not count; a third of the letters may differ, at least one. */
+/** The candidate that the user most likely meant, or undefined. Case does not count; a third of the letters may differ. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length < 3 || word.length > 64) return undefined;
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  const limit = Math.round(word.length / 3);
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {

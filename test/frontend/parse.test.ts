@@ -169,9 +169,9 @@ describe('parseDockerfile', () => {
       '# old\n\n# VERSION is what to build\nARG VERSION\n# base the base\n# base is here\nFROM alpine AS base\n#\nARG X\n',
     );
     const comments = parsed.instructions.map((instruction) =>
-      'comment' in instruction ? instruction.comment?.text : undefined,
+      'comments' in instruction ? instruction.comments.map(({ text }) => text) : undefined,
     );
-    expect(comments).toEqual(['VERSION is what to build', 'base is here', undefined]);
+    expect(comments).toEqual([['VERSION is what to build'], ['base the base', 'base is here'], []]);
   });
 
   test('errors come in source order', () => {
