@@ -26,11 +26,3 @@ export function goQuote(text: string): string {
 export function goQuoteList(texts: readonly string[]): string {
   return `[${texts.map(goQuote).join(' ')}]`;
 }
-
-/** An integer as Go prints it with `%q`: the character of that code in single quotes, `'\x03'` for 3. */
-export function goQuoteRune(code: number): string {
-  const valid = code >= 0 && code <= 0x10_ffff && !(code >= 0xd800 && code <= 0xdfff);
-  const char = valid ? String.fromCodePoint(code) : '\ufffd';
-  if (char === "'") return String.raw`'\''`;
-  return char === '"' ? `'"'` : `'${goQuote(char).slice(1, -1)}'`;
-}

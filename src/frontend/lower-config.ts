@@ -11,7 +11,7 @@ import type {
   WordsInstruction,
 } from './instruction.ts';
 import { formatDuration } from './duration.ts';
-import { goQuote, goQuoteList, goQuoteRune } from './go-quote.ts';
+import { goQuoteList } from './go-quote.ts';
 import { findingAt } from './lint.ts';
 import type { Step } from './lowering.ts';
 import { expanderFor, faultAt, placed } from './lowering.ts';
@@ -133,8 +133,15 @@ export function lowerHealthcheck(state: StageState, instruction: HealthcheckInst
     ...(startInterval > 0 ? { StartInterval: startInterval } : {}),
     ...(retries > 0 ? { Retries: retries } : {}),
   };
-  const times = [interval, timeout, startPeriod, startInterval].map((time) => goQuote(formatDuration(time)));
-  const text = `HEALTHCHECK &{${goQuoteList(test)} ${times.join(' ')} ${goQuoteRune(retries)}}`;
+  // As current BuildKit prints it (`%+v`); older ones print `%q` of a pointer.
+  const times = [
+    `Interval:${formatDuration(interval)}`,
+    `Timeout:${formatDuration(timeout)}`,
+    `StartPeriod:${formatDuration(startPeriod)}`,
+    `StartInterval:${formatDuration(startInterval)}`,
+    `Retries:${retries}`,
+  ];
+  const text = `HEALTHCHECK {Test:[${test.join(' ')}] ${times.join(' ')}}`;
   return withHistory(withConfig(state, { Healthcheck: healthcheck }), text);
 }
 

@@ -523,9 +523,9 @@ describe('L-HC-1: HEALTHCHECK', () => {
         'HEALTHCHECK --interval=5m --timeout=1500ms --start-interval=2h0.25s --retries=3 CMD a  b\nHEALTHCHECK NONE\nHEALTHCHECK CMD ["a", "b c"]',
       ),
     ).toEqual([
-      String.raw`HEALTHCHECK &{["CMD-SHELL" "a  b"] "5m0s" "1.5s" "0s" "2h0m0.25s" '\x03'}`,
-      String.raw`HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}`,
-      String.raw`HEALTHCHECK &{["CMD" "a" "b c"] "0s" "0s" "0s" "0s" '\x00'}`,
+      'HEALTHCHECK {Test:[CMD-SHELL a  b] Interval:5m0s Timeout:1.5s StartPeriod:0s StartInterval:2h0m0.25s Retries:3}',
+      'HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}',
+      'HEALTHCHECK {Test:[CMD a b c] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}',
     ]);
   });
 
