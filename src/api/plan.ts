@@ -10,7 +10,6 @@ import { familiarReference, parseReference } from '../oci/reference.ts';
 import type { BaseImages } from './base-images.ts';
 import type { BuildContexts } from './contexts.ts';
 import { internalStep } from './internal-step.ts';
-import { runsHere } from './runs-here.ts';
 import type { Session } from './session.ts';
 import { resolveEpoch } from './source-date-epoch.ts';
 import type { BuildOptions } from './types.ts';
@@ -78,7 +77,7 @@ export function lowerOptions(
     platform: isExplicit ? parsePlatform(wanted) : hostPlatform(),
     buildPlatform: hostPlatform(),
     platformIsExplicit: isExplicit,
-    runsHere,
+    runsHere: async (each) => (await import('./runs-here.ts')).runsHere(each),
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
     network: options.network ?? 'default',

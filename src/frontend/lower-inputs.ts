@@ -119,6 +119,14 @@ async function nearName(
     : { isImage: true, hint: `did you mean \`${image}\`, which the store has?` };
 }
 
+/** Which stages could have been named. */
+function stagesHint({ lowering, stage }: Step): string | undefined {
+  const names = lowering.file.stages.slice(0, stage.index).flatMap(({ name }) => name ?? []);
+  if (names.length === 0) return undefined;
+  const shown = [...new Set(names)].slice(-5).map((name) => `\`${name}\``);
+  return `the stages before this one are ${shown.join(', ')}`;
+}
+
 /** Codes of a registry's answer that leave open whether a name was meant for it. */
 const unknownName: ReadonlySet<string> = new Set([
   'IMAGE_NOT_FOUND',
@@ -154,7 +162,7 @@ export async function resolveNamed(
     throw new BuildError(
       near?.isImage === false ? 'DOCKERFILE_UNKNOWN_STAGE' : error.code,
       `\`${about.text}\` names no stage, no build context and no image of the store; as an image of a registry: ${error.message}`,
-      { hint, source, details, cause: error },
+      { hint: hint ?? stagesHint(about.step), source, details, cause: error },
     );
   }
 }

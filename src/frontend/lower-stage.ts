@@ -210,12 +210,12 @@ export function asFilesystem(lowering: Lowering, state: StageState, rank: number
   );
 }
 
-function imageBase(
+async function imageBase(
   lowering: Lowering,
   stage: Stage,
   { image, platform, label }: { image: ResolvedImage; platform: Platform; label: string },
-): Base {
-  checkPlatform(lowering, stage, { image, platform, label });
+): Promise<Base> {
+  await checkPlatform(lowering, stage, { image, platform, label });
   const name = stepNames(lowering, stage, {
     platform: image.platform,
     instructions: withTriggers(stage, image.config.config?.OnBuild ?? [], label),
@@ -252,15 +252,15 @@ function sameProcessor(a: Platform, b: Platform): boolean {
 }
 
 /** Says that a base is for another platform than the one asked for; where none was, that its steps cannot run here (L-FROM-5). */
-function checkPlatform(
+async function checkPlatform(
   { options, report }: Lowering,
   { from }: Stage,
   { image, platform, label }: { image: ResolvedImage; platform: Platform; label: string },
-): void {
+): Promise<void> {
   if (sameProcessor(image.platform, platform)) return;
   const isAsked = options.platformIsExplicit || from.platform !== undefined;
   const runsHere = options.runsHere ?? ((each: Platform) => sameProcessor(each, options.buildPlatform));
-  if (!isAsked && runsHere(image.platform)) return;
+  if (!isAsked && (await runsHere(image.platform))) return;
   const said = `\`${label}\` is for ${formatPlatform(image.platform)}`;
   const message = isAsked
     ? `${said}, but ${formatPlatform(platform)} was asked for`

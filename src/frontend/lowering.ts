@@ -39,7 +39,7 @@ export interface LowerOptions {
   /** False: nobody asked for a platform, so an image is for what its base is for (L-FROM-5). */
   readonly platformIsExplicit: boolean;
   /** Whether steps of a platform can run here; default: the build platform alone. */
-  readonly runsHere?: ((platform: Platform) => boolean) | undefined;
+  readonly runsHere?: ((platform: Platform) => boolean | Promise<boolean>) | undefined;
   readonly noCache?: boolean | undefined;
   /** Stages whose steps run even when their result is known. */
   readonly noCacheFilter?: readonly string[] | undefined;

@@ -153,7 +153,8 @@ async function notFound(place: DockerfilePlace, spec: string | undefined): Promi
  */
 async function nearNames(place: DockerfilePlace, spec: string | undefined): Promise<readonly string[]> {
   const { tree, directory, options } = place;
-  const isMeant = (name: string): boolean => /docker|container/i.test(name) && !name.startsWith('.docker');
+  const isMeant = (name: string): boolean =>
+    /docker|container/i.test(name) && !name.startsWith('.docker') && !/ignore$/.test(name);
   const inContext = (await tree.list('')).filter(isMeant);
   // A context from elsewhere has no place here: -f is below its root.
   const prefix = directory === undefined ? '' : (options.contextName ?? '.');

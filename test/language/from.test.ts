@@ -131,6 +131,9 @@ describe('L-FROM-1: FROM names an image', () => {
     expect(await faultsOf('FROM later AS first\nFROM scratch AS later', { target: 'first' })).toEqual([
       `DOCKERFILE_UNKNOWN_STAGE 1:6 ${nowhere('later')} | the stage \`later\` (line 2) comes later; only earlier ones can be used`,
     ]);
+    expect(await faultsOf('FROM scratch AS one\nFROM scratch AS two\nFROM quite:other')).toEqual([
+      'IMAGE_NOT_FOUND 3:6 `quite:other` names no stage, no build context and no image of the store; as an image of a registry: there is no image docker.io/library/quite:other | the stages before this one are `one`, `two`',
+    ]);
     expect(await faultsOf('FROM one/two')).toEqual([
       'IMAGE_NOT_FOUND 1:6 there is no image docker.io/one/two:latest',
     ]);

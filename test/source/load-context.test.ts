@@ -109,6 +109,38 @@ describe('local directories', () => {
     });
   });
 
+  test.each([
+    // What is named with -f is relative to the working directory, and so is what is suggested.
+    [undefined, 'ctx', 'there is `ctx/Containerfile`: name it with -f'],
+    ['Dockerfile', 'ctx', 'there is `ctx/Containerfile`: name it with -f'],
+    ['ctx/Dokcerfile', 'ctx', 'there is `ctx/Containerfile`: name it with -f'],
+    [
+      'ctx/sub/Dockerfile.prd',
+      'ctx',
+      'there is `ctx/sub/Dockerfile.prod`, `ctx/Containerfile`: name it with -f',
+    ],
+    ['out/Dockerfile.x', 'ctx', 'there is `out/Dockerfile.y`, `ctx/Containerfile`: name it with -f'],
+    ['nowhere/D', 'ctx', 'there is `ctx/Containerfile`: name it with -f'],
+    [
+      'sub/Dockerfile.prod',
+      'ctx',
+      '-f is relative to the working directory: did you mean `-f ctx/sub/Dockerfile.prod`?',
+    ],
+    ['Dockerfile', 'empty', 'name it with -f'],
+  ])('a missing Dockerfile %s of %s: %s', async (dockerfile, context, hint) => {
+    const files = {
+      'ctx/Containerfile': '',
+      'ctx/Containerfile.dockerignore': '',
+      'ctx/sub/Dockerfile.prod': '',
+      'out/Dockerfile.y': '',
+      'empty/file': '',
+    };
+    await withFiles(files, async ({ options }) => {
+      const opened = await openContext(context, { ...options, dockerfile });
+      await expect(opened.dockerfile()).rejects.toMatchObject({ code: 'DOCKERFILE_NOT_FOUND', hint });
+    });
+  });
+
   test('no link leads Dockerfile or ignore file out of the context (CVE-2022-4122)', async () => {
     const files = {
       secret: 'secret',
