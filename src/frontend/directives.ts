@@ -64,6 +64,35 @@ export function parseDirectives(map: LineMap): {
   };
 }
 
+/**
+ * The frontend that a file is for when it is none of ours: `// syntax=`, or JSON with a `syntax` (L-DIR-1). Docker's own frontend
+ * reads such a file as a Dockerfile, and so do we.
+ */
+export function foreignFrontend(map: LineMap): Word | undefined {
+  const text = map.source.text.replace(/^\uFEFF/, '');
+  const comment = /^\s*\/\/\s*syntax\s*=\s*(\S+)/i.exec(text)?.[1];
+  const name = comment ?? (/^\s*\{/.test(text) ? syntaxOfJson(text) : undefined);
+  if (name === undefined || isOwnFrontend(name)) return undefined;
+  const at = map.source.text.indexOf(name);
+  return { text: name, range: rangeAt(map, Math.max(at, 0), at < 0 ? 0 : at + name.length) };
+}
+
+/** Docker's own frontend, in any form and version of `docker/dockerfile:1`, or the built-in one. */
+export function isOwnFrontend(name: string): boolean {
+  return /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?::(?:1|master)(?:[.-].*)?)?(?:@.*)?$|^dockerfile\.v0$/.test(
+    name,
+  );
+}
+
+function syntaxOfJson(text: string): string | undefined {
+  try {
+    const value = JSON.parse(text) as { syntax?: unknown };
+    return typeof value.syntax === 'string' && value.syntax !== '' ? value.syntax : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function lineEnd(text: string, from: number): number {
   const at = text.indexOf('\n', from);
   return at < 0 ? text.length : at;

@@ -8,6 +8,7 @@ import type { Diagnostic } from '../util/diagnostic.ts';
 import { readBases } from './bases.ts';
 import { readCheckOptions } from './check-options.ts';
 import type { ArgInstruction } from './instruction.ts';
+import { isOwnFrontend } from './directives.ts';
 import { bySource, lintParsed, makeDiagnostic } from './lint.ts';
 import type { Finding } from './lint-rules.ts';
 import { asFilesystem, lowerStage } from './lower-stage.ts';
@@ -220,12 +221,7 @@ export function globalsOf(
 function syntaxNotice(parsed: ParsedDockerfile, given: string | undefined): readonly Diagnostic[] {
   const { syntax: directive } = parsed.directives;
   const text = given ?? directive?.text;
-  if (
-    text === undefined ||
-    /^(?:docker\.io\/)?docker\/dockerfile(?::1(?:[.-].*)?)?(?:@.*)?$|^dockerfile\.v0$/.test(text)
-  ) {
-    return [];
-  }
+  if (text === undefined || isOwnFrontend(text)) return [];
   return [
     {
       severity: 'warning',

@@ -3,7 +3,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
 import type { SourceText } from '../util/source.ts';
 import type { Directives } from './directives.ts';
-import { parseDirectives } from './directives.ts';
+import { foreignFrontend, parseDirectives } from './directives.ts';
 import { makeDraft } from './draft.ts';
 import type { ArgInstruction, Instruction } from './instruction.ts';
 import type { Word } from './lex.ts';
@@ -45,6 +45,8 @@ export function parseDockerfile(source: SourceText): ParsedDockerfile {
       }),
     );
   }
+  const frontend = foreignFrontend(map);
+  if (frontend !== undefined) return foreignFile(source, frontend);
   const read = readInstructions(map, { bodyStart, escape: directives.escape }, errors);
   const { globalArgs, stages } = groupStages(read.instructions, errors);
   if (stages.length === 0 && errors.length === 0) errors.push(noStage(map, read.instructions.length));
@@ -61,6 +63,23 @@ export function parseDockerfile(source: SourceText): ParsedDockerfile {
 }
 
 type Trigger = Exclude<Instruction, { kind: 'from' | 'onbuild' | 'maintainer' }>;
+
+function foreignFile(source: SourceText, frontend: Word): ParsedDockerfile {
+  const error = new BuildError('UNSUPPORTED_HERE', `the file is for the frontend \`${frontend.text}\``, {
+    source: { source, range: frontend.range },
+    hint: 'tsbuild reads Dockerfiles itself and loads no frontend',
+  });
+  return {
+    source,
+    directives: { escape: '\\' },
+    instructions: [],
+    globalArgs: [],
+    stages: [],
+    emptyContinuations: [],
+    errors: [error],
+    diagnostics: [],
+  };
+}
 
 /** Reads an ONBUILD trigger of a base, one instruction; `name` is how the text is shown. Throws the first fault, with the others. */
 export function parseTrigger(source: SourceText): Trigger {

@@ -5,7 +5,7 @@ import type { ParsedDockerfile } from '../../src/frontend/parse.ts';
 import { parseDockerfile } from '../../src/frontend/parse.ts';
 import { BuildError } from '../../src/util/build-error.ts';
 import type { Range, SourceText } from '../../src/util/source.ts';
-import { fakeOptions } from './images.ts';
+import { fakeOptions } from '../frontend/images.ts';
 
 function parse(text: string): ParsedDockerfile {
   return parseDockerfile({ name: 'Dockerfile', text });
