@@ -28,7 +28,7 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'I-6',
     file: 'src/frontend/outline.ts',
-    from: 'match?.[1]?.toLowerCase() === name.toLowerCase() ? match[2] : undefined',
-    to: 'match?.[2]',
+    from: 'if (match?.[1]?.toLowerCase() === name?.toLowerCase()) return match?.[2];',
+    to: 'if (match !== null) return match[2];',
   },
 ];

@@ -106,7 +106,7 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'L-HD-3',
     file: 'src/frontend/lower-run.ts',
-    from: '`${before}\\n${body}${terminator}`',
+    from: '`${before}\\n${body}${name}`',
     to: '`${before}\\n${body}`',
   },
   {
