@@ -7,9 +7,11 @@ import { openContexts } from './contexts.ts';
 import { execSettings } from './exec-settings.ts';
 import { checkOutputs, checkPushRights, exportAll, layerCompression } from './export-all.ts';
 import { imageConfig } from './image-config.ts';
+import { knownRuntime } from './known-runtime.ts';
 import { makePlan } from './plan.ts';
 import { createResultCache } from './result-cache.ts';
 import { layersOf } from './result.ts';
+import { requireEntitlements } from './runners/exec.ts';
 import { buildRunners } from './runners/index.ts';
 import { layerTimes } from './runners/layer-times.ts';
 import type { Session } from './session.ts';
@@ -40,6 +42,7 @@ export function build(options: BuildOptions): Promise<BuildResult> {
 async function runBuild(options: BuildOptions, session: Session): Promise<Omit<BuildResult, 'steps'>> {
   const { store, signal, emit } = session;
   const outputs = checkOutputs(options, store.root);
+  const runtime = await knownRuntime(options.runtime);
   // Made by whoever needs it: a cached build does not.
   const tempDir = (): Promise<string> => store.tempDir();
   await using contexts = await openContexts(options, session, tempDir);
@@ -51,6 +54,7 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
   const plan = await makePlan(options, session, { contexts, bases });
   await checkPushRights({ options, outputs, session });
   await using settings = await execSettings(options, session.env, tempDir);
+  requireEntitlements(plan.lowered.definition, settings.allow);
   const runners = buildRunners({
     bases,
     layerStore,
@@ -59,7 +63,7 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     openContext: (name) => contexts.open(name),
     executor: lazily(async () => {
       const { createExecutor } = await import('../executor/executor.ts');
-      const executor = createExecutor({ root: store.root, runtime: options.runtime, emit, env: session.env });
+      const executor = createExecutor({ root: store.root, runtime, emit, env: session.env });
       // What killed builds have left: their processes and mounts ended with them, their directories did not.
       await executor.cleanStale();
       return executor;

@@ -29,6 +29,7 @@ export async function execSettings(
     shmSize: options.shmSize,
     ulimits: options.ulimits ?? [],
     allow: new Set([...(options.allow ?? []), ...(options.network === 'host' ? ['network.host'] : [])]),
+    drained: options.drained,
     tempDir,
     [Symbol.asyncDispose]: () => ssh[Symbol.asyncDispose](),
   };
@@ -50,6 +51,7 @@ async function sshSockets(
 async function checkSecret(secret: SecretOption): Promise<void> {
   if (secret.file === undefined) return;
   const found = await stat(secret.file).catch(() => undefined);
+  if (found !== undefined && found.size > secretLimit) throw tooLarge(secret.id);
   if (found?.isFile() !== true) {
     throw new BuildError(
       'SECRET_MISSING',
@@ -69,9 +71,13 @@ async function secretBytes(secret: SecretOption, env: NodeJS.ProcessEnv): Promis
         ? await readFile(secret.file)
         : textBytes(env[secret.env ?? secret.id]);
   if (bytes !== undefined && bytes.length > secretLimit) {
-    throw new BuildError('SECRET_MISSING', `the secret \`${secret.id}\` is larger than 500 KiB`);
+    throw tooLarge(secret.id);
   }
   return bytes;
+}
+
+function tooLarge(id: string): BuildError {
+  return new BuildError('SECRET_MISSING', `the secret \`${id}\` is larger than 500 KiB`);
 }
 
 function textBytes(text: string | undefined): Uint8Array | undefined {

@@ -1,5 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
 import { createBaseImages } from './base-images.ts';
+import { knownRuntime } from './known-runtime.ts';
 import { directories } from './runners/exec.ts';
 import { withSession } from './session.ts';
 import type { RunOptions } from './types.ts';
@@ -20,7 +21,7 @@ export function run(options: RunOptions): Promise<{ readonly exitCode: number }>
     const { createExecutor } = await import('../executor/executor.ts');
     const executor = createExecutor({
       root: session.store.root,
-      runtime: options.runtime,
+      runtime: await knownRuntime(options.runtime),
       emit: session.emit,
       env: session.env,
     });

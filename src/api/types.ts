@@ -65,6 +65,11 @@ export interface OutputOption {
 }
 
 export interface BuildOptions extends CommonOptions {
+  /**
+   * Asked after each piece of a step's output that `onEvent` got: while a promise is open, no more is read of that step's output, and the
+   * step waits once its pipe is full. For whoever passes output on to a reader that may be slow; undefined: go on.
+   */
+  readonly drained?: (() => Promise<void> | undefined) | undefined;
   /** A directory, a URL (git, tarball, Dockerfile), or a stream with a tar or a bare Dockerfile. Default '.'. */
   readonly context?: string | { readonly stream: ByteStream } | undefined;
   /** Path, URL or the text itself; a relative path is below the working directory. Default: `Dockerfile` in the context. */
@@ -165,8 +170,8 @@ export interface RunOptions extends CommonOptions {
   readonly interactive?: boolean | undefined;
   readonly tty?: boolean | undefined;
   readonly runtime?: string | undefined;
-  /** Not called when interactive: then the caller's own terminal is used. */
-  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void) | undefined;
+  /** Not called when interactive: then the caller's own terminal is used. While a promise that it returns is open, no more is read of that stream. */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => unknown) | undefined;
 }
 
 /** One line of `tsbuild doctor`. */

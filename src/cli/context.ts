@@ -9,6 +9,7 @@ export interface Output extends NodeJS.WritableStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   readonly rows?: number | undefined;
+  readonly writableNeedDrain?: boolean | undefined;
 }
 
 /** What a command knows of the process around it. Tests hand in their own. */

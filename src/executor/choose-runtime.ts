@@ -31,7 +31,7 @@ export interface RuntimeSearch {
   /** 'runc', 'crun', 'youki', 'embedded' or a program's path; undefined: the best that works. */
   readonly requested: string | undefined;
   readonly host: { readonly cgroupV2: boolean };
-  /** Runs `true` once; undefined when that worked, else what was said. */
+  /** Runs a command once; undefined when that worked, else what was said. */
   trial(runtime: Runtime): Promise<string | undefined>;
 }
 

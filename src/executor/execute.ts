@@ -53,7 +53,12 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   const { host } = execution;
   signal.throwIfAborted();
   if (op.args.length === 0) throw new BuildError('STEP_START', 'the step has no command');
-  using caches = await takeCacheDirectories(host.root, cacheRequests(op), signal);
+  using own =
+    request.caches === undefined
+      ? await takeCacheDirectories(host.root, cacheRequests(op), signal)
+      : undefined;
+  const caches = own ?? request.caches;
+  if (caches === undefined) throw new TypeError('a step without its cache mounts');
   if (op.network !== 'default') return await attempt(request, { ...execution, caches, network: op.network });
   if (host.slirp === undefined) {
     host.warnHostNetwork('slirp4netns is not installed');
@@ -76,7 +81,7 @@ interface Attempt extends Execution {
 }
 
 /** A shared cache that another mount lies in must stand still while mount points are made in it (CVE-2021-30465). */
-function cacheRequests(op: StepOp): CacheRequest[] {
+export function cacheRequests(op: StepOp): CacheRequest[] {
   return op.mounts.flatMap((mount) => {
     if (mount.type !== 'cache') return [];
     const nested = op.mounts.some(

@@ -7,15 +7,18 @@ import { BuildError } from '../util/build-error.ts';
 import type { RuntimeSearch } from './choose-runtime.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import type { ExecutionHost } from './execute.ts';
-import { execute } from './execute.ts';
+import { cacheRequests, execute } from './execute.ts';
 import type { HostVolume } from './mounts.ts';
 import type { Runtime } from './runtime.ts';
 import { seccompArch } from './seccomp.ts';
 import { removeStaleSnapshots } from './snapshot.ts';
-import type { StepRequest, StepResult } from './step.ts';
+import type { CacheDirectories } from './cache-mounts.ts';
+import { takeCacheDirectories } from './cache-mounts.ts';
+import type { OnOutput, StepOp, StepRequest, StepResult } from './step.ts';
 import { tryRuntime } from './trial.ts';
 
-export type { MountSource, StepRequest, StepResult } from './step.ts';
+export type { CacheDirectories } from './cache-mounts.ts';
+export type { MountSource, OnOutput, StepRequest, StepResult } from './step.ts';
 
 export interface ContainerRun {
   /** Unpacked layers in overlayfs form, base to top. */
@@ -31,16 +34,19 @@ export interface ContainerRun {
   /** Connects the caller's own standard input and output; onOutput is not called then. */
   readonly interactive: boolean;
   readonly hostname?: string | undefined;
-  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
+  readonly onOutput: OnOutput;
   readonly signal: AbortSignal;
 }
 
 export interface Executor {
   /** The runtime that steps use. Throws SANDBOX_UNAVAILABLE. */
   runtimeName(): Promise<string>;
+  /** Waits for the cache mounts of a step, which others may hold; rejects with the signal's reason on abort. */
+  takeCaches(op: StepOp, signal: AbortSignal): Promise<CacheDirectories>;
   /**
    * Executes one RUN. The exit code is a value. Throws STEP_START, SECRET_MISSING, USER_UNKNOWN, SANDBOX_UNAVAILABLE; rejects with the
-   * signal's reason on abort, after everything that ran is dead. Waits for cache mounts that others hold.
+   * signal's reason on abort, after everything that ran is dead. Waits for cache mounts that others hold, unless it
+   * is given them.
    */
   run(request: StepRequest): Promise<StepResult>;
   /** Runs a command in a throw-away container (`tsbuild run`). Errors as of `run`. */
@@ -72,6 +78,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   };
   return {
     runtimeName: async () => (await theRuntime()).name,
+    takeCaches: (op, signal) => takeCacheDirectories(root, cacheRequests(op), signal),
     run: async (request) => execute(request, { host: theHost(), runtime: await theRuntime() }),
     async runContainer(request) {
       const { args, env, cwd, user, network, hostname = 'tsbuild' } = request;

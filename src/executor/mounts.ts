@@ -10,7 +10,6 @@ import { layOutOverlay } from './snapshot.ts';
 import { listenForAgent } from './ssh-agent.ts';
 import type { MountSource, StepMount, StepRequest } from './step.ts';
 import { MountPointStubs } from './stubs.ts';
-import { resolveOwner } from './users.ts';
 
 /** L-MNT-4 */
 const MAX_SECRET = 500 * 1024;
@@ -22,7 +21,7 @@ const runtimeDirectories: readonly string[] = ['/dev', '/proc', '/sys'];
 export interface MountPlan extends AsyncDisposable {
   /** For config.json, parents before children. */
   readonly mounts: readonly SpecMount[];
-  /** Secrets and the agent's socket. */
+  /** Secrets. */
   readonly env: readonly string[];
   /** Where to keep a file that holds `env`: there are secrets in it. undefined: there are none, any place will do. */
   readonly memory: MemoryFiles | undefined;
@@ -97,7 +96,10 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             target: mount.target,
             file: false,
             type: 'tmpfs',
-            options: ['nosuid', 'nodev', ...(mount.size === undefined ? [] : [`size=${mount.size}`])],
+            options: [
+              ...['nosuid', 'nodev', mount.readonly === true ? 'ro' : 'rw'],
+              ...(mount.size === undefined ? [] : [`size=${mount.size}`]),
+            ],
           });
           break;
         case 'secret': {
@@ -116,7 +118,7 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             secretEnv = true;
           }
           if (mount.target === undefined) break;
-          const source = await memory.write(value, { mode: mount.mode, ...resolveOwner(tree, mount) });
+          const source = await memory.write(value, mount);
           ready.push({
             source,
             target: mount.target,
@@ -133,10 +135,8 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             if (mount.required) throw missing(`ssh agent \`${mount.id}\``, `--ssh ${mount.id}`);
             break;
           }
-          const owner = { mode: mount.mode, ...resolveOwner(tree, mount) };
-          const agent = await listenForAgent(join(directory, `agent${agents}`), socket, owner);
+          const agent = await listenForAgent(join(directory, `agent${agents}`), socket, mount);
           cleanup.use(agent);
-          if (agents === 0) env.push(`SSH_AUTH_SOCK=${mount.target}`);
           agents += 1;
           ready.push({
             source: agent.path,
@@ -264,7 +264,7 @@ async function cache(
     const source = context.request.binds.get(index);
     if (source !== undefined)
       await seed(context, index, { from: source, path: mount.source, to: directory.staging });
-    directory.commit({ mode: mount.mode, ...resolveOwner(context.tree, mount) });
+    directory.commit(mount);
   }
   return {
     source: directory.path,

@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { pipe } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { OnOutput } from './step.ts';
 
 // The process around one step: `setpriv | unshare | sh`, one process each by exec. It lives in its own mount and pid
 // namespaces, is killed by the kernel when tsbuild dies, and takes everything with it: processes by the pid namespace, mounts
@@ -39,7 +40,7 @@ export interface SandboxOptions {
   readonly path: string;
   /** 'inherit' hands the terminal through; onOutput is not called then. */
   readonly stdio: 'capture' | 'inherit';
-  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
+  readonly onOutput: OnOutput;
 }
 
 /** A started sandbox, before and after it runs its command. */
@@ -50,6 +51,7 @@ export class SandboxProcess {
   readonly #replies: AsyncIterator<string>;
   readonly #control: Socket;
   readonly #options: SandboxOptions;
+  readonly #outputs: Socket[] = [];
   #running = false;
   #messages = '';
   #inner: number | undefined;
@@ -94,9 +96,17 @@ export class SandboxProcess {
     if (ends === undefined) return Promise.resolve();
     closeSync(ends.write);
     const socket = new Socket({ fd: ends.read, readable: true, writable: false });
+    this.#outputs.push(socket);
     socket.on('data', (data) => {
-      if (this.#running) this.#options.onOutput(stream, data);
-      else this.#messages += data.toString();
+      if (!this.#running) {
+        this.#messages += data.toString();
+        return;
+      }
+      const ready = this.#options.onOutput(stream, data);
+      if (!(ready instanceof Promise)) return;
+      socket.pause();
+      const goOn = (): void => void socket.resume();
+      ready.then(goOn, goOn);
     });
     socket.on('error', () => {});
     return new Promise((resolve) => {
@@ -183,6 +193,8 @@ export class SandboxProcess {
       }
     }
     this.#control.destroy();
+    // Whoever reads the output may be slow; a step that is given up does not wait for them.
+    for (const socket of this.#outputs) socket.resume();
     await this.#closed;
   }
 }

@@ -1,11 +1,12 @@
 import type { Platform } from '../oci/platform.ts';
+import type { CacheDirectories } from './cache-mounts.ts';
 
 // What the executor needs to know of a RUN. `ExecOp` of the graph has this shape; it is written down here again because the
 // executor knows no graph.
 
 export type CacheSharing = 'shared' | 'private' | 'locked';
 
-/** A mount of a step (L-MNT). Targets are absolute and clean; owners are numbers, or names of the step's filesystem. */
+/** A mount of a step (L-MNT). Targets are absolute and clean. */
 export type StepMount =
   | {
       readonly type: 'bind';
@@ -21,10 +22,10 @@ export type StepMount =
       readonly readonly: boolean;
       readonly source: string;
       readonly mode: number;
-      readonly uid: string;
-      readonly gid: string;
+      readonly uid: number;
+      readonly gid: number;
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number; readonly readonly?: true }
   | {
       readonly type: 'secret';
       readonly id: string;
@@ -32,8 +33,8 @@ export type StepMount =
       readonly env?: string;
       readonly required: boolean;
       readonly mode: number;
-      readonly uid: string;
-      readonly gid: string;
+      readonly uid: number;
+      readonly gid: number;
     }
   | {
       readonly type: 'ssh';
@@ -41,8 +42,8 @@ export type StepMount =
       readonly target: string;
       readonly required: boolean;
       readonly mode: number;
-      readonly uid: string;
-      readonly gid: string;
+      readonly uid: number;
+      readonly gid: number;
     };
 
 export interface StepOp {
@@ -71,6 +72,9 @@ export interface Ulimit {
   readonly hard: number;
 }
 
+/** Gets a step's output; while a promise that it returns is open, no more is read of that stream. */
+export type OnOutput = (stream: 'stdout' | 'stderr', data: Uint8Array) => unknown;
+
 /** One RUN to execute. */
 export interface StepRequest {
   /** For messages; opaque. */
@@ -90,7 +94,9 @@ export interface StepRequest {
   /** Bytes of /dev/shm; 64 MiB when absent. */
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly Ulimit[] | undefined;
-  readonly onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
+  /** Taken by `Executor.takeCaches`; whoever took them frees them. undefined: the step waits for them itself. */
+  readonly caches?: CacheDirectories | undefined;
+  readonly onOutput: OnOutput;
   readonly signal: AbortSignal;
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostPlatform } from '../oci/platform.ts';
@@ -11,8 +12,9 @@ const programDirectories: readonly string[] = ['bin', 'sbin', 'lib', 'lib32', 'l
 const TRIAL_LIMIT = 20_000;
 
 /**
- * Runs `true` once in the real sandbox: a root filesystem with the host's own programs, read-only. undefined when it worked, else what
- * went wrong. Nothing remains.
+ * Runs a command once in the real sandbox: a root filesystem with the host's own programs, read-only. It has to say a word that stands in
+ * config.json alone: a program that does nothing and ends well is no runtime. undefined when it worked, else what went wrong. Nothing
+ * remains.
  */
 export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise<string | undefined> {
   const home = makeSnapshot(host.root);
@@ -25,13 +27,14 @@ export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise
     if (stat?.isSymbolicLink() === true) symlinkSync(readlinkSync(path), join(layer, name));
     else if (stat?.isDirectory() === true) volumes.push({ source: path, target: path, readonly: true });
   }
+  const word = randomUUID();
   let output = '';
   try {
     const result = await execute(
       {
         id: 'trial',
         op: {
-          args: ['/bin/sh', '-c', 'exit 0'],
+          args: ['/bin/sh', '-c', `echo ${word}`],
           env: [`PATH=${host.path}`],
           ...{ cwd: '/', user: '', mounts: [], files: [], hostname: 'trial', platform: hostPlatform() },
           network: 'none',
@@ -51,7 +54,8 @@ export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise
       { runtime, host, volumes },
     );
     await result.discard();
-    return result.exitCode === 0 ? undefined : `it ended with status ${result.exitCode}: ${output.trim()}`;
+    if (result.exitCode !== 0) return `it ended with status ${result.exitCode}: ${output.trim()}`;
+    return output.includes(word) ? undefined : 'it ended without having run the command';
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   } finally {

@@ -53,17 +53,6 @@ export function resolveUser(tree: RootTree, user: string): StepUser {
   return { uid, gid, additionalGids: [...new Set([gid, ...groups.map((group) => group.gid)])], home };
 }
 
-/** An owner of a mount: a number, or a name of the step's filesystem. */
-export function resolveOwner(
-  tree: RootTree,
-  owner: { uid: string; gid: string },
-): { uid: number; gid: number } {
-  return {
-    uid: owner.uid === '' ? 0 : resolveUser(tree, owner.uid).uid,
-    gid: owner.gid === '' ? 0 : resolveGroup(tree, owner.gid),
-  };
-}
-
 function resolveGroup(tree: RootTree, group: string): number {
   const number = idOf(group);
   if (number !== undefined) return number;

@@ -23,14 +23,19 @@ export type Command =
 
 export type MountType = 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh';
 
-/** One `RUN --mount`: its options in the order written, keys in normal form, values unexpanded. */
+/** One key of a `--mount`, in normal form and as written in lower case; the value is unexpanded. */
+export interface MountOption {
+  readonly key: string;
+  readonly written: string;
+  readonly value: string | undefined;
+  readonly range: Range;
+}
+
+/** One `RUN --mount`: its options in the order written. */
 export interface MountSpec {
-  readonly type: MountType;
-  readonly options: readonly {
-    readonly key: string;
-    readonly value: string | undefined;
-    readonly range: Range;
-  }[];
+  /** undefined: it has variables. */
+  readonly type: MountType | undefined;
+  readonly options: readonly MountOption[];
   readonly range: Range;
 }
 

@@ -1,16 +1,17 @@
-import type { CacheSharing, ExecMount, ExecOp } from '../graph/op.ts';
+import type { ExecMount, ExecOp } from '../graph/op.ts';
 import type { Digest } from '../oci/digest.ts';
 import { heredocContent, summarizeHeredoc } from './heredoc.ts';
-import type { MountSpec, RunInstruction } from './instruction.ts';
+import type { RunInstruction } from './instruction.ts';
 import { argsOf, shellOf } from './lower-config.ts';
 import { inputOf } from './lower-inputs.ts';
-import type { Expander, Step } from './lowering.ts';
+import { lowerMount, typeOfMount } from './lower-mount.ts';
+import type { Step } from './lowering.ts';
 import { expanderFor, faultAt, locate, titleOf } from './lowering.ts';
 import { absolutePath } from './paths.ts';
+import type { EnvList } from './scope.ts';
 import { defaultPath, formatEnv, getEnv, ownValue, setEnv } from './scope.ts';
 import type { StageState } from './state.ts';
 import { withHistory } from './state.ts';
-import { unreachable } from './unreachable.ts';
 
 /** RUN: one exec vertex (L-RUN, L-MNT, L-HD-2, L-HD-3). */
 export async function lowerRun(
@@ -24,8 +25,10 @@ export async function lowerRun(
   const expand = expanderFor(step, state);
   const mounts: ExecMount[] = [];
   for (const spec of instruction.mounts) {
-    const from = spec.options.findLast((option) => option.key === 'from');
-    const wantsInput = spec.type === 'bind' || (spec.type === 'cache' && from !== undefined);
+    const type = typeOfMount(spec, instruction, expand);
+    // Without a name it is as if it were not there.
+    const from = spec.options.findLast((option) => option.key === 'from' && option.value !== '');
+    const wantsInput = type === 'bind' || (type === 'cache' && from !== undefined);
     let input: number | undefined;
     if (wantsInput) {
       const digest =
@@ -35,14 +38,13 @@ export async function lowerRun(
       input = digest === undefined ? undefined : addInput(inputs, digest);
     }
     const agents = mounts.filter((mount) => mount.type === 'ssh').length;
-    mounts.push(lowerMount(spec, { step, state, expand, input, agents }));
+    mounts.push(lowerMount(spec, type, { step, state, expand, input, agents }));
   }
-  const env = getEnv(state.env, 'PATH') === undefined ? setEnv(state.env, 'PATH', defaultPath) : state.env;
   const op: ExecOp = {
     kind: 'exec',
     base: state.vertex === undefined ? undefined : 0,
     args,
-    env: formatEnv(env),
+    env: formatEnv(environmentOf(state, mounts)),
     cwd: absolutePath(state.config.WorkingDir ?? '/', '/'),
     user: state.config.User ?? '',
     mounts,
@@ -62,6 +64,19 @@ export async function lowerRun(
     ...(step.ignoreCache ? { ignoreCache: true } : {}),
   });
   return withHistory(state, `RUN ${historyArgs(state)}${args.join(' ')} # buildkit`, vertex);
+}
+
+/** What the image and the ARGs set, a PATH in any case, and the agent's socket where nothing else is set (L-RUN-7, L-MNT-5). */
+function environmentOf({ env }: StageState, mounts: readonly ExecMount[]): EnvList {
+  const agent = mounts.find((mount) => mount.type === 'ssh');
+  const defaults = [
+    ['PATH', defaultPath] as const,
+    ...(agent === undefined ? [] : [['SSH_AUTH_SOCK', agent.target] as const]),
+  ];
+  return defaults.reduce(
+    (list, [name, value]) => (getEnv(list, name) === undefined ? setEnv(list, name, value) : list),
+    env,
+  );
 }
 
 /** `|2 a=1 b=2 ` for the ARGs in scope, with the values that the step sees (L-ARG-4). */
@@ -101,152 +116,4 @@ function commandOf(
 function addInput(inputs: Digest[], digest: Digest): number {
   const known = inputs.indexOf(digest);
   return known >= 0 ? known : inputs.push(digest) - 1;
-}
-
-interface MountContext {
-  readonly step: Step;
-  readonly state: StageState;
-  readonly expand: Expander;
-  readonly input: number | undefined;
-  /** How many ssh mounts stand before this one. */
-  readonly agents: number;
-}
-
-function lowerMount(spec: MountSpec, context: MountContext): ExecMount {
-  const read = mountReader(spec, context);
-  const { input } = context;
-  const target = read.path('target');
-  switch (spec.type) {
-    case 'bind':
-      return {
-        type: 'bind',
-        target: target ?? '/',
-        input,
-        source: read.path('source', '/') ?? '/',
-        readonly: !read.writable(false),
-      };
-    case 'cache': {
-      const space = ownValue(context.step.lowering.options.buildArgs, 'BUILDKIT_CACHE_MOUNT_NS') ?? '';
-      const id = read.text('id') ?? target ?? '/';
-      return {
-        type: 'cache',
-        target: target ?? '/',
-        id: space === '' ? id : `${space}/${id.replace(/^\/+/, '')}`,
-        sharing: read.sharing(),
-        readonly: !read.writable(true),
-        input,
-        source: read.path('source', '/') ?? '/',
-        mode: read.mode(0o755),
-        uid: read.text('uid') ?? '0',
-        gid: read.text('gid') ?? '0',
-      };
-    }
-    case 'tmpfs': {
-      const size = read.size();
-      return { type: 'tmpfs', target: target ?? '/', ...(size === undefined ? {} : { size }) };
-    }
-    case 'secret': {
-      const id = read.text('id') ?? read.text('source') ?? target?.split('/').at(-1) ?? '';
-      if (id === '' || id.includes('\0')) throw read.fault('a secret mount needs an id', 'add id=<name>');
-      const env = read.text('env');
-      const place =
-        target ?? (env === undefined ? absolutePath(id.split('/').at(-1) ?? id, '/run/secrets') : undefined);
-      return {
-        type: 'secret',
-        id,
-        ...(place === undefined ? {} : { target: place }),
-        ...(env === undefined ? {} : { env }),
-        required: read.flag('required') ?? false,
-        mode: read.mode(0o400),
-        uid: read.text('uid') ?? '0',
-        gid: read.text('gid') ?? '0',
-      };
-    }
-    case 'ssh':
-      return {
-        type: 'ssh',
-        id: read.text('id') ?? 'default',
-        target: target ?? `/run/buildkit/ssh_agent.${context.agents}`,
-        required: read.flag('required') ?? false,
-        mode: read.mode(0o600),
-        uid: read.text('uid') ?? '0',
-        gid: read.text('gid') ?? '0',
-      };
-    default:
-      return unreachable(spec.type);
-  }
-}
-
-/** Reads a mount's options, expanded; the last of several with one key counts. */
-function mountReader(
-  spec: MountSpec,
-  { step, state, expand }: MountContext,
-): {
-  readonly text: (key: string) => string | undefined;
-  readonly path: (key: string, directory?: string) => string | undefined;
-  readonly flag: (key: string) => boolean | undefined;
-  readonly writable: (byDefault: boolean) => boolean;
-  readonly mode: (byDefault: number) => number;
-  readonly size: () => number | undefined;
-  readonly sharing: () => CacheSharing;
-  readonly fault: (message: string, hint?: string) => Error;
-} {
-  const find = (key: string): MountSpec['options'][number] | undefined =>
-    spec.options.findLast((option) => option.key === key);
-  const fail = (message: string, key?: string, hint?: string): Error =>
-    faultAt(step.instruction, message, {
-      range: (key === undefined ? undefined : find(key)?.range) ?? spec.range,
-      hint,
-    });
-  const text = (key: string): string | undefined => {
-    const option = find(key);
-    if (option === undefined) return undefined;
-    const value = expand.word({ text: option.value ?? '', range: option.range });
-    if (value === '') throw fail(`\`${key}\` of a mount is empty`, key);
-    return value;
-  };
-  const flag = (key: string): boolean | undefined => {
-    const option = find(key);
-    if (option === undefined) return undefined;
-    const value = option.value === undefined ? 'true' : text(key)?.toLowerCase();
-    if (['true', '1', 't'].includes(value ?? '')) return true;
-    if (['false', '0', 'f'].includes(value ?? '')) return false;
-    throw fail(`\`${key}\` of a mount is either true or false`, key);
-  };
-  return {
-    text,
-    flag,
-    path: (key, directory) => {
-      const value = text(key);
-      if (value === undefined) return undefined;
-      const path = absolutePath(value, directory ?? state.config.WorkingDir ?? '/');
-      if (key === 'target' && path === '/') throw fail('a mount cannot have `/` as its target', key);
-      return path;
-    },
-    writable: (byDefault) => {
-      const last = spec.options.findLast(({ key }) => key === 'readonly' || key === 'readwrite');
-      if (last === undefined) return byDefault;
-      return last.key === 'readwrite' ? (flag('readwrite') ?? true) : !(flag('readonly') ?? true);
-    },
-    mode: (byDefault) => {
-      const value = text('mode');
-      if (value === undefined) return byDefault;
-      if (/^[0-7]{1,5}$/.test(value) && Number.parseInt(value, 8) <= 0o7777) return Number.parseInt(value, 8);
-      throw fail(`\`${value}\` is no mode`, 'mode', 'write it in octal, like 0400');
-    },
-    size: () => {
-      const value = text('size');
-      if (value === undefined) return undefined;
-      const match = /^(\d{1,12})([kmgt]?)i?b?$/i.exec(value);
-      const bytes = Number(match?.[1]) * 1024 ** 'bkmgt'.indexOf(match?.[2]?.toLowerCase() || 'b');
-      if (match !== null && Number.isSafeInteger(bytes)) return bytes;
-      throw fail(`\`${value}\` is no size`, 'size', 'write bytes, or a number with k, m or g');
-    },
-    sharing: () => {
-      const value = text('sharing') ?? 'shared';
-      if (value === 'shared' || value === 'private' || value === 'locked') return value;
-      throw fail(`\`sharing\` cannot be \`${value}\``, 'sharing', 'it is shared, private or locked');
-    },
-    fault: (message, hint) => fail(message, undefined, hint),
-  };
 }

@@ -209,7 +209,14 @@ function parseRun(draft: Draft): RunInstruction | undefined {
     .map((flag) => parseMount(draft, flag))
     .filter((mount): mount is MountSpec => mount !== undefined);
   for (const device of flags.list('device')) {
-    draft.fail('UNSUPPORTED_HERE', '`RUN --device` is not supported', { range: device.range });
+    draft.fail(
+      'UNSUPPORTED_HERE',
+      '`RUN --device` is not supported: it is a feature of the labs channel alone',
+      {
+        range: device.range,
+        hint: 'a step that needs devices of the host can have `--security=insecure`',
+      },
+    );
   }
   const network = oneOf(draft, flags.word('network'), ['default', 'none', 'host'] as const);
   const security = oneOf(draft, flags.word('security'), ['sandbox', 'insecure'] as const);

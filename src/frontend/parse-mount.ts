@@ -1,7 +1,7 @@
 import type { Range } from '../util/source.ts';
 import type { Draft } from './draft.ts';
 import type { Flag } from './flags.ts';
-import type { MountSpec, MountType } from './instruction.ts';
+import type { MountOption, MountSpec, MountType } from './instruction.ts';
 import { didYouMean } from './suggest.ts';
 
 const aliases: Readonly<Record<string, string>> = {
@@ -11,18 +11,40 @@ const aliases: Readonly<Record<string, string>> = {
   ro: 'readonly',
   rw: 'readwrite',
 };
-const types: readonly string[] = ['bind', 'cache', 'tmpfs', 'secret', 'ssh'];
+const mountTypes: readonly MountType[] = ['bind', 'cache', 'tmpfs', 'secret', 'ssh'];
 const bools: readonly string[] = ['readonly', 'readwrite', 'required'];
+const owners: readonly MountType[] = ['cache', 'secret', 'ssh'];
 
-/** Which keys each type takes (L-MNT-1 to L-MNT-6). */
-const keys: Readonly<Record<MountType, readonly string[]>> = {
-  bind: ['type', 'target', 'source', 'from', 'readonly', 'readwrite'],
-  cache: ['type', 'target', 'source', 'from', 'readonly', 'readwrite', 'id', 'sharing', 'mode', 'uid', 'gid'],
-  tmpfs: ['type', 'target', 'size', 'readwrite'],
-  secret: ['type', 'target', 'source', 'id', 'env', 'required', 'mode', 'uid', 'gid', 'readonly'],
-  ssh: ['type', 'target', 'id', 'required', 'mode', 'uid', 'gid', 'readonly'],
+/** Every key, with the types that it is for (L-MNT-6): with another type it is a fault. Those without a list may stand anywhere. */
+const keys: Readonly<Record<string, readonly MountType[] | undefined>> = {
+  type: undefined,
+  target: undefined,
+  source: ['bind', 'cache', 'secret'],
+  from: ['bind', 'cache'],
+  readonly: undefined,
+  readwrite: undefined,
+  id: undefined,
+  env: undefined,
+  sharing: ['cache'],
+  size: ['tmpfs'],
+  required: ['secret', 'ssh'],
+  mode: owners,
+  uid: owners,
+  gid: owners,
 };
-const allKeys = [...new Set([...Object.values(keys).flat(), ...Object.keys(aliases)])];
+/** What BuildKit passes over, although it means nothing there. */
+const passedOver: Readonly<Partial<Record<MountType, readonly string[]>>> = {
+  tmpfs: ['source', 'from'],
+  ssh: ['from'],
+};
+const allKeys = [...Object.keys(keys), ...Object.keys(aliases)];
+
+/** What is wrong with a mount; without a range it is about the mount as a whole. */
+export interface MountFault {
+  readonly message: string;
+  readonly range?: Range | undefined;
+  readonly hint?: string | undefined;
+}
 
 interface Field {
   readonly text: string;
@@ -37,77 +59,111 @@ export function parseMount(draft: Draft, flag: Flag): MountSpec | undefined {
     exact && widthOf(flag.valueRange) === text.length
       ? part(flag.valueRange, start, length)
       : flag.valueRange;
-  const options: { key: string; value: string | undefined; range: Range; written: string }[] = [];
+  const options: MountOption[] = [];
   let failed = false;
-  const fail = (message: string, range: Range, hint?: string): void => {
+  const fail = ({ message, range, hint }: MountFault): void => {
     failed = true;
-    draft.fail('DOCKERFILE_BAD_ARGUMENT', message, { range, hint });
+    draft.fail('DOCKERFILE_BAD_ARGUMENT', message, { range: range ?? flag.valueRange, hint });
   };
-  for (const field of splitFields(text)) {
+  for (const field of splitFields(text, fail)) {
     const equals = field.text.indexOf('=');
-    const written = (equals < 0 ? field.text : field.text.slice(0, equals)).trim().toLowerCase();
+    const written = (equals < 0 ? field.text : field.text.slice(0, equals)).toLowerCase();
     const value = equals < 0 ? undefined : field.text.slice(equals + 1);
     const key = Object.hasOwn(aliases, written) ? (aliases[written] ?? written) : written;
     const range = place(field.start, field.text.length);
     const keyRange = place(field.start, equals < 0 ? field.text.length : equals);
-    if (!allKeys.includes(key)) {
+    if (!Object.hasOwn(keys, key)) {
       failed = true;
       draft.fail('DOCKERFILE_UNKNOWN_FLAG', `\`--mount\` has no key \`${written}\``, {
         range: keyRange,
         hint: didYouMean(written, allKeys) ?? `it knows ${allKeys.join(', ')}`,
       });
-      continue;
-    }
-    if (value === undefined && !bools.includes(key)) {
-      fail(`the key \`${written}\` of \`--mount\` needs a value`, range, `write ${written}=<value>`);
-      continue;
-    }
-    options.push({ key, value, range, written });
+    } else if (value === undefined && !bools.includes(key)) {
+      const message = `the key \`${written}\` of \`--mount\` needs a value`;
+      fail({ message, range, hint: `write ${written}=<value>` });
+    } else if (key === 'from' && /\$./.test(value ?? '')) {
+      fail({
+        message: '`from` of a mount cannot have variables',
+        range,
+        hint: 'give the image a name by a stage, FROM <image> AS <name>, and write from=<name>',
+      });
+    } else options.push({ key, value, range, written });
   }
-  const typeOption = options.find((option) => option.key === 'type');
-  const type = typeOption?.value?.toLowerCase() ?? 'bind';
-  if (!types.includes(type)) {
-    fail(
-      `\`--mount\` has no type \`${type}\``,
-      typeOption?.range ?? flag.range,
-      didYouMean(type, types) ?? `it knows ${types.join(', ')}`,
-    );
-    return undefined;
-  }
-  const known = keys[type as MountType];
-  for (const option of options) {
-    if (!known.includes(option.key))
-      fail(`\`${option.written}\` is not for mounts of type ${type}`, option.range);
-  }
-  const has = (key: string): boolean => options.some((option) => option.key === key);
   if (failed) return undefined;
-  const needsTarget = type === 'bind' || type === 'cache' || type === 'tmpfs';
-  if (needsTarget && !has('target'))
-    fail(`a mount of type ${type} needs a target`, flag.valueRange, 'add target=<path>');
-  if (type === 'secret' && has('source') && has('id')) {
-    fail('a secret mount has either `id` or `source`, not both', flag.valueRange);
-  }
-  if (type === 'secret' && !has('source') && !has('id') && !has('target')) {
-    fail('a secret mount needs an id or a target', flag.valueRange, 'add id=<name>');
-  }
-  return failed ? undefined : { type: type as MountType, options, range: flag.range };
+  const typeOption = options.findLast(({ key }) => key === 'type');
+  // With a variable in it the type is known only when the stage is lowered.
+  const isOpen = /[$'"\\`]/.test(typeOption?.value ?? '');
+  const type = isOpen ? undefined : typeOption === undefined ? 'bind' : mountType(typeOption.value ?? '');
+  if (type === undefined && !isOpen) fail(unknownType(typeOption?.value ?? '', typeOption?.range));
+  else if (type !== undefined) for (const fault of mountFaults(type, options)) fail(fault);
+  return failed ? undefined : { type, options, range: flag.range };
 }
 
-function splitFields(text: string): readonly Field[] {
+/** The type of that name, in any case. */
+export function mountType(text: string): MountType | undefined {
+  return mountTypes.find((type) => type === text.toLowerCase());
+}
+
+export function unknownType(text: string, range: Range | undefined): MountFault {
+  return {
+    message: `\`--mount\` has no type \`${text}\``,
+    range,
+    hint: didYouMean(text, mountTypes) ?? `it knows ${mountTypes.join(', ')}`,
+  };
+}
+
+/** What a mount of this type may not have, or lacks (L-MNT-6). */
+export function* mountFaults(type: MountType, options: readonly MountOption[]): Generator<MountFault> {
+  let misplaced = false;
+  for (const { key, written, range } of options) {
+    const allowed = keys[key];
+    if (allowed === undefined || allowed.includes(type) || passedOver[type]?.includes(key)) continue;
+    misplaced = true;
+    const message = `\`${written}\` is not for mounts of type ${type}`;
+    yield { message, range, hint: `it is for ${listOf(allowed)}` };
+  }
+  if (misplaced) return;
+  const has = (key: string): boolean => options.some((option) => option.key === key);
+  if (type !== 'secret' && type !== 'ssh' && !has('target'))
+    yield { message: `a mount of type ${type} needs a target`, hint: 'add target=<path>' };
+  if (type !== 'secret') return;
+  if (has('source') && has('id')) yield { message: 'a secret mount has either `id` or `source`, not both' };
+  if (!has('source') && !has('id') && !has('target'))
+    yield { message: 'a secret mount needs an id or a target', hint: 'add id=<name>' };
+}
+
+function listOf(types: readonly MountType[]): string {
+  return types.length === 1 ? (types[0] ?? '') : `${types.slice(0, -1).join(', ')} and ${types.at(-1)}`;
+}
+
+/** One line of CSV as Go reads it: a field in quotes ends with them, and one without has none. */
+function splitFields(text: string, fail: (fault: MountFault) => void): readonly Field[] {
   const fields: Field[] = [];
-  let out = '';
-  let start = 0;
-  let quoted = false;
-  for (let at = 0; at <= text.length; at++) {
-    const char = text[at];
-    if (char === undefined || (char === ',' && !quoted)) {
-      fields.push({ text: out, start });
-      out = '';
-      start = at + 1;
-    } else if (char === '"' && (quoted || out === '')) {
-      if (quoted && text[at + 1] === '"') out += text[at++];
-      else quoted = !quoted;
-    } else out += char;
+  for (let at = 0; at <= text.length; at += 1) {
+    const start = at;
+    if (text[at] === '"') {
+      const quoted = /^"((?:[^"]|"")*)"(?=,|$)/.exec(text.slice(at));
+      if (quoted === null) {
+        fail({
+          message: 'a double quote in `--mount` does not end its field',
+          hint: 'quote whole fields, "key=value", and write "" for a double quote inside',
+        });
+        return [];
+      }
+      fields.push({ text: (quoted[1] ?? '').replaceAll('""', '"'), start });
+      at += quoted[0].length;
+    } else {
+      const end = text.indexOf(',', at);
+      at = end < 0 ? text.length : end;
+      fields.push({ text: text.slice(start, at), start });
+      if (fields.at(-1)?.text.includes('"') === true) {
+        fail({
+          message: 'a double quote stands inside a field of `--mount`',
+          hint: 'quote whole fields, "key=value", and write "" for a double quote inside',
+        });
+        return [];
+      }
+    }
   }
   return fields;
 }

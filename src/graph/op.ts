@@ -40,7 +40,7 @@ export interface GitOp {
 
 export type CacheSharing = 'shared' | 'private' | 'locked';
 
-/** `RUN --mount` (L-MNT). Targets are absolute and clean. Owners are numbers, or names looked up in the step's filesystem. */
+/** `RUN --mount` (L-MNT). Targets are absolute and clean. */
 export type ExecMount =
   | {
       readonly type: 'bind';
@@ -59,10 +59,10 @@ export type ExecMount =
       readonly input: InputIndex | undefined;
       readonly source: string;
       readonly mode: number;
-      readonly uid: string;
-      readonly gid: string;
+      readonly uid: number;
+      readonly gid: number;
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: number; readonly readonly?: true }
   | {
       readonly type: 'secret';
       readonly id: string;
@@ -71,8 +71,8 @@ export type ExecMount =
       readonly env?: string;
       readonly required: boolean;
       readonly mode: number;
-      readonly uid: string;
-      readonly gid: string;
+      readonly uid: number;
+      readonly gid: number;
     }
   | {
       readonly type: 'ssh';
@@ -80,8 +80,8 @@ export type ExecMount =
       readonly target: string;
       readonly required: boolean;
       readonly mode: number;
-      readonly uid: string;
-      readonly gid: string;
+      readonly uid: number;
+      readonly gid: number;
     };
 
 /** RUN. `args` is the final argv; `env` is complete (`K=V`, PATH included) but for proxy variables and secrets. */

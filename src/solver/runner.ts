@@ -3,21 +3,27 @@ import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Emit } from '../progress/event.ts';
 
-export interface RunContext {
+export interface RunContext<H = unknown> {
   readonly vertex: Vertex;
   readonly signal: AbortSignal;
   readonly emit: Emit;
+  /** What `reserve` gave. */
+  readonly held: H | undefined;
 }
 
 /** How one kind of op is cached and run; the solver knows nothing else about it. */
-export interface OpRunner<R, O extends Op = Op> {
+export interface OpRunner<R, O extends Op = Op, H = unknown> {
   /** All that decides the outcome except the inputs. undefined: the op has no identity of its own (a local context); it is run in
    * every build, and whoever uses it is keyed by what `inputKey` says of its content. */
   cacheKey(op: O, signal: AbortSignal): Promise<Digest | undefined>;
   /** Content key of what this op reads of input `index`; undefined: it cannot tell, use the definition key. */
   inputKey?(op: O, index: number, input: R, signal: AbortSignal): Promise<Digest | undefined>;
+  /** Throws when this host can run no such op. Asked as soon as it is clear that the op has to run, before what it needs is run. */
+  check?(op: O, signal: AbortSignal): Promise<void>;
+  /** Waits for what the op must hold and others may hold now. Not in a slot: those others may wait for one. Freed after `run`. */
+  reserve?(op: O, signal: AbortSignal): Promise<(H & (AsyncDisposable | Disposable)) | undefined>;
   /** Does it. `inputs` are in the order of the vertex. Must stop soon once `context.signal` is aborted. */
-  run(op: O, inputs: readonly R[], context: RunContext): Promise<R>;
+  run(op: O, inputs: readonly R[], context: RunContext<H>): Promise<R>;
 }
 
 export type OpRunners<R> = { readonly [K in OpKind]: OpRunner<R, OpOf<K>> };

@@ -164,8 +164,20 @@ class Solver<R> {
     const { key, tainted } = identity;
     const known = key === undefined || tainted ? undefined : await this.#lookup(vertex, key);
     if (known !== undefined) return known;
+    await this.#check(vertex, identity);
     const inputs = await Promise.all(vertex.inputs.map((input) => this.#result(input)));
     return this.#solveMiss({ vertex, runner: this.#runner(vertex.op.kind), identity, inputs });
+  }
+
+  /** A step that has to run, as no record is near it, and cannot run here is told before those that it needs are run. */
+  async #check(vertex: Vertex, { op }: StepIdentity): Promise<void> {
+    const runner = this.#runner(vertex.op.kind);
+    if (runner.check === undefined || op === undefined) return;
+    await this.#own(vertex, async () => {
+      const perhapsKnown =
+        vertex.meta.ignoreCache !== true && (await this.#options.cache.near(op)) !== undefined;
+      if (!perhapsKnown) await runner.check?.(vertex.op, this.#signal);
+    });
   }
 
   async #solveMiss(step: Step<R>): Promise<R> {
@@ -211,13 +223,15 @@ class Solver<R> {
       nameOf: (digest) => this.#states.nameOf(digest),
     });
     try {
-      const result = await this.#own(vertex, () =>
-        this.#limit(() => {
+      const result = await this.#own(vertex, async () => {
+        await using held = await runner.reserve?.(vertex.op, this.#signal);
+        // Awaited here: what is held is free again after the step, not after it was queued.
+        return await this.#limit(() => {
           this.#signal.throwIfAborted();
           this.#states.running(vertex, reason);
-          return runner.run(vertex.op, inputs, { vertex, signal: this.#signal, emit });
-        }),
-      );
+          return runner.run(vertex.op, inputs, { vertex, signal: this.#signal, emit, held });
+        });
+      });
       this.#states.done(vertex);
       // Later steps need not wait until this one is recorded; its lease does.
       void this.#track(this.#recordRun(step, known, result));

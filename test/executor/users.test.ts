@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RootTree } from '../../src/executor/root-tree.ts';
-import { resolveOwner, resolveUser } from '../../src/executor/users.ts';
+import { resolveUser } from '../../src/executor/users.ts';
 import { tempFolder } from '../support/temp.ts';
 
 const passwd = [
@@ -57,7 +57,6 @@ describe.runIf(process.platform === 'linux')('L-USER-1: who a step runs as', () 
   test('numbers need no files', () =>
     withFiles({}, (tree) => {
       expect(resolveUser(tree, '7:8')).toEqual({ uid: 7, gid: 8, additionalGids: [8], home: '/' });
-      expect(resolveOwner(tree, { uid: '', gid: '' })).toEqual({ uid: 0, gid: 0 });
     }));
 
   test('a link to the host is read inside the root (S-P-5)', () =>

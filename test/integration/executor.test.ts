@@ -21,10 +21,10 @@ import { tempFolder } from '../support/temp.ts';
 import type { Bench } from './executor-steps.ts';
 import { bench, makeRootfs, runtimes } from './executor-steps.ts';
 
-const owner = { mode: 0o400, uid: '', gid: '' };
+const owner = { mode: 0o400, uid: 0, gid: 0 };
 const cacheMount: Extract<StepMount, { type: 'cache' }> = {
   ...{ type: 'cache', target: '/cache', id: 'c', sharing: 'shared', readonly: false },
-  ...{ source: '/', mode: 0o755, uid: '', gid: '' },
+  ...{ source: '/', mode: 0o755, uid: 0, gid: 0 },
 };
 
 /** Everything below a directory, sorted. */
@@ -332,7 +332,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
     });
 
     test('cache mounts keep their content, are seeded once and have their owner', async () => {
-      const mount = { ...cacheMount, id: 'seeded', mode: 0o750, uid: 'worker', gid: '1001', source: 'etc' };
+      const mount = { ...cacheMount, id: 'seeded', mode: 0o750, uid: 1000, gid: 1001, source: 'etc' };
       const mounts = [mount];
       const binds = new Map([[0, { kind: 'layers', directories: [layer] } as const]]);
       const first = await steps.run('ls /cache; stat -c "%a %u %g" /cache; echo 1 > /cache/kept', {
@@ -391,7 +391,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
                 env: 'TOKEN',
                 required: true,
                 ...owner,
-                uid: '1000',
+                uid: 1000,
               },
               { type: 'secret', id: 'none', target: '/none', required: false, ...owner },
             ],
@@ -439,7 +439,10 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       const result = await steps.run(
         'echo $SSH_AUTH_SOCK; stat -c "%a %u %F" $SSH_AUTH_SOCK; echo hello | nc local:$SSH_AUTH_SOCK',
         {
-          op: { mounts: [{ ...mount, mode: 0o600, uid: '1000', gid: '' }] },
+          op: {
+            env: ['PATH=/bin', `SSH_AUTH_SOCK=${mount.target}`],
+            mounts: [{ ...mount, mode: 0o600, uid: 1000, gid: 0 }],
+          },
           sshSockets: { default: path },
         },
       );

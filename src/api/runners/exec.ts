@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Executor, MountSource } from '../../executor/executor.ts';
+import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
+import type { Definition } from '../../graph/definition.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import { applyEntries } from '../../image/apply.ts';
 import { treeContentKey } from '../../image/content-hash.ts';
@@ -23,6 +24,7 @@ export interface ExecSettings {
   readonly shmSize?: number | undefined;
   readonly ulimits: readonly UlimitOption[];
   readonly allow: ReadonlySet<string>;
+  readonly drained?: (() => Promise<void> | undefined) | undefined;
   /** On the store's filesystem; made when first asked for. */
   readonly tempDir: () => Promise<string>;
 }
@@ -38,7 +40,7 @@ interface ExecDependencies {
  * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, host addresses and what is in cache
  * mounts. A bind mount of a tree is keyed by the content below its source.
  */
-export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp> {
+export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp, CacheDirectories> {
   const { settings, times, layerStore } = dependencies;
   return {
     cacheKey: (op) =>
@@ -57,8 +59,14 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       );
       return treeContentKey(input.tree, sources);
     },
+    check: async () => {
+      await (await dependencies.executor()).runtimeName();
+    },
+    reserve: async (op, signal) =>
+      op.mounts.some(({ type }) => type === 'cache')
+        ? (await dependencies.executor()).takeCaches(op, signal)
+        : undefined,
     run: async (op, inputs, context) => {
-      requireEntitlements(op, settings.allow);
       const executor = await dependencies.executor();
       const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
       await using sources = await mountSources(op, inputs, { settings, signal: context.signal });
@@ -74,8 +82,11 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
         ...(settings.shmSize === undefined ? {} : { shmSize: settings.shmSize }),
         ulimits: settings.ulimits,
         signal: context.signal,
-        onOutput: (stream, data) =>
-          context.emit({ type: 'log', id: context.vertex.digest, stream, data, time: Date.now() }),
+        caches: context.held,
+        onOutput: (stream, data) => {
+          context.emit({ type: 'log', id: context.vertex.digest, stream, data, time: Date.now() });
+          return settings.drained?.();
+        },
       });
       if (step.exitCode !== 0) {
         await step.discard();
@@ -101,13 +112,24 @@ function stepFailed(
   });
 }
 
-function requireEntitlements(op: ExecOp, allow: ReadonlySet<string>): void {
-  const needed =
-    op.security === 'insecure' ? 'security.insecure' : op.network === 'host' ? 'network.host' : undefined;
-  if (needed === undefined || allow.has(needed)) return;
-  throw new BuildError('ENTITLEMENT_REQUIRED', `the step asks for ${needed}, which was not allowed`, {
-    hint: `if you trust this Dockerfile, build with --allow ${needed}`,
-  });
+/** Throws ENTITLEMENT_REQUIRED, at its line, for a step that asks for a right that was not granted, whether it is known or has to run. */
+export function requireEntitlements(definition: Definition, allow: ReadonlySet<string>): void {
+  for (const { op, meta } of definition.vertices) {
+    if (op.kind !== 'exec') continue;
+    const needed = [
+      ...(op.security === 'insecure' ? ['security.insecure'] : []),
+      ...(op.network === 'host' ? ['network.host'] : []),
+    ].filter((right) => !allow.has(right));
+    if (needed.length === 0) continue;
+    throw new BuildError(
+      'ENTITLEMENT_REQUIRED',
+      `the step asks for ${needed.join(' and ')}, which was not allowed`,
+      {
+        source: meta.source,
+        hint: `if you trust this Dockerfile, build with ${needed.map((right) => `--allow ${right}`).join(' ')}`,
+      },
+    );
+  }
 }
 
 /** The unpacked directories of a stack; unpacking is what makes a base layer come down from its registry. */

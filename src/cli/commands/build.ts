@@ -8,6 +8,7 @@ import { buildOptions, planOptions } from '../build-options.ts';
 import { hasColor } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { contextWord } from '../context-word.ts';
+import { drained } from '../drain.ts';
 import { familiarName } from '../format.ts';
 import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
@@ -41,7 +42,7 @@ export const build: Verb = {
       if (file !== undefined) writing(file, () => removePlain(file));
     const library = await context.library();
     const result = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
-      library.build({ ...options, onEvent: emit }),
+      library.build({ ...options, onEvent: emit, drained: () => drained(context.stderr) }),
     );
     writeResultFiles(flags, result);
     if (mode === 'quiet' && result.digest !== undefined) context.stdout.write(`${result.digest}\n`);

@@ -3,6 +3,7 @@ import type { Emit } from '../../index.ts';
 import { BuildError } from '../../util/build-error.ts';
 import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
+import { drained } from '../drain.ts';
 import { addRegistryOptions, listOption, newCommand } from '../options.ts';
 import { reportError, reportNotice } from '../report.ts';
 import { parseChoice } from '../values.ts';
@@ -80,8 +81,11 @@ export const run: Verb = {
       tty: flags.tty,
       runtime: flags.runtime,
       // The container's own output: passed on as it is, as `docker run` does.
-      onOutput: (stream, data) =>
-        void (stream === 'stdout' ? context.stdout : context.stderr).write(Buffer.from(data)),
+      onOutput: (stream, data) => {
+        const output = stream === 'stdout' ? context.stdout : context.stderr;
+        output.write(Buffer.from(data));
+        return drained(output);
+      },
     });
     try {
       return (await running).exitCode;

@@ -10,6 +10,9 @@ const turn = 5000;
 /** How often a transfer that goes on is told. Milliseconds. */
 const transferInterval = 5000;
 
+/** More than this of a step's output is not kept for its turn: then it takes it. Characters. */
+const longestPending = 65_536;
+
 interface Step {
   readonly id: string;
   readonly log: LogLines;
@@ -23,6 +26,7 @@ interface Step {
   ended: number | undefined;
   /** Lines not yet printed. */
   pending: string[];
+  pendingLength: number;
   readonly transferTold: Map<string, number>;
 }
 
@@ -84,6 +88,7 @@ export class PlainRenderer implements Renderer {
         error: undefined,
         ended: undefined,
         pending: [],
+        pendingLength: 0,
         transferTold: new Map(),
       };
       this.steps.set(id, step);
@@ -113,7 +118,9 @@ export class PlainRenderer implements Renderer {
 
   private log(event: LogEvent): void {
     const step = this.step(event.id);
-    step.pending.push(...this.timed(step, step.log.push(event.stream, event.data), event.time));
+    const lines = this.timed(step, step.log.push(event.stream, event.data), event.time);
+    step.pending.push(...lines);
+    for (const line of lines) step.pendingLength += line.length;
     this.offer(step, event.time);
   }
 
@@ -139,7 +146,7 @@ export class PlainRenderer implements Renderer {
   }
 
   private offer(step: Step, time: number): void {
-    const free = this.current === undefined || this.current === step;
+    const free = this.current === undefined || this.current === step || step.pendingLength > longestPending;
     if (free || step.ended !== undefined || time - this.currentSince >= turn) this.print(step, time);
   }
 
@@ -154,6 +161,7 @@ export class PlainRenderer implements Renderer {
     }
     for (const line of step.pending) text += `#${step.index} ${line}\n`;
     step.pending = [];
+    step.pendingLength = 0;
     if (step.ended !== undefined) {
       text += `#${step.index} ${lastWords(step)}\n`;
       this.current = undefined;
