@@ -11,7 +11,7 @@ import {
 import { join, posix } from 'node:path';
 import * as sys from '../host/syscalls.ts';
 import { allCapabilities, capabilityMask } from './capabilities.ts';
-import { mountInto, parseOptions } from './embedded-mounts.ts';
+import { makeDevice, mountInto, parseOptions } from './embedded-mounts.ts';
 import { rlimitNumber } from './rlimits.ts';
 import type { RuntimeSpec } from './runtime-spec.ts';
 import { seccompArch, seccompProgram } from './seccomp.ts';
@@ -41,6 +41,7 @@ function start(spec: RuntimeSpec): void {
   if (sandboxed)
     sys.mount({ source: 'none', target: root, flags: sys.MS_REMOUNT | sys.MS_BIND | sys.MS_NODEV });
   for (const mount of spec.mounts) mountInto(root, mount, { sandboxed });
+  for (const device of spec.linux.devices ?? []) makeDevice(root, device);
   process.chdir(root);
   // Old and new root on one spot: the old one is on top then, and goes.
   sys.pivotRoot('.', '.');

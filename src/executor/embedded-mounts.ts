@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -8,10 +9,10 @@ import {
   statSync,
   symlinkSync,
 } from 'node:fs';
-import { join, posix } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import * as sys from '../host/syscalls.ts';
 import { RootTree } from './root-tree.ts';
-import type { SpecMount } from './runtime-spec.ts';
+import type { SpecDevice, SpecMount } from './runtime-spec.ts';
 
 const O_PATH = 0o10000000;
 
@@ -141,6 +142,14 @@ function fillDev(root: string): void {
   };
   for (const [name, to] of Object.entries(links)) symlinkSync(to, join(root, 'dev', name));
   for (const name of ['pts', 'shm', 'mqueue']) mkdirSync(join(root, 'dev', name));
+}
+
+/** A device file of the container's own in its fresh /dev. */
+export function makeDevice(root: string, device: SpecDevice): void {
+  const path = join(root, device.path);
+  mkdirSync(dirname(path), { recursive: true });
+  sys.mknod(path, (device.type === 'b' ? constants.S_IFBLK : constants.S_IFCHR) | 0o666, device);
+  chmodSync(path, 0o666);
 }
 
 /** With cgroup v2 the container sees its own cgroup namespace; the old hierarchies are not shown. */

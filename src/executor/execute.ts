@@ -4,7 +4,8 @@ import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
 import { takeCacheDirectories } from './cache-mounts.ts';
-import { recordCgroups, removeCgroups } from './step-cgroups.ts';
+import { oomKills, recordCgroups, removeCgroups } from './step-cgroups.ts';
+import { insecureDevices } from './host-devices.ts';
 import type { HostVolume, MountPlan } from './mounts.ts';
 import { isBelow, prepareMounts } from './mounts.ts';
 import type { NetworkHelper } from './network.ts';
@@ -21,6 +22,9 @@ import type { StepOp, StepRequest, StepResult } from './step.ts';
 import type { MountPointStubs } from './stubs.ts';
 import type { StepUser } from './users.ts';
 import { resolveUser } from './users.ts';
+
+/** Status of a process that SIGKILL ended, also as a shell passes it on. */
+const SIGKILLED = 137;
 
 /** What is known of this host, once for all steps. */
 export interface ExecutionHost {
@@ -121,6 +125,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     });
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
+    const killsBefore = oomKills();
     const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
@@ -128,7 +133,9 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
       throw startError(said, { args: request.op.args, platform: formatPlatform(request.op.platform) });
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
-    return { exitCode: ended.exitCode, upper, discard: () => snapshot.discard() };
+    const { exitCode } = ended;
+    const oomKilled = exitCode === SIGKILLED && oomKills() > killsBefore;
+    return { exitCode, upper, oomKilled, discard: () => snapshot.discard() };
   } catch (error) {
     await sandbox?.kill();
     failed = true;
@@ -205,6 +212,7 @@ async function writeBundle(request: StepRequest, execution: InSandbox): Promise<
       security: op.security,
       network: network === 'none' ? 'own' : 'given',
       mounts: plan.mounts,
+      devices: op.security === 'insecure' ? insecureDevices() : undefined,
       shmSize: request.shmSize,
       ulimits: request.ulimits,
       cgroupsPath: bundle.id,

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync }
 import { join, posix } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories } from './cache-mounts.ts';
-import { hostsFile, resolvConf } from './network.ts';
+import { hostResolvers, hostsFile, resolvConf } from './network.ts';
 import { RootTree } from './root-tree.ts';
 import type { SpecMount } from './runtime-spec.ts';
 import type { SandboxProcess } from './sandbox-process.ts';
@@ -75,7 +75,10 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
       chmodSync(source, text.mode);
       ready.push({ source, target, file: true, options: ['bind', 'ro', 'nosuid', 'nodev'] });
     };
-    file('resolv.conf', '/etc/resolv.conf', { content: resolvConf(context.network), mode: 0o644 });
+    file('resolv.conf', '/etc/resolv.conf', {
+      content: resolvConf(context.network, hostResolvers()),
+      mode: 0o644,
+    });
     file('hosts', '/etc/hosts', { content: hostsFile(op.hostname, request.extraHosts), mode: 0o644 });
     op.files.forEach(({ path, content, mode }, index) => file(`file${index}`, path, { content, mode }));
     for (const volume of context.volumes ?? []) ready.push(hostVolume(volume));

@@ -12,7 +12,12 @@ export interface NetworkHelper extends AsyncDisposable {
 
 /** The name server that slirp4netns offers. */
 const SLIRP_RESOLVER = '10.0.2.3';
-const FALLBACK_RESOLVERS: readonly string[] = ['8.8.8.8', '8.8.4.4'];
+/** That of systemd-resolved. */
+const STUB_RESOLVER = '127.0.0.53';
+const FALLBACK_RESOLVERS: readonly string[] = [
+  ...['8.8.8.8', '8.8.4.4'],
+  ...['2001:4860:4860::8888', '2001:4860:4860::8844'],
+];
 /** How long the helper may take to be ready, in milliseconds. */
 const START_LIMIT = 10_000;
 
@@ -64,24 +69,47 @@ export async function startSlirp(program: string, pid: number, path: string): Pr
   };
 }
 
-/** /etc/resolv.conf of a step. The host's own for a step on the host's network, as it is. */
-export function resolvConf(network: 'host' | 'none' | 'slirp4netns'): string {
-  const host = readText('/etc/resolv.conf');
-  if (network === 'host') return host ?? nameservers(FALLBACK_RESOLVERS);
-  // Search domains and options stay; the servers are the helper's.
-  const kept = (host ?? '').split('\n').filter((line) => /^\s*(search|domain|options)\s/.test(line));
-  const servers =
-    network === 'slirp4netns'
-      ? [SLIRP_RESOLVER]
-      : (host ?? '').split('\n').flatMap((line) => {
-          const server = /^\s*nameserver\s+(\S+)/.exec(line)?.[1];
-          return server === undefined || /^127\.|^::1$/.test(server) ? [] : [server];
-        });
-  return [...kept, nameservers(servers.length === 0 ? FALLBACK_RESOLVERS : servers)].join('\n');
+/** Texts of this host's resolver files; undefined: there is none. */
+export interface HostResolvers {
+  /** /etc/resolv.conf */
+  readonly main: string | undefined;
+  /** What systemd-resolved asks itself, where `main` may name only its stub. */
+  readonly systemd: string | undefined;
 }
 
-function nameservers(servers: readonly string[]): string {
-  return `${servers.map((server) => `nameserver ${server}`).join('\n')}\n`;
+/** Reads the resolver files of this host. */
+export function hostResolvers(): HostResolvers {
+  return {
+    main: readText('/etc/resolv.conf'),
+    systemd: readText('/run/systemd/resolve/resolv.conf'),
+  };
+}
+
+/**
+ * /etc/resolv.conf of a step (L-RUN-7). On the host's network it is the host's own, as it is. Elsewhere a server on the host's loopback
+ * cannot be reached: such lines go, and where no server remains there are public ones.
+ */
+export function resolvConf(network: 'host' | 'none' | 'slirp4netns', host: HostResolvers): string {
+  const main = host.main ?? '';
+  if (network === 'host' && serversOf(main).length > 0) return main;
+  const isStub = serversOf(main).every((server) => server === STUB_RESOLVER) && serversOf(main).length > 0;
+  const text = isStub ? (host.systemd ?? main) : main;
+  const reachable = (server: string): boolean => network !== 'slirp4netns' && !/^127\.|^::1$/.test(server);
+  const kept = text.split('\n').filter((line) => {
+    const [server] = serversOf(line);
+    return server === undefined ? line.trim() !== '' : reachable(server);
+  });
+  const added =
+    network === 'slirp4netns'
+      ? [SLIRP_RESOLVER]
+      : serversOf(kept.join('\n')).length > 0
+        ? []
+        : FALLBACK_RESOLVERS;
+  return [...kept, ...added.map((server) => `nameserver ${server}`), ''].join('\n');
+}
+
+function serversOf(text: string): readonly string[] {
+  return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
 }
 
 /** /etc/hosts of a step. `extraHosts` are `name:ip` or `name=ip`; an address in brackets loses them. */

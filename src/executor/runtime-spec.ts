@@ -3,6 +3,14 @@ import type { OciSeccomp, SeccompArch } from './seccomp.ts';
 import { ociSeccomp } from './seccomp.ts';
 import type { Ulimit } from './step.ts';
 
+/** A device file of a container. */
+export interface SpecDevice {
+  readonly path: string;
+  readonly type: 'c' | 'b';
+  readonly major: number;
+  readonly minor: number;
+}
+
 export interface SpecMount {
   readonly destination: string;
   readonly type: string;
@@ -24,6 +32,8 @@ export interface ContainerRequest {
   readonly network: 'own' | 'given';
   /** After the default mounts, in this order. */
   readonly mounts: readonly SpecMount[];
+  /** Besides those that every container has; for 'insecure' only. */
+  readonly devices?: readonly SpecDevice[] | undefined;
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly Ulimit[] | undefined;
   /** Relative to the caller's cgroup. */
@@ -58,6 +68,7 @@ export interface RuntimeSpec {
   readonly linux: {
     readonly cgroupsPath: string;
     readonly namespaces: readonly { readonly type: string }[];
+    readonly devices?: readonly SpecDevice[];
     readonly resources: { readonly devices: readonly { readonly allow: boolean; readonly access: string }[] };
     readonly seccomp?: OciSeccomp;
     readonly maskedPaths: readonly string[];
@@ -123,6 +134,7 @@ export function runtimeSpec(request: ContainerRequest): RuntimeSpec {
         ...(request.host.cgroupV2 ? ['cgroup'] : []),
         ...(request.network === 'own' ? ['network'] : []),
       ].map((type) => ({ type })),
+      ...(insecure ? { devices: request.devices ?? [] } : {}),
       resources: { devices: [{ allow: insecure, access: 'rwm' }] },
       ...(insecure || request.host.arch === undefined ? {} : { seccomp: ociSeccomp(request.host.arch) }),
       maskedPaths: insecure ? [] : maskedPaths,

@@ -11,6 +11,22 @@ export function recordCgroups(directory: string): void {
   writeFileSync(join(directory, 'cgroups'), ownCgroups().join('\n'), { mode: 0o600 });
 }
 
+/**
+ * How many processes the kernel has killed for want of memory in the cgroups in which steps run: this process's own, and with cgroup v2 also
+ * what is beside it.
+ */
+export function oomKills(): number {
+  const places = [...new Set(ownCgroups().flatMap((own) => [own, dirname(own)]))];
+  let kills = 0;
+  for (const place of places) {
+    for (const name of ['memory.events', 'memory.oom_control']) {
+      const count = /^oom_kill (\d+)$/m.exec(readText(join(place, name)))?.[1];
+      kills += Number(count ?? 0);
+    }
+  }
+  return kills;
+}
+
 /** Removes a step's cgroups, where they are empty. Never throws: an empty cgroup that stays costs nothing. */
 export async function removeCgroups(directory: string, name: string): Promise<void> {
   for (const own of recorded(directory)) {
@@ -32,11 +48,16 @@ async function remove(cgroup: string): Promise<void> {
 }
 
 function recorded(directory: string): string[] {
+  return readText(join(directory, 'cgroups'))
+    .split('\n')
+    .filter((path) => path.startsWith('/'));
+}
+
+/** '' where there is none. */
+function readText(path: string): string {
   try {
-    return readFileSync(join(directory, 'cgroups'), 'utf8')
-      .split('\n')
-      .filter((path) => path.startsWith('/'));
+    return readFileSync(path, 'utf8');
   } catch {
-    return [];
+    return '';
   }
 }

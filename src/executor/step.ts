@@ -107,5 +107,6 @@ export interface StepResult {
   readonly upper: string;
   /** Removes what is left of the step. The caller may have moved `upper` away before; calls this in any case. */
   discard(): Promise<void>;
+  /** The kernel ended a process of the step for want of memory. Not known where the runtime has a cgroup of its own in hierarchy v1. */
   readonly oomKilled?: boolean;
 }

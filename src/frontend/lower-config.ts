@@ -1,4 +1,4 @@
-import type { ContainerConfig, Healthcheck } from '../oci/config.ts';
+import type { Healthcheck } from '../oci/config.ts';
 import type {
   ArgInstruction,
   Command,
@@ -73,20 +73,21 @@ export function lowerPairs(state: StageState, instruction: EnvInstruction, step:
 }
 
 /** The argv of a command: shell form goes through the config's SHELL. */
-export function argsOf(command: Command, config: ContainerConfig): readonly string[] {
-  return command.form === 'exec' ? command.args : [...shellOf(config), command.text];
+export function argsOf(command: Command, state: StageState): readonly string[] {
+  return command.form === 'exec' ? command.args : [...shellOf(state), command.text];
 }
 
-export function shellOf(config: ContainerConfig): readonly string[] {
-  const shell = config.Shell;
-  return shell === undefined || shell.length === 0 ? ['/bin/sh', '-c'] : shell;
+/** What runs the shell form: that of SHELL, else the platform's (L-RUN-1). */
+export function shellOf({ config, platform }: StageState): readonly string[] {
+  if (config.Shell !== undefined && config.Shell.length > 0) return config.Shell;
+  return platform.os === 'windows' ? ['cmd', '/S', '/C'] : ['/bin/sh', '-c'];
 }
 
 /** CMD and ENTRYPOINT (L-CMD-1, L-ENTRY-1). */
 export function lowerCommand(state: StageState, instruction: CommandInstruction, step: Step): StageState {
   const { command } = instruction;
   const name = instruction.kind.toUpperCase();
-  const args = argsOf(command, state.config);
+  const args = argsOf(command, state);
   if (command.form === 'shell' && state.config.Shell === undefined) {
     step.lowering.report(
       'JSONArgsRecommended',

@@ -66,11 +66,11 @@ export async function lowerRun(
   return withHistory(state, `RUN ${historyArgs(state)}${args.join(' ')} # buildkit`, vertex);
 }
 
-/** What the image and the ARGs set, a PATH in any case, and the agent's socket where nothing else is set (L-RUN-7, L-MNT-5). */
-function environmentOf({ env }: StageState, mounts: readonly ExecMount[]): EnvList {
+/** What the image and the ARGs set, a PATH unless it is for Windows, and the agent's socket where nothing else is set (L-RUN-7, L-MNT-5). */
+function environmentOf({ env, platform }: StageState, mounts: readonly ExecMount[]): EnvList {
   const agent = mounts.find((mount) => mount.type === 'ssh');
   const defaults = [
-    ['PATH', defaultPath] as const,
+    ...(platform.os === 'windows' ? [] : [['PATH', defaultPath] as const]),
     ...(agent === undefined ? [] : [['SSH_AUTH_SOCK', agent.target] as const]),
   ];
   return defaults.reduce(
@@ -94,23 +94,22 @@ function commandOf(
   const title = titleOf(instruction);
   const [first] = heredocs;
   if (first === undefined || command.form === 'exec')
-    return { args: argsOf(command, state.config), files: [], title };
+    return { args: argsOf(command, state), files: [], title };
   if (command.text === first.word.text) {
     const content = heredocContent(first);
     const titled = `${title} ${summarizeHeredoc(content)}`;
-    if (!content.startsWith('#!'))
-      return { args: [...shellOf(state.config), content], files: [], title: titled };
+    if (!content.startsWith('#!')) return { args: [...shellOf(state), content], files: [], title: titled };
     if (/[/\0]/.test(first.name) || first.name === '.' || first.name === '..') {
       throw faultAt(instruction, `\`${first.name}\` cannot be a file name`, { range: first.word.range });
     }
     const path = `/dev/pipes/${first.name}`;
     // Through the shell, as BuildKit has it.
-    const args = [...shellOf(state.config), path];
+    const args = [...shellOf(state), path];
     return { args, files: [{ path, content, mode: 0o755 }], title: titled };
   }
   // The shell reads the heredocs itself, so it gets them as they were written; tabs before the last line go, as with BuildKit.
   const text = heredocs.reduce((before, { body, name }) => `${before}\n${body}${name}`, command.text);
-  return { args: [...shellOf(state.config), text], files: [], title };
+  return { args: [...shellOf(state), text], files: [], title };
 }
 
 function addInput(inputs: Digest[], digest: Digest): number {

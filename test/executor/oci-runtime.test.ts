@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { knownHoles, ociRuntime } from '../../src/executor/oci-runtime.ts';
 import { runtimeError, startError } from '../../src/executor/start-error.ts';
-import { hostsFile, resolvConf } from '../../src/executor/network.ts';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tempFolder } from '../support/temp.ts';
@@ -57,19 +56,5 @@ describe('runtimes of the host', () => {
   ])('`%s` becomes words for the user', (said, message) => {
     const error = startError(said, { args: ['x'], platform: 'linux/arm64' });
     expect([error.code, error.message]).toEqual(['STEP_START', message]);
-  });
-});
-
-describe('files of the network', () => {
-  test('hosts', () => {
-    expect(hostsFile('box', ['a:1.2.3.4', 'b=::1', 'c:[fe80::2]'])).toBe(
-      '127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n1.2.3.4\ta\n::1\tb\nfe80::2\tc\n',
-    );
-  });
-
-  test('an isolated step asks its helper, and never a resolver on the loopback', () => {
-    expect(resolvConf('slirp4netns')).toMatch(/^nameserver 10\.0\.2\.3$/m);
-    expect(resolvConf('none')).not.toMatch(/nameserver (127\.|::1)/);
-    expect(resolvConf('none')).toMatch(/^nameserver /m);
   });
 });

@@ -24,7 +24,15 @@ const request: ContainerRequest = {
 describe('config.json', () => {
   test.each([
     ['sandbox', request],
-    ['insecure', { ...request, security: 'insecure', network: 'given' } as const],
+    [
+      'insecure',
+      {
+        ...request,
+        security: 'insecure',
+        network: 'given',
+        devices: [{ path: '/dev/fuse', type: 'c', major: 10, minor: 229 }],
+      } as const,
+    ],
     [
       'limits',
       {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
+import { goQuote } from '../../frontend/go-quote.ts';
 import type { Definition } from '../../graph/definition.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import { applyEntries } from '../../image/apply.ts';
@@ -104,12 +105,32 @@ function stepFailed(
   step: { readonly exitCode: number; readonly oomKilled?: boolean },
   context: RunContext,
 ): BuildError {
-  const reason = step.oomKilled === true ? 'ran out of memory' : `ended with exit status ${step.exitCode}`;
-  return new BuildError('STEP_FAILED', `the command of this step ${reason}`, {
-    details: { exitCode: step.exitCode, command: op.args, step: context.vertex.digest },
-    ...(step.exitCode === 127 ? { hint: 'status 127: a command was not found in the image' } : {}),
-    ...(step.exitCode === 126 ? { hint: 'status 126: a command was found but could not be executed' } : {}),
-  });
+  const { exitCode, oomKilled = false } = step;
+  const reason = oomKilled ? 'cannot allocate memory' : `exit code: ${exitCode}`;
+  return new BuildError(
+    'STEP_FAILED',
+    `process ${shownCommand(op.args)} did not complete successfully: ${reason}`,
+    {
+      details: { exitCode, oomKilled, command: op.args, step: context.vertex.digest },
+      hint: oomKilled
+        ? 'the kernel killed it, as the memory of this machine or container was used up'
+        : statusHints[exitCode],
+    },
+  );
+}
+
+const statusHints: Readonly<Record<number, string>> = {
+  126: 'a command was found but could not be executed',
+  127: 'a command was not found in the image',
+  137: 'it was killed by SIGKILL, most often for want of memory',
+};
+
+/** A script may be long, and stands in the Dockerfile. */
+const longestCommand = 200;
+
+function shownCommand(args: readonly string[]): string {
+  const text = args.join(' ');
+  return goQuote(text.length <= longestCommand ? text : `${text.slice(0, longestCommand - 1)}…`);
 }
 
 /** Throws ENTITLEMENT_REQUIRED, at its line, for a step that asks for a right that was not granted, whether it is known or has to run. */
