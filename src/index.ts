@@ -1,6 +1,7 @@
 /** tsbuild's public API. Everything else is internal. */
 import { createRequire } from 'node:module';
 import type * as buildApi from './api/build.ts';
+import type * as checkApi from './api/check.ts';
 import type * as doctorApi from './api/doctor.ts';
 import type * as graphApi from './api/graph.ts';
 import type * as imagesApi from './api/images.ts';
@@ -22,6 +23,14 @@ export const build: typeof buildApi.build = async (options) =>
 /** The layer DAG that a build would solve, as text. */
 export const graph: typeof graphApi.graph = async (options) =>
   (await import('./api/graph.ts')).graph(options);
+
+/** What the build checks find in a Dockerfile. */
+export const check: typeof checkApi.check = async (options) =>
+  (await import('./api/check.ts')).check(options);
+
+/** The build checks that there are. */
+export const listChecks: typeof checkApi.listChecks = async () =>
+  (await import('./api/check.ts')).listChecks();
 
 /** What a build of a target takes: arguments, secrets, ssh agents. */
 export const outline: typeof outlineApi.outline = async (options) =>

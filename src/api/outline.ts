@@ -49,8 +49,8 @@ function withoutBases<T>(
 }
 
 /** Stands for a base image that nobody looks at. */
-function unknownImage(reference: string, platform: Platform): ResolvedImage {
+export function unknownImage(reference: string, platform: Platform): ResolvedImage {
   const { os, architecture } = platform;
   const config = { os, architecture, rootfs: { type: 'layers' as const, diff_ids: [] } };
-  return { reference, digest: digestOfJson(reference), platform, config };
+  return { reference, digest: digestOfJson(reference), platform, config, unseen: true };
 }

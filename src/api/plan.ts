@@ -7,6 +7,7 @@ import type { Diagnostic } from '../progress/event.ts';
 import { hostPlatform, parsePlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
 import { familiarReference, parseReference } from '../oci/reference.ts';
+import type { OpenedContext } from '../source/load-context.ts';
 import type { BaseImages } from './base-images.ts';
 import type { BuildContexts } from './contexts.ts';
 import { internalStep } from './internal-step.ts';
@@ -40,6 +41,7 @@ export async function makePlan(
   const lowered = await lower(parsed, {
     ...given,
     buildArgs: epoch === undefined ? buildArgs : { ...buildArgs, SOURCE_DATE_EPOCH: String(epoch) },
+    ignoredBy: ignoredBy(contexts.main),
     resolveImage: (reference, forPlatform, source) => bases.resolve(reference, forPlatform, source),
     localImages: async () =>
       (await session.store.images.list()).flatMap(({ name }) =>
@@ -82,6 +84,21 @@ export function lowerOptions(
     noCacheFilter: options.noCacheFilter ?? [],
     network: options.network ?? 'default',
     namedContexts,
+  };
+}
+
+/**
+ * What of the ignore file excludes a source of COPY, for CopyIgnoredFile. As with Docker nothing is said where a line takes something back
+ * (`!`), and of the whole context only when all of it is excluded.
+ */
+export function ignoredBy({ ignore }: OpenedContext): LowerOptions['ignoredBy'] {
+  if (ignore === undefined || ignore.patterns.some(({ negated }) => negated)) return undefined;
+  const everything = ignore.patterns.find(({ text }) =>
+    ['*', '**', '**/*'].includes(text.replace(/^\//, '')),
+  );
+  return (path) => {
+    const pattern = path === '' ? everything : ignore.excluded(path);
+    return pattern === undefined ? undefined : `\`${pattern.text}\` (${ignore.file}:${pattern.line})`;
   };
 }
 

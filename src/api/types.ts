@@ -1,8 +1,10 @@
+import type { CheckRule } from '../frontend/checks/rules.ts';
 import type { StageOutline, TargetEntry } from '../frontend/outline.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageConfig } from '../oci/config.ts';
 import type { Diagnostic, Emit } from '../progress/event.ts';
+import type { BuildError } from '../util/build-error.ts';
 import type { SourceText } from '../util/source.ts';
 import type { ByteStream } from '../util/streams.ts';
 
@@ -187,6 +189,23 @@ export interface DoctorReport {
   readonly checks: readonly DoctorCheck[];
   /** The runtime that RUN steps would use here. */
   readonly runtime: string | undefined;
+}
+
+/** What the build checks found in a Dockerfile (6.3). */
+export interface CheckResult {
+  readonly source: SourceText;
+  /** In source order; with `fix`, what is left. */
+  readonly findings: readonly Diagnostic[];
+  /** Why it cannot be built; several faults of one file each stand alone. */
+  readonly errors: readonly BuildError[];
+  /** With `fix`: the new text, when anything could be changed, and what it was changed for. */
+  readonly fixed?: { readonly text: string; readonly findings: readonly Diagnostic[] };
+}
+
+/** One build check. */
+export interface CheckRuleInfo extends CheckRule {
+  readonly name: string;
+  readonly url?: string;
 }
 
 /** What a build of one target takes (I-1). Ranges are those of the Dockerfile. */

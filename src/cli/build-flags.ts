@@ -35,6 +35,7 @@ export interface BuildFlags extends PlanFlags {
   readonly push?: boolean | undefined;
   /** '' without a value. */
   readonly load?: string | undefined;
+  readonly check?: boolean | undefined;
   readonly call?: string | undefined;
   readonly iidfile?: string | undefined;
   readonly metadataFile?: string | undefined;
@@ -114,7 +115,8 @@ export function addBuildFlags(command: Command): Command {
     )
     .option('--push', 'push the image: -o type=registry')
     .option('--load [engine]', 'load the image into podman or docker as well (--load=docker)')
-    .option('--call <name>', 'tell of the Dockerfile instead: outline, targets; ,format=json for JSON')
+    .option('--call <name>', 'tell of the Dockerfile instead: check, outline, targets; ,format=json for JSON')
+    .option('--check', 'check the Dockerfile instead: --call=check')
     .option('--iidfile <path>', 'write the image id to this file')
     .option('--metadata-file <path>', 'write what was built to this file, as JSON')
     .option('--runtime <name>', 'runc, crun, youki, embedded or a path (default: the first that works)')

@@ -39,7 +39,8 @@ const calls: Readonly<Record<string, Call>> = {
     summary: 'these calls',
     version: '1.0.0',
     ask: () => {
-      const rows = Object.entries(calls).map(([name, { summary, version }]) => ({
+      const all = { check: { summary: 'what the build checks find', version: '1.0.0' }, ...calls };
+      const rows = Object.entries(all).map(([name, { summary, version }]) => ({
         name,
         version,
         description: summary,
@@ -56,10 +57,14 @@ const calls: Readonly<Record<string, Call>> = {
 /** Answers one call on stdout. Returns the exit status. Error: USAGE. */
 export async function call(word: string, options: BuildOptions, context: CliContext): Promise<number> {
   const { name, format } = readCall(word);
+  if (name === 'check' || name === 'lint') {
+    const { runCheck } = await import('./commands/check.ts');
+    return runCheck(options, format, context);
+  }
   const chosen = Object.hasOwn(calls, name) ? calls[name] : undefined;
   if (chosen === undefined) {
     throw new BuildError('USAGE', `\`--call\` cannot be \`${name}\``, {
-      hint: suggestion(name, Object.keys(calls)),
+      hint: suggestion(name, [...Object.keys(calls), 'check']),
     });
   }
   const { json, text } = await chosen.ask(await context.library(), options);

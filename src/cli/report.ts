@@ -140,6 +140,11 @@ function diagnosticLine(item: Diagnostic, start: string): string {
   return `${start}${sanitizeLine(item.message)}${place}\n`;
 }
 
+/** One finding of the build checks with the user's lines. */
+export function reportFinding(finding: Diagnostic, color: boolean): string {
+  return diagnosticFrame(finding, styleFor(color)).slice(1);
+}
+
 function diagnosticFrame(item: Diagnostic, style: Style): string {
   const gutter = item.source === undefined ? '  ' : ' '.repeat(String(item.source.range.end.line).length + 1);
   let out = `\n${style.yellow(style.bold(`warning[${item.rule}]`))}: ${style.bold(sanitizeLine(item.message))}\n`;

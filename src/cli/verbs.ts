@@ -26,6 +26,10 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'show the steps of a build without running them',
     load: async () => (await import('./commands/graph.ts')).graph,
   },
+  check: {
+    summary: 'check a Dockerfile, and fix what can be fixed',
+    load: async () => (await import('./commands/check.ts')).check,
+  },
   run: {
     summary: 'run a container from an image of the store',
     load: async () => (await import('./commands/run.ts')).run,

@@ -38,6 +38,7 @@ export function makeDraft(
     readonly range: Range;
     readonly comments: readonly Word[];
     readonly skip: readonly string[];
+    readonly experimental: readonly string[];
   },
   errors: BuildError[],
 ): Draft {
@@ -50,6 +51,7 @@ export function makeDraft(
     keyword: { text: keyword, range: rangeOf(logical, 0, keyword.length) },
     text: logical.text,
     skip: about.skip,
+    experimental: about.experimental,
   };
   return {
     base,

@@ -14,6 +14,8 @@ export interface InstructionBase {
   readonly text: string;
   /** Rules that a `# check=skip=` comment directly above switches off (L-DIR-4). */
   readonly skip: readonly string[];
+  /** Experimental rules that such a comment asks for. */
+  readonly experimental: readonly string[];
 }
 
 /** A command in shell form, or in JSON form. */

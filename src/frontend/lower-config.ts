@@ -12,7 +12,7 @@ import type {
 } from './instruction.ts';
 import { formatDuration } from './duration.ts';
 import { goQuoteList } from './go-quote.ts';
-import { findingAt } from './lint.ts';
+import { findingAt } from './checks/check.ts';
 import type { Step } from './lowering.ts';
 import { expanderFor, faultAt, placed } from './lowering.ts';
 import { parsePorts } from './ports.ts';

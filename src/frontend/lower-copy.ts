@@ -56,6 +56,7 @@ export async function lowerCopy(
     }
     const input = add(tree ?? lowering.context());
     const path = parents ? pivotPath(text) : sourcePath(text);
+    if (tree === undefined) checkIgnored(text, { source, instruction, step });
     const extract = instruction.kind === 'add' && instruction.unpack !== false;
     const last = sources.at(-1);
     if (last?.kind === 'input' && last.input === input && last.extract === extract) {
@@ -87,6 +88,26 @@ export async function lowerCopy(
     ...(step.ignoreCache ? { ignoreCache: true } : {}),
   });
   return withHistory(state, `${name}${flags} ${[...shown, dest].join(' ')} # buildkit`, vertex);
+}
+
+/** A source that the ignore file excludes cannot be copied (L-COPY-17, CK-19). */
+function checkIgnored(
+  text: string,
+  {
+    source,
+    instruction,
+    step,
+  }: { source: { readonly word: Word }; instruction: CopyInstruction | AddInstruction; step: Step },
+): void {
+  const rule = step.lowering.options.ignoredBy?.(sourcePath(text));
+  if (rule === undefined) return;
+  const { range } = source.word;
+  step.lowering.report('CopyIgnoredFile', {
+    about: instruction,
+    range,
+    message: `\`${text}\` is excluded by ${rule}`,
+    hint: 'take it out of the ignore file, or copy something else',
+  });
 }
 
 function emptyTree(step: Step): Digest {

@@ -5,7 +5,7 @@ import { unreachable } from './unreachable.ts';
 import type { StageBase } from './bases.ts';
 import type { NamedContext } from './contexts.ts';
 import type { FromInstruction, Instruction } from './instruction.ts';
-import { findingAt } from './lint.ts';
+import { findingAt } from './checks/check.ts';
 import {
   lowerArg,
   lowerCommand,
@@ -241,6 +241,7 @@ async function imageBase(
         author: config.author,
         env,
         baseHistory: config.history ?? [],
+        unseenBase: image.unseen === true,
       },
       { Env: formatEnv(env) },
     ),
@@ -299,6 +300,7 @@ function emptyState(platform: Platform): StageState {
     platform,
     basePlatform: platform,
     baseHistory: [],
+    unseenBase: false,
     history: [],
   };
 }

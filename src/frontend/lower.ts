@@ -6,11 +6,11 @@ import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
 import { readBases } from './bases.ts';
-import { readCheckOptions } from './check-options.ts';
+import { readCheckOptions } from './checks/options.ts';
 import type { ArgInstruction } from './instruction.ts';
 import { isOwnFrontend } from './directives.ts';
-import { bySource, lintParsed, makeDiagnostic } from './lint.ts';
-import type { Finding } from './lint-rules.ts';
+import { bySource, lintParsed, makeDiagnostic } from './checks/check.ts';
+import type { Finding } from './checks/finding.ts';
 import { asFilesystem, lowerStage } from './lower-stage.ts';
 import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
 import { placed } from './lowering.ts';
@@ -126,6 +126,11 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     useArg: (name) => usedArgs.add(name),
   };
   const made = await lowering.stage(target.index).catch((error: unknown) => lowering.fault(error));
+  const reached = new Map(stages);
+  if (options.allStages === true) {
+    for (const { index } of parsed.stages)
+      await lowering.stage(index).catch((error: unknown) => lowering.fault(error));
+  }
   if (made === undefined || faults.size > 0) throw await allFaults(stages, faults);
   const state = asFilesystem(lowering, made, target.index);
   diagnostics.push(...unusedArgs(parsed, options, usedArgs));
@@ -148,7 +153,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ],
     diagnostics: diagnostics.toSorted(bySource),
     usesContext,
-    stages: await states(stages),
+    stages: await states(reached),
     globals,
   };
 }

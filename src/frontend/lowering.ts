@@ -6,7 +6,7 @@ import type { Range, SourceLocation } from '../util/source.ts';
 import type { StageBase } from './bases.ts';
 import type { NamedContext } from './contexts.ts';
 import type { Instruction, InstructionBase } from './instruction.ts';
-import type { Finding } from './lint-rules.ts';
+import type { Finding } from './checks/finding.ts';
 import type { ParsedDockerfile } from './parse.ts';
 import { withoutCredentials } from './remote.ts';
 import type { EnvList } from './scope.ts';
@@ -25,6 +25,8 @@ export interface ResolvedImage {
   readonly digest: Digest;
   readonly platform: Platform;
   readonly config: ImageConfig;
+  /** Nobody looked at the image: its variables may be any. */
+  readonly unseen?: boolean;
 }
 
 export interface LowerOptions {
@@ -48,6 +50,10 @@ export interface LowerOptions {
   readonly hostname?: string | undefined;
   /** --build-context: found before the registry (L-FROM-3). */
   readonly namedContexts: Readonly<Record<string, NamedContext>>;
+  /** Lowers the stages that the target does not reach as well, for what the checks find in them. */
+  readonly allStages?: boolean | undefined;
+  /** What of the ignore file excludes a path of the main context: shown to the user; undefined: it is not excluded. */
+  readonly ignoredBy?: ((path: string) => string | undefined) | undefined;
   readonly resolveImage: (
     reference: string,
     platform: Platform,
@@ -129,7 +135,7 @@ export function expanderFor(step: Step, state: StageState): Expander {
     escape: lowering.file.directives.escape,
     lookup: (name) => getEnv(state.env, name),
     onUndefined: (name) => {
-      if (state.args.some(([known]) => known === name)) return;
+      if (state.unseenBase || state.args.some(([known]) => known === name)) return;
       const near = suggest(
         name,
         state.env.map(([known]) => known),

@@ -330,7 +330,11 @@ function parseOnbuild(draft: Draft): OnbuildInstruction | undefined {
   });
   const faults: Parameters<typeof makeDraft>[2] = [];
   parseInstruction(
-    makeDraft(inner, { escape: draft.escape, heredocs, range: whole.range, comments: [], skip: [] }, faults),
+    makeDraft(
+      inner,
+      { escape: draft.escape, heredocs, range: whole.range, comments: [], skip: [], experimental: [] },
+      faults,
+    ),
   );
   for (const fault of faults)
     draft.fail(fault.code, fault.message, {

@@ -7,8 +7,8 @@ import { foreignFrontend, parseDirectives } from './directives.ts';
 import { makeDraft } from './draft.ts';
 import type { ArgInstruction, Instruction } from './instruction.ts';
 import type { Word } from './lex.ts';
-import { readCheckOptions } from './check-options.ts';
-import { lintParsed } from './lint.ts';
+import { readCheckOptions } from './checks/options.ts';
+import { lintParsed } from './checks/check.ts';
 import { maskForAst } from './mask.ts';
 import { parseInstruction } from './parse-instruction.ts';
 import type { Stage } from './stages.ts';
@@ -140,7 +140,7 @@ function readInstructions(
         heredocs,
         range,
         comments: above,
-        skip: above.flatMap((comment) => skipRules(comment.text)),
+        ...commentOptions(above),
       },
       errors,
     );
@@ -164,9 +164,19 @@ function commentsAbove(comments: ReadonlyMap<number, string>, line: number): rea
   }
 }
 
-function skipRules(comment: string): readonly string[] {
-  const match = /^check\s*=\s*(.*)$/i.exec(comment);
-  return match === null ? [] : readCheckOptions(match[1]).skip;
+/** What `# check=` comments say of the instruction below them (L-DIR-4). */
+function commentOptions(comments: readonly Word[]): {
+  skip: readonly string[];
+  experimental: readonly string[];
+} {
+  const options = comments.flatMap(({ text }) => {
+    const match = /^check\s*=\s*(.*)$/i.exec(text);
+    return match === null ? [] : [readCheckOptions(match[1])];
+  });
+  return {
+    skip: options.flatMap(({ skip }) => skip),
+    experimental: options.flatMap(({ experimental }) => experimental),
+  };
 }
 
 function trimmedEnd(text: string, span: { start: number; end: number }): number {

@@ -24,6 +24,8 @@ export interface StageState {
   readonly platform: Platform;
   /** What the config of the base image says that it is for. */
   readonly basePlatform: Platform;
+  /** The base image was not looked at: it may set any variable. */
+  readonly unseenBase: boolean;
   readonly baseHistory: readonly HistoryEntry[];
   readonly history: readonly NewHistoryEntry[];
 }

@@ -14,6 +14,7 @@ import { contextTree } from './context-tree.ts';
 import type { DockerfileSpec } from './dockerfile.ts';
 import { dockerfileLimit, findIgnoreFile, readDockerfile } from './dockerfile.ts';
 import { parseGitUrl } from './git-url.ts';
+import type { IgnoreFile } from './ignore.ts';
 import { literalTree } from './literal-tree.ts';
 import { unpackTree } from './tar-tree.ts';
 
@@ -39,6 +40,8 @@ export interface OpenContextOptions {
 /** A build context that is ready to be read. Disposing removes what was made for it. */
 export interface OpenedContext extends AsyncDisposable {
   readonly tree: Tree;
+  /** What the ignore file says; undefined: there is none. */
+  readonly ignore?: IgnoreFile | undefined;
   /** Where its files are on this machine; what the ignore file hides is there too. */
   readonly directory?: string;
   /** When its content was made, where that is known (L-ARG-10): of the commit, of Last-Modified, of the newest file. Seconds. */
@@ -91,6 +94,7 @@ async function fromDirectory(spec: string, options: OpenContextOptions): Promise
   return {
     tree,
     directory,
+    ignore,
     dockerfile: once(() => readDockerfile(local)),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

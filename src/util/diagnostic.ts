@@ -1,3 +1,4 @@
+import type { Edit } from './edit.ts';
 import type { SourceLocation } from './source.ts';
 
 /** Something to tell the user that is no failure: a build check (CK-*), or a warning of the builder. */
@@ -9,4 +10,6 @@ export interface Diagnostic {
   readonly hint?: string;
   readonly url?: string;
   readonly source?: SourceLocation;
+  /** Changes of the text of `source` that would satisfy the rule; image and graph stay the same. */
+  readonly fix?: readonly Edit[];
 }

@@ -30,9 +30,10 @@ export const build: Verb = {
     let flags = command.opts<BuildFlags>();
     const words = contextWord(command.args, flags.load);
     flags = { ...flags, load: words.engine ?? flags.load };
-    if (flags.call !== undefined && flags.call !== 'build') {
+    const asked = flags.check === true ? 'check' : flags.call;
+    if (asked !== undefined && asked !== 'build') {
       const { call } = await import('../call.ts');
-      return call(flags.call, planOptions(flags, words.context, context), context);
+      return call(asked, planOptions(flags, words.context, context), context);
     }
     const options = buildOptions(flags, words.context, context);
     const mode = chooseProgress(flags, context);

@@ -75,14 +75,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     row: 'L-DIR-3',
-    file: 'src/frontend/check-options.ts',
+    file: 'src/frontend/checks/options.ts',
     from: "(text ?? '').split(';')",
     to: "[text ?? '']",
   },
   {
     row: 'L-DIR-4',
     file: parse,
-    from: 'skip: above.flatMap((comment) => skipRules(comment.text)),',
+    from: 'skip: options.flatMap(({ skip }) => skip),',
     to: 'skip: [],',
   },
   {

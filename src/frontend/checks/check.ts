@@ -1,14 +1,16 @@
-import type { Diagnostic } from '../util/diagnostic.ts';
-import type { CheckOptions } from './check-options.ts';
-import { namesRule } from './check-options.ts';
-import type { InstructionBase } from './instruction.ts';
-import type { Finding, LintInput } from './lint-rules.ts';
-import { experimentalRules, lintRules } from './lint-rules.ts';
+import type { Diagnostic } from '../../util/diagnostic.ts';
+import type { InstructionBase } from '../instruction.ts';
+import type { Finding, LintInput } from './finding.ts';
+import { fromRules } from './from-rules.ts';
+import { instructionRules } from './instruction-rules.ts';
+import type { CheckOptions } from './options.ts';
+import { namesRule } from './options.ts';
+import { checkRule, checkUrl } from './rules.ts';
 
 /** The checks that need the text alone, in source order. */
 export function lintParsed(file: LintInput, check: CheckOptions): readonly Diagnostic[] {
   const found: Diagnostic[] = [];
-  for (const [rule, find] of Object.entries(lintRules)) {
+  for (const [rule, find] of Object.entries({ ...fromRules, ...instructionRules })) {
     for (const finding of find(file)) {
       const diagnostic = makeDiagnostic(rule, finding, check);
       if (diagnostic !== undefined) found.push(diagnostic);
@@ -20,14 +22,17 @@ export function lintParsed(file: LintInput, check: CheckOptions): readonly Diagn
 /** A finding as users see it; undefined where `# check=` switches its rule off. */
 export function makeDiagnostic(rule: string, finding: Finding, check: CheckOptions): Diagnostic | undefined {
   if (namesRule(check.skip, rule) || namesRule(finding.about?.skip ?? [], rule)) return undefined;
-  if (experimentalRules.has(rule) && !namesRule(check.experimental, rule)) return undefined;
+  const experimental = [...check.experimental, ...(finding.about?.experimental ?? [])];
+  if (checkRule(rule)?.experimental === true && !namesRule(experimental, rule)) return undefined;
   const source = finding.about?.source ?? finding.source;
+  const url = checkUrl(rule);
   return {
     severity: 'warning',
     rule,
     message: finding.message,
-    url: `https://docs.docker.com/go/dockerfile/rule/${kebab(rule)}/`,
+    ...(url === undefined ? {} : { url }),
     ...(finding.hint === undefined ? {} : { hint: finding.hint }),
+    ...(finding.fix === undefined ? {} : { fix: finding.fix }),
     ...(source === undefined || finding.range === undefined
       ? {}
       : { source: { source, range: finding.range } }),
@@ -50,11 +55,4 @@ export function findingAt(
   more: { readonly range?: Finding['range']; readonly hint?: string | undefined } = {},
 ): Finding {
   return { about, message, range: more.range ?? about.range, hint: more.hint };
-}
-
-function kebab(rule: string): string {
-  return rule
-    .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
-    .replace(/([A-Z]+)([A-Z][a-z])/g, '$1-$2')
-    .toLowerCase();
 }
