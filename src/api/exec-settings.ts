@@ -84,14 +84,18 @@ function textBytes(text: string | undefined): Uint8Array | undefined {
   return text === undefined ? undefined : Buffer.from(text);
 }
 
-/** Proxy settings reach every RUN and no cache key (L-ARG-7): --build-arg first, then the environment. */
+/**
+ * Proxy settings reach every RUN and no cache key (L-ARG-7): --build-arg first, then the environment. Programs differ in whether they
+ * look for upper or lower case, so one that is given in one of them is there in both, as with BuildKit.
+ */
 function proxyVariables(buildArgs: Readonly<Record<string, string>>, env: NodeJS.ProcessEnv): string[] {
   const result: string[] = [];
   for (const lower of proxyNames) {
-    for (const name of [lower, lower.toUpperCase()]) {
-      const value = buildArgs[name] ?? env[name];
+    const upper = lower.toUpperCase();
+    const given = (name: string): string | undefined => buildArgs[name] ?? env[name];
+    const values = { [lower]: given(lower) ?? given(upper), [upper]: given(upper) ?? given(lower) };
+    for (const [name, value] of Object.entries(values))
       if (value !== undefined) result.push(`${name}=${value}`);
-    }
   }
   return result;
 }

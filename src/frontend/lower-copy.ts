@@ -35,7 +35,13 @@ export async function lowerCopy(
     from === undefined ? undefined : ((await inputOf(from, step, state.platform)) ?? emptyTree(step));
   const sources: CopySource[] = [];
   const shown: string[] = [];
-  for (const source of instruction.sources) {
+  // Files come before heredocs, whatever the order in which they are written: the later of one name wins, as with BuildKit.
+  const isHeredoc = (source: (typeof instruction.sources)[number]): boolean => source.kind === 'heredoc';
+  const ordered = [
+    ...instruction.sources.filter((s) => !isHeredoc(s)),
+    ...instruction.sources.filter(isHeredoc),
+  ];
+  for (const source of ordered) {
     if (source.kind === 'heredoc') {
       sources.push(inlineSource(source.heredoc, expand, instruction));
       shown.push(`<<${source.heredoc.name}`);

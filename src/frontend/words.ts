@@ -90,9 +90,7 @@ class Lexer {
       return;
     }
     this.at++;
-    // In a heredoc the escape drops itself only before what it can escape, as in a shell's.
-    const keep = raw || (this.plainQuotes && next !== '$' && next !== escape);
-    this.add(out, keep ? escape + next : next, top ? 'quoted' : undefined);
+    this.add(out, raw ? escape + next : next, top ? 'quoted' : undefined);
   }
 
   private add(out: string[], text: string, mode: 'quoted' | 'split' | undefined): void {

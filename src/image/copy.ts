@@ -40,8 +40,8 @@ export async function* copyEntries(request: CopyRequest): AsyncGenerator<Entry> 
   const { op, base, now } = request;
   const owner = op.chown === undefined ? undefined : await ownerOf(op.chown, op, base);
   const chmod = op.chmod === undefined ? undefined : parseModeChange(op.chmod);
-  // A list of changes is for what is copied: directories that nobody names have none to start from (as with BuildKit).
-  const mode = chmod !== undefined && /^[0-7]+$/.test(op.chmod ?? '') ? chmod(0o755, true) : 0o755;
+  // A list of changes is for what is copied, and setuid, setgid and sticky are too: not for directories that nobody names.
+  const mode = /^[0-7]+$/.test(op.chmod ?? '') ? Number.parseInt(op.chmod ?? '', 8) & 0o777 : 0o755;
   const destination = new Destination(base, { mode, uid: 0, gid: 0, ...owner, mtime: now });
   const copy = new Copy(request, { destination, owner, chmod });
   for (const { source, tree, keepOwners } of request.sources) {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { busyboxRootfs, debianRootfs, makeBase } from '../support/base-images.ts';
 import { must, tsbuild } from '../support/cli.ts';
@@ -18,7 +19,9 @@ export interface Bench {
   readonly folder: string;
   /** tsbuild's store, with the base images in it. */
   readonly store: string;
-  /** A web server on loopback that gives /download.txt. */
+  /** Where the contexts of the cases are made. */
+  readonly contexts: string;
+  /** A web server on loopback that gives what is in `contexts`, at `<case>/<path>`. */
   readonly url: string;
   readonly peers: Readonly<Record<'docker' | 'buildah', Peer | undefined>>;
   readonly bases: readonly Base[];
@@ -35,11 +38,9 @@ export async function openBench(
   { say, update }: { readonly say: (line: string) => void; readonly update: boolean },
 ): Promise<Bench> {
   const folder = realpathSync(stack.use(await tempFolder('conformance')).path);
+  const contexts = join(folder, 'contexts');
   const server = stack.use(
-    await startHttpServer((request, response) => {
-      if (request.url !== '/download.txt') response.writeHead(404).end();
-      else response.setHeader('last-modified', 'Sun, 09 Sep 2001 01:46:40 GMT').end('downloaded\n');
-    }),
+    await startHttpServer((request, response) => giveFile(contexts, request, response)),
   );
   const peers = await openPeers(stack, folder, say);
   const store = join(folder, 'store');
@@ -55,5 +56,13 @@ export async function openBench(
     for (const peer of Object.values(peers)) await peer?.load(archive);
     bases.push(describeBase(await readArchive(archive), busybox));
   }
-  return { folder, store, url: `http://${server.host}`, peers, bases, busybox, update };
+  return { folder, store, contexts, url: `http://${server.host}`, peers, bases, busybox, update };
+}
+
+function giveFile(folder: string, request: IncomingMessage, response: ServerResponse): void {
+  const path = new URL(request.url ?? '', 'http://host').pathname;
+  const file = join(folder, decodeURIComponent(path));
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isFile() !== true) response.writeHead(404).end();
+  else response.setHeader('last-modified', found.mtime.toUTCString()).end(readFileSync(file));
 }

@@ -29,9 +29,9 @@ interface Ready {
 
 /** Builds a case and compares it. Rejects when a builder fails, with all that it said. */
 export async function judge(item: Case, bench: Bench): Promise<Verdict> {
-  const context = await prepareCase(item.name, join(bench.folder, 'cases'));
+  const context = await prepareCase(item.name, bench.contexts);
   const fill = (words: readonly string[]): string[] =>
-    words.map((word) => word.replaceAll('$CONTEXT', context).replaceAll('$URL', bench.url));
+    words.map((word) => word.replaceAll('$CONTEXT', context).replaceAll('$URL', `${bench.url}/${item.name}`));
   const ready: Ready = { item, context, args: fill(item.args), before: item.before.map(fill) };
   const peer = item.peer === 'golden' ? undefined : bench.peers[item.peer];
   const able = peer !== undefined && peer.version >= item.since ? peer : undefined;

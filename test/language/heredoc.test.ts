@@ -97,11 +97,11 @@ describe('RUN with heredocs', () => {
 });
 
 describe('COPY and ADD with heredocs', () => {
-  test('L-HD-4: several, among files', async () => {
+  test('L-HD-4: several, among files, which come first', async () => {
     const { copies } = await ops('COPY <<a b <<c /x/\n1\na\n2\nc\n');
     expect(
       copies[0]?.sources.map((source) => (source.kind === 'inline' ? source.name : source.paths)),
-    ).toEqual(['a', ['b'], 'c']);
+    ).toEqual([['b'], 'a', 'c']);
     expect(await files('ADD <<a <<b /x/\n1\na\n2\nb\n')).toEqual([
       ['a', '1\n'],
       ['b', '2\n'],

@@ -13,3 +13,4 @@ for how in '' .gz .bz2 .xz; do
 done
 rm -r made
 echo 'only named like one' >not-an-archive.tar
+echo downloaded >download.txt

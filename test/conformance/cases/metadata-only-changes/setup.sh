@@ -1,0 +1,1 @@
+mkdir -p tree/d; echo f >tree/f; ln -s f tree/l

@@ -1,0 +1,1 @@
+mkdir input; echo data >input/data; echo two >input/two

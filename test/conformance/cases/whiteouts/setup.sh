@@ -1,0 +1,1 @@
+mkdir -p tree/sub; echo t >tree/top; echo s >tree/sub/s
