@@ -3,6 +3,7 @@ import { checkRules, checkUrl } from '../frontend/checks/rules.ts';
 import type { LowerOptions, ResolvedImage } from '../frontend/lower.ts';
 import { lower } from '../frontend/lower.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
+import { normalizePlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
 import type { Diagnostic } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -93,7 +94,14 @@ async function findingsOf(
 async function knownImage(session: Session, reference: string, platform: Platform): Promise<ResolvedImage> {
   try {
     const { image, descriptor } = await findStoreImage(session, reference);
-    return { reference, digest: descriptor.digest, platform, config: await image.config() };
+    const config = await image.config();
+    const { os, architecture, variant } = config;
+    return {
+      reference,
+      digest: descriptor.digest,
+      platform: normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) }),
+      config,
+    };
   } catch {
     return unknownImage(reference, platform);
   }

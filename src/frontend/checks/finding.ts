@@ -51,11 +51,9 @@ export function attempt<T>(make: () => T): T | undefined {
   }
 }
 
-/** The names that a text uses and that nothing defines. */
-export function undefinedNames(text: string, escape: Expansion['escape']): readonly string[] {
+/** The names of all variables that a text uses, those that have a default there included. */
+export function usedNames(text: string, escape: Expansion['escape']): readonly string[] {
   const names: string[] = [];
-  attempt(() =>
-    expandWord(text, { escape, lookup: () => undefined, onUndefined: (name) => names.push(name) }),
-  );
-  return names;
+  attempt(() => expandWord(text, { escape, lookup: (name) => void names.push(name) }));
+  return [...new Set(names)];
 }

@@ -7,7 +7,7 @@ import { platformArgNames } from '../scope.ts';
 import { didYouMean } from '../suggest.ts';
 import { expandWord } from '../words.ts';
 import type { Finding, TextRule } from './finding.ts';
-import { attempt, casing, replaceWord, undefinedNames } from './finding.ts';
+import { attempt, casing, replaceWord, usedNames } from './finding.ts';
 import type { CheckName } from './rules.ts';
 
 /** The checks of FROM and of definitions that need the text alone (6.3). */
@@ -64,7 +64,7 @@ export const fromRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
     const declared = new Set(file.globalArgs.flatMap(({ args }) => args.map(({ name }) => name.text)));
     for (const { from } of file.stages) {
       for (const word of [from.image, from.platform]) {
-        for (const name of word === undefined ? [] : undefinedNames(word.text, file.directives.escape)) {
+        for (const name of word === undefined ? [] : usedNames(word.text, file.directives.escape)) {
           if (declared.has(name) || platformArgNames.includes(name)) continue;
           yield {
             about: from,
@@ -104,7 +104,7 @@ export const fromRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
     for (const { from } of file.stages) {
       if (
         !from.image.text.includes('$') ||
-        undefinedNames(from.image.text, escape).some((name) => isPlatform(name))
+        usedNames(from.image.text, escape).some((name) => isPlatform(name))
       )
         continue;
       const image = attempt(() => expandWord(from.image.text, { escape, lookup }));
