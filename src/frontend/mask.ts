@@ -11,7 +11,6 @@ export interface MaskedText {
   readonly text: string;
   /** By the offset at which their instruction starts. */
   readonly heredocs: ReadonlyMap<number, readonly Heredoc[]>;
-  /** By the offset at which an instruction with heredocs starts: where the last body ends. */
   readonly errors: readonly BuildError[];
 }
 
@@ -40,7 +39,7 @@ export function maskForAst(map: LineMap, bodyStart: number, escape: string): Mas
     else {
       start ??= offset + (line.length - line.trimStart().length);
       const mark = continuationAt(line, escape);
-      const kept = line.slice(0, mark).replace(/\S/g, 'x').replaceAll(/\s/g, ' ');
+      const kept = maskWords(line.slice(0, mark));
       out.push(mark === undefined ? kept : `${kept}\\${blank(line.slice(mark + 1))}`);
       if (mark === undefined) {
         const starts = heredocStarts(joinLines(map, { start, end }, escape), escape);
@@ -114,10 +113,15 @@ function tooLong(map: LineMap, offset: number): BuildError {
 
 function maskComment(line: string): string {
   const hash = line.indexOf('#');
-  return `${blank(line.slice(0, hash))}#${line
-    .slice(hash + 1)
-    .replace(/\S/g, 'x')
-    .replaceAll(/\s/g, ' ')}`;
+  return `${blank(line.slice(0, hash))}#${'x'.repeat(line.trimEnd().length - hash - 1)}`.padEnd(line.length);
+}
+
+/** The first word and one for all that follows, where they stand. */
+function maskWords(line: string): string {
+  const [, lead = '', word = '', gap = '', rest = ''] = /^(\s*)(\S*)(\s*)(.*)$/s.exec(line.trimEnd()) ?? [];
+  return `${blank(lead)}${'x'.repeat(word.length)}${blank(gap)}${'x'.repeat(rest.length)}`.padEnd(
+    line.length,
+  );
 }
 
 function blank(line: string): string {

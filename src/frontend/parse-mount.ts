@@ -54,11 +54,10 @@ interface Field {
 /** Reads one `--mount` value: comma-separated `key=value`, fields may stand in double quotes. Faults go to the draft. */
 export function parseMount(draft: Draft, flag: Flag): MountSpec | undefined {
   const text = flag.value ?? '';
-  const exact = draft.logical.map.source.text.includes(text) && sameLine(flag.valueRange);
+  // Quotes and escapes only ever shorten: a value as wide as it stands in the file is written as it is read.
+  const exact = sameLine(flag.valueRange) && widthOf(flag.valueRange) === text.length;
   const place = (start: number, length: number): Range =>
-    exact && widthOf(flag.valueRange) === text.length
-      ? part(flag.valueRange, start, length)
-      : flag.valueRange;
+    exact ? part(flag.valueRange, start, length) : flag.valueRange;
   const options: MountOption[] = [];
   let failed = false;
   const fail = ({ message, range, hint }: MountFault): void => {

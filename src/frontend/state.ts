@@ -46,6 +46,7 @@ export function withConfig(
   state: StageState,
   change: { readonly [K in keyof ContainerConfig]?: ContainerConfig[K] | undefined },
 ): StageState {
-  const merged = Object.entries({ ...state.config, ...change }).filter(([, value]) => value !== undefined);
-  return { ...state, config: Object.fromEntries(merged) as ContainerConfig };
+  const config: Record<string, unknown> = { ...state.config, ...change };
+  for (const [key, value] of Object.entries(change)) if (value === undefined) delete config[key];
+  return { ...state, config };
 }

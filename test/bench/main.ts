@@ -17,7 +17,7 @@ const rounds = 10;
 await main();
 
 async function main(): Promise<void> {
-  const { ast, ours } = await benchFrontend(15);
+  const { ast, ours } = await benchFrontend(40);
   report('parsing and lowering 1,000 lines', ours / ast, { of: 'dockerfile-ast', limit: 3 });
   await using work = await tempFolder('bench');
   const lacking = ['docker-registry', 'busybox'].filter((name) => findTool(name) === undefined);
