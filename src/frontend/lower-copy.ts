@@ -23,8 +23,8 @@ export async function lowerCopy(
   const { lowering } = step;
   const expand = expanderFor(step, state);
   const inputs: Digest[] = state.vertex === undefined ? [] : [state.vertex];
+  // Empty texts, from variables that are not set, are the working directory and the source's root: so Docker takes them.
   const dest = expand.word(instruction.dest);
-  if (dest === '') throw faultAt(instruction, 'the destination is empty', { range: instruction.dest.range });
   const parents = instruction.kind === 'copy' && instruction.parents;
   const add = (digest: Digest): number => {
     const known = inputs.indexOf(digest);
@@ -48,7 +48,6 @@ export async function lowerCopy(
       continue;
     }
     const text = expand.word(source.word);
-    if (text === '') throw faultAt(instruction, 'a source is empty', { range: source.word.range });
     shown.push(withoutCredentials(text));
     if (instruction.kind === 'add' && isRemote(text)) {
       const remote = remoteSource(text, source.word, { instruction, expand, step });
@@ -146,7 +145,7 @@ function readMode(instruction: CopyInstruction | AddInstruction, expand: Expande
   const mode = optional(instruction.chmod, expand);
   if (mode === undefined) return undefined;
   const octal = /^[0-7]+$/.test(mode);
-  const clause = /^[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+$/;
+  const clause = /^[ugoa]*(?:[-+=][rwxXstugo]*)+$/;
   if (octal ? Number.parseInt(mode, 8) <= 0o7777 : mode.split(',').every((part) => clause.test(part)))
     return mode;
   throw faultAt(instruction, `\`${mode}\` is no mode`, {

@@ -9,14 +9,17 @@ export function absolutePath(path: string, directory: string): string {
 /** The destination of a COPY: as `absolutePath`, with a trailing slash where the text says that it is a directory (L-COPY-6). */
 export function copyDestination(path: string, directory: string): string {
   const clean = absolutePath(path, directory);
-  const isDirectory =
-    path.endsWith('/') || path === '.' || path === '..' || path.endsWith('/.') || path.endsWith('/..');
+  const isDirectory = path === '' || /(?:^|\/)\.{0,2}$/.test(path);
   return isDirectory && clean !== '/' ? `${clean}/` : clean;
 }
 
-/** A path below a source's root: clean, without a leading slash, `''` for the root; `..` cannot leave it (L-COPY-4). */
+/**
+ * A path below a source's root: clean, without a leading slash, `''` for the root; `..` cannot leave it (L-COPY-4). One that tries to
+ * keeps its `..` in front, so that an error can say why nothing is found.
+ */
 export function sourcePath(path: string): string {
-  return absolutePath(path, '/').slice(1);
+  const relative = posix.normalize(path.replace(/^\/+/, '')).replace(/\/$/, '');
+  return relative.startsWith('../') ? relative : absolutePath(path, '/').slice(1);
 }
 
 /** The same for COPY --parents: the first `/./` stays, as what follows it is the part that is kept (L-COPY-15). */

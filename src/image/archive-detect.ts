@@ -17,15 +17,18 @@ const magics: readonly (readonly [Packing, readonly number[]])[] = [
   ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
 ];
 
-/** An archive that unpacks to more than this, and to more than `largestRatio` times its size, is a bomb. */
+/**
+ * An archive that unpacks to more than `freeBytes`, and to more than `largestRatio` times its size, is a bomb (S-P-3). gzip, the weakest
+ * of them, packs zeros 1030 times; what people pack is below 50.
+ */
 const freeBytes = 1024 ** 3;
-const largestRatio = 5000;
+const largestRatio = 500;
 const largestArchive = 1024 ** 4;
 
 /**
  * Finds out by its bytes whether a file is a tar archive, plain or packed with gzip, bzip2, xz or zstd (L-ADD-1): its first header
  * must parse. undefined: it is none. The result opens its entries, each time anew, whiteout names as ordinary names; it throws
- * COPY_INVALID for an archive that is broken further on, or that unpacks to thousands of times its size.
+ * COPY_INVALID for an archive that is broken further on, that leads out, or that unpacks to hundreds of times its size and is large.
  */
 export async function openArchive(content: () => ByteStream): Promise<(() => EntryStream) | undefined> {
   const packing = packingOf(await head(content(), 6));
@@ -63,7 +66,7 @@ async function* unpack(packed: ByteStream, packing: Packing): AsyncGenerator<Uin
           'COPY_INVALID',
           `the archive unpacks to more than ${largestRatio} times its size`,
           {
-            hint: 'with --unpack=false it is copied as it is',
+            hint: 'if it is what you want: with --unpack=false it is copied as it is, and a RUN can unpack it',
           },
         );
       }
@@ -77,8 +80,9 @@ async function* unpack(packed: ByteStream, packing: Packing): AsyncGenerator<Uin
 function broken(error: unknown): unknown {
   if (error instanceof BuildError && error.code !== 'IMAGE_INVALID') return error;
   const reason = error instanceof Error ? error.message : String(error);
+  const why = (error instanceof BuildError ? error.hint : undefined) ?? 'it is cut short or damaged';
   return new BuildError('COPY_INVALID', `the archive cannot be unpacked: ${reason}`, {
-    hint: 'it is cut short or damaged; with --unpack=false it is copied as it is',
+    hint: `${why}; with --unpack=false it is copied as it is`,
     cause: error,
   });
 }

@@ -1,7 +1,7 @@
 import { BuildError } from '../util/build-error.ts';
 import { ancestors, comparePaths } from './copy-select.ts';
 import type { Entry, EntryStream } from './entry.ts';
-import { joinPath, parentPath } from './entry-path.ts';
+import { checkPathLength, joinPath, parentPath } from './entry-path.ts';
 import { resolveInRoot } from './root-path.ts';
 import type { Tree } from './tree.ts';
 
@@ -20,6 +20,9 @@ export interface NewDirectory {
   /** Nanoseconds. */
   readonly mtime: bigint;
 }
+
+/** A directory that an archive has only in the names of its files. */
+const implied = { mode: 0o755, uid: 0, gid: 0 };
 
 /**
  * The layer that a COPY makes, collected by path so that each comes once, and seen on top of `base`: what is asked about is what
@@ -54,27 +57,29 @@ export class Destination {
   }
 
   /** Makes sure that a directory and those above are there: missing ones are made, existing ones come into the layer as they are. */
-  async makeDirectories(path: string): Promise<void> {
+  async makeDirectories(path: string, fresh: NewDirectory = this.#newDirectory): Promise<void> {
+    checkPathLength(path);
     for (const part of path === '' ? [] : [...ancestors(path).slice(1), path]) {
       if (this.#inodes.get(part)?.entry.type === 'directory') continue;
       const found = await this.lstat(part);
       if (found !== undefined && found.type !== 'directory') throw notDirectory(part, found);
       this.#inodes.set(part, {
-        entry: found ?? { path: part, type: 'directory', size: 0, ...this.#newDirectory },
+        entry: found ?? { path: part, type: 'directory', size: 0, ...fresh },
       });
     }
   }
 
-  /** Gives a directory that `makeDirectories` was told of another mtime. The root keeps its own. */
-  setTime(path: string, mtime: bigint): void {
+  /** Gives a directory that `makeDirectories` was told of another mtime or mode. The root keeps its own. */
+  change(path: string, changes: { readonly mtime?: bigint; readonly mode?: number }): void {
     const inode = this.#inodes.get(path);
-    if (inode !== undefined) this.#inodes.set(path, { ...inode, entry: { ...inode.entry, mtime } });
+    if (inode !== undefined) this.#inodes.set(path, { ...inode, entry: { ...inode.entry, ...changes } });
   }
 
   /** COPY's rules (L-COPY-7): directories merge, files and links replace files and links, all else is COPY_INVALID. */
   async put(path: string, inode: Inode): Promise<void> {
     const { type } = inode.entry;
     if (path === '' && type === 'directory') return;
+    checkPathLength(path);
     const found = await this.lstat(path);
     if (type === 'directory' && found !== undefined && found.type !== 'directory')
       throw notDirectory(path, found);
@@ -93,7 +98,8 @@ export class Destination {
     const slash = archivePath.lastIndexOf('/');
     const parent = await this.resolve(archivePath.slice(0, Math.max(0, slash)));
     const path = joinPath(parent, archivePath.slice(slash + 1));
-    await this.makeDirectories(parent);
+    checkPathLength(path);
+    await this.makeDirectories(parent, { ...this.#newDirectory, ...implied });
     const found = await this.lstat(path);
     const isDirectory = inode.entry.type === 'directory';
     if (found?.type === 'directory' && !isDirectory) {

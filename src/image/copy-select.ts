@@ -1,6 +1,13 @@
 import { BuildError } from '../util/build-error.ts';
 import type { Glob } from '../util/glob.ts';
-import { BadPattern, compileCopyGlob, hasWildcard, matchGlob, unescapeGlob } from '../util/glob.ts';
+import {
+  BadPattern,
+  compileCopyGlob,
+  hasWildcard,
+  matchGlob,
+  mayMatchBelow,
+  unescapeGlob,
+} from '../util/glob.ts';
 import type { PatternList } from '../util/pattern-list.ts';
 import { parseIgnorePattern, patternList } from '../util/pattern-list.ts';
 import { missingSource } from './copy-missing.ts';
@@ -43,18 +50,12 @@ export async function* selectEntries(
 ): AsyncGenerator<SelectedEntry> {
   const exclude = excludeList(spec.exclude);
   for (const match of await matchSources(spec, source, tree)) {
-    const named = match.wildcard || spec.parents;
-    const isExcluded = (rel: string): boolean => {
-      if (exclude === undefined) return false;
-      if (rel === '' && match.entry.type !== 'directory' && exclude.excluded(match.name) !== undefined)
-        return true;
-      if (rel !== '' && exclude.excluded(rel) !== undefined) return true;
-      return named && exclude.excluded(joinPath(match.below, rel).replace(/\/$/, '')) !== undefined;
-    };
+    const isExcluded = exclusion(match, exclude, spec.parents);
     if (match.entry.type !== 'directory') {
       if (!isExcluded('')) yield { match, rel: '', entry: match.entry };
       continue;
     }
+    if (!spec.parents && isExcluded('')) continue;
     // Excluded directories, kept until something below them is taken.
     const waiting = new Map<string, Entry>();
     for await (const entry of tree.walk(match.path)) {
@@ -74,6 +75,23 @@ export async function* selectEntries(
       yield { match, rel, entry };
     }
   }
+}
+
+/**
+ * What --exclude leaves out of a match (L-COPY-16). Its patterns are relative to the source directory: the one that is copied; with
+ * --parents the root, or what stands before the pivot. A file, or what a wildcard found, is also left out by its own name, as the
+ * documents say; Docker's code forgets that (moby/buildkit#5489).
+ */
+function exclusion(
+  match: Match,
+  exclude: PatternList | undefined,
+  parents: boolean,
+): (rel: string) => boolean {
+  if (exclude === undefined) return () => false;
+  if (parents) return (rel) => exclude.excluded(joinPath(match.below, rel).replace(/\/$/, '')) !== undefined;
+  const named = match.wildcard || match.entry.type !== 'directory';
+  const own = named && exclude.excluded(match.below) !== undefined;
+  return (rel) => (rel === '' ? own : exclude.excluded(rel) !== undefined);
 }
 
 /** '' and the directories on the way to `path`, outermost first. */
@@ -112,15 +130,13 @@ export async function matchSources(
 async function matchOne(tree: Tree, written: string): Promise<readonly Match[]> {
   const path = cleanPath(written);
   if (!hasWildcard(path)) return [await literalMatch(tree, written, path)];
-  const { fixed, pattern } = splitPattern(path);
-  const start = await tree.resolve(fixed);
-  const found = await expand(tree, start, compileParts(pattern, false));
+  const { start, found } = await findMatches(tree, path);
   const matches: Match[] = [];
   for (const item of found) {
     // A link that a pattern names is followed, as one that is named in full.
     const real = await tree.resolve(item);
     const entry = await lstatFile(tree, real);
-    if (entry === undefined) continue;
+    if (entry === undefined) throw await missingSource(tree, written, item);
     const below = item.slice(start === '' ? 0 : start.length + 1);
     matches.push({ entry, path: real, name: baseName(item), below, pivot: start, wildcard: true });
   }
@@ -136,75 +152,76 @@ async function literalMatch(tree: Tree, written: string, path: string): Promise<
       return { entry, path: real, name: baseName(name), below: baseName(name), pivot: '', wildcard: false };
     }
   }
-  throw await missingSource(tree, written, path);
+  throw await missingSource(tree, written, unescapeGlob(path));
 }
 
 async function matchWithParents(tree: Tree, written: string): Promise<readonly Match[]> {
   const pivotAt = `${written}/`.indexOf('/./');
   const before = pivotAt === -1 ? '' : cleanPath(written.slice(0, pivotAt));
   const path = cleanPath(pivotAt === -1 ? written : written.slice(pivotAt + 2));
-  const pivot = await tree.resolve(before);
-  // Names are kept, so links are copied as links.
-  const take = async (item: string, wildcard: boolean): Promise<Match | undefined> => {
-    const whole = joinPath(pivot, item).replace(/\/$/, '');
-    const real = await tree.resolve(whole, 'keep');
-    const entry = await lstatFile(tree, real);
-    if (entry === undefined) return undefined;
-    return { entry, path: real, name: baseName(item), below: item, pivot, wildcard };
-  };
-  if (!hasWildcard(path)) {
-    const match = (await take(path, false)) ?? (await take(unescapeGlob(path), false));
-    if (match === undefined) throw await missingSource(tree, written, joinPath(before, path));
-    return [match];
-  }
-  const found = await expand(tree, pivot, compileParts(path, true));
   const matches: Match[] = [];
-  for (const item of found) {
-    const match = await take(item.slice(pivot === '' ? 0 : pivot.length + 1), true);
-    if (match !== undefined) matches.push(match);
+  for (const pivot of await pivots(tree, before)) matches.push(...(await matchBelow(tree, pivot, path)));
+  if (matches.length === 0 && !hasWildcard(before) && !hasWildcard(path)) {
+    throw await missingSource(tree, written, unescapeGlob(joinPath(before, path)));
   }
   return matches;
 }
 
-/** The leading parts without wildcards, unescaped, and the rest. */
-function splitPattern(path: string): { readonly fixed: string; readonly pattern: string } {
+/** The directories that what stands before `/./` names. */
+async function pivots(tree: Tree, before: string): Promise<readonly string[]> {
+  if (!hasWildcard(before)) return [await tree.resolve(unescapeGlob(before))];
+  const found: string[] = [];
+  for (const item of (await findMatches(tree, before)).found) {
+    const real = await tree.resolve(item);
+    if ((await tree.lstat(real))?.type === 'directory') found.push(real);
+  }
+  return found;
+}
+
+/** What a path or pattern names below the pivot. Names are kept, so links are copied as links. */
+async function matchBelow(tree: Tree, pivot: string, path: string): Promise<readonly Match[]> {
+  const take = async (below: string, wildcard: boolean): Promise<readonly Match[]> => {
+    const real = await tree.resolve(joinPath(pivot, below).replace(/\/$/, ''), 'keep');
+    const entry = await lstatFile(tree, real);
+    return entry === undefined ? [] : [{ entry, path: real, name: baseName(below), below, pivot, wildcard }];
+  };
+  if (!hasWildcard(path)) {
+    const exact = await take(path, false);
+    return exact.length > 0 ? exact : take(unescapeGlob(path), false);
+  }
+  const matches: Match[] = [];
+  for (const item of await expand(tree, pivot, compileCopyGlob(path, { globstar: true }))) {
+    matches.push(...(await take(item.slice(pivot === '' ? 0 : pivot.length + 1), true)));
+  }
+  return matches;
+}
+
+/** What a pattern of Go's filepath.Match names: the directory that it starts from, and paths below it. */
+async function findMatches(
+  tree: Tree,
+  path: string,
+): Promise<{ readonly start: string; readonly found: readonly string[] }> {
   const parts = path.split('/');
   const first = parts.findIndex(hasWildcard);
-  return { fixed: unescapeGlob(parts.slice(0, first).join('/')), pattern: parts.slice(first).join('/') };
+  const glob = compileCopyGlob(parts.slice(first).join('/'), { globstar: false });
+  const start = await tree.resolve(unescapeGlob(parts.slice(0, first).join('/')));
+  return { start, found: await expand(tree, start, glob) };
 }
 
-function compileParts(pattern: string, globstar: boolean): readonly (Glob | '**')[] {
-  return pattern
-    .split('/')
-    .map((part) => (globstar && part === '**' ? '**' : compileCopyGlob(part, { globstar: false })));
-}
-
-/** Paths below `start` that match, sorted by bytes. Links are not followed on the way. */
-async function expand(
-  tree: Tree,
-  start: string,
-  parts: readonly (Glob | '**')[],
-): Promise<readonly string[]> {
-  const found = new Set<string>();
-  // With several `**` a directory is reached in many ways; each counts once.
-  const seen = new Set<string>();
-  const visit = async (directory: string, at: number): Promise<void> => {
-    const part = parts[at];
-    const key = `${at}:${directory}`;
-    if (part === undefined || seen.has(key)) return;
-    seen.add(key);
-    const last = at === parts.length - 1;
-    // `a/**/b` is also `a/b`; a final `**` takes all that is directly below, with what is in it.
-    if (part === '**' && !last) await visit(directory, at + 1);
+/** Paths below `start` that match, sorted by bytes; nothing below one of them. Links are not followed on the way. */
+async function expand(tree: Tree, start: string, glob: Glob): Promise<readonly string[]> {
+  const found: string[] = [];
+  const visit = async (directory: string, above: string): Promise<void> => {
     for (const name of await tree.list(directory)) {
-      if (part !== '**' && !matchGlob(part, name)) continue;
       const path = joinPath(directory, name);
-      if (last) found.add(path);
-      else if ((await tree.lstat(path))?.type === 'directory') await visit(path, part === '**' ? at : at + 1);
+      const below = above + name;
+      if (matchGlob(glob, below)) found.push(path);
+      else if (mayMatchBelow(glob, `${below}/`) && (await tree.lstat(path))?.type === 'directory')
+        await visit(path, `${below}/`);
     }
   };
-  await visit(start, 0);
-  return [...found].toSorted(comparePaths);
+  await visit(start, '');
+  return found;
 }
 
 /** An entry that has content of its own: what shares its content with another path counts as a file here. */

@@ -63,6 +63,8 @@ class Copy {
   readonly #request: CopyRequest;
   readonly #state: CopyState;
   readonly #archives: (() => EntryStream)[] = [];
+  /** Files that were named themselves, so far. */
+  #files = 0;
   /** The destination as written, cleaned; and whether its trailing slash says that it is a directory. */
   readonly #dest: string;
   readonly #isDirectory: boolean;
@@ -100,15 +102,13 @@ class Copy {
     let current: Match | undefined;
     let root = '';
     let links = new Map<string, Inode>();
-    const files: string[] = [];
     for await (const item of selectEntries(op, source, tree)) {
       const { match } = item;
       if (match !== current) {
         current = match;
         links = new Map();
         if (match.entry.type !== 'directory' && !op.parents) {
-          files.push(match.name);
-          await this.#matchedFile(source, match, { keepOwners, several: files.length > 1 });
+          await this.#matchedFile(source, match, keepOwners);
           continue;
         }
         root = await this.#startDirectory(tree, match, keepOwners);
@@ -122,37 +122,27 @@ class Copy {
   }
 
   /** A file that is named itself; an archive is unpacked where the source says so. */
-  async #matchedFile(
-    source: CopyInputSource,
-    match: Match,
-    { keepOwners, several }: { readonly keepOwners: boolean; readonly several: boolean },
-  ): Promise<void> {
-    const { entry } = match;
+  async #matchedFile(source: CopyInputSource, { entry, name }: Match, keepOwners: boolean): Promise<void> {
     if (source.extract && entry.type === 'file' && entry.content !== undefined) {
       const open = await openArchive(entry.content);
       if (open !== undefined) return this.#extract(open);
     }
-    const { destination } = this.#state;
-    if (
-      several &&
-      !this.#isDirectory &&
-      (await destination.lstat(await destination.resolve(this.#dest)))?.type !== 'directory'
-    ) {
-      throw new BuildError(
-        'COPY_INVALID',
-        `several files cannot be copied to the one file \`/${this.#dest}\``,
-        {
-          hint: `end the destination with a slash: \`${this.#request.op.dest}/\``,
-        },
-      );
-    }
-    await this.#putFile(match.name, { entry: this.#changed(entry, keepOwners) });
+    await this.#putFile(name, { entry: this.#changed(entry, keepOwners) });
   }
 
+  /** Several files need a directory (L-COPY-5). */
   async #putFile(name: string, inode: Inode): Promise<void> {
     const { destination } = this.#state;
     const resolved = await destination.resolve(this.#dest);
     const found = await destination.lstat(resolved);
+    this.#files += 1;
+    if (this.#files > 1 && !this.#isDirectory && found?.type !== 'directory') {
+      throw new BuildError(
+        'COPY_INVALID',
+        `several files cannot be copied to the one file \`/${this.#dest}\``,
+        { hint: `end the destination with a slash: \`${this.#request.op.dest}/\`` },
+      );
+    }
     if (this.#isDirectory) await destination.makeDirectories(resolved);
     const inside = this.#isDirectory || found?.type === 'directory';
     await destination.put(inside ? joinPath(resolved, name) : resolved, inode);
@@ -165,13 +155,17 @@ class Copy {
     await destination.makeDirectories(resolved);
     if (!this.#request.op.parents) {
       // Of the source itself the destination gets the time alone, also where it was there before, as with BuildKit.
-      destination.setTime(resolved, match.entry.mtime);
+      destination.change(resolved, { mtime: match.entry.mtime });
       return resolved;
     }
     for (const { below, entry } of await keptParents(tree, match)) {
       const path = joinPath(resolved, below);
-      if ((await destination.lstat(path)) === undefined) {
-        await destination.put(path, { entry: this.#changed(entry, keepOwners) });
+      const inode = { entry: this.#changed(entry, keepOwners) };
+      if ((await destination.lstat(path)) === undefined) await destination.put(path, inode);
+      else {
+        // A directory that was there keeps its owner and time, as with BuildKit.
+        await destination.makeDirectories(path);
+        destination.change(path, { mode: inode.entry.mode });
       }
     }
     return joinPath(resolved, match.below).replace(/\/$/, '');
@@ -202,7 +196,13 @@ class Copy {
     const { destination, owner } = this.#state;
     const archive = this.#archives.push(open) - 1;
     const resolved = await destination.resolve(this.#dest);
-    await destination.makeDirectories(resolved);
+    await destination.makeDirectories(resolved, {
+      mode: 0o755,
+      uid: 0,
+      gid: 0,
+      ...owner,
+      mtime: this.#request.now,
+    });
     let index = -1;
     const links = new Map<string, Inode>();
     for await (const raw of open()) {

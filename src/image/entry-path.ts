@@ -3,8 +3,11 @@ import { BuildError } from '../util/build-error.ts';
 /** Longest path that an entry may have, in bytes: the kernel takes no longer one. */
 const maxPathBytes = 4095;
 
-/** Components that a path may have unless the caller says otherwise. */
-export const defaultDepth = 1024;
+/** Longest name in a directory that Linux file systems take, in bytes. */
+const maxNameBytes = 255;
+
+/** Components that a path may have unless the caller says otherwise: as many as fit into the longest path. */
+export const defaultDepth = 2048;
 
 /**
  * Brings a path from foreign data into the form of `Entry.path`: leading and trailing slashes, empty parts and `.` go; the
@@ -23,8 +26,23 @@ export function normalizeEntryPath(text: string, depth: number = defaultDepth): 
   return path;
 }
 
+/** Throws COPY_INVALID for a path of an image that no file system could hold, and no reader of its layer would take. */
+export function checkPathLength(path: string): void {
+  if (path.length * 3 <= maxNameBytes) return;
+  const long = Buffer.byteLength(path) > maxPathBytes;
+  if (!long && !path.split('/').some((name) => Buffer.byteLength(name) > maxNameBytes)) return;
+  const why = long
+    ? `is longer than ${maxPathBytes} bytes`
+    : `has a name that is longer than ${maxNameBytes} bytes`;
+  throw new BuildError('COPY_INVALID', `the path \`/${path.slice(0, 100)}\u2026\` ${why}`, {
+    hint: 'no file system can hold it: choose a shorter one',
+  });
+}
+
 function invalidPath(path: string, why: string): BuildError {
-  return new BuildError('IMAGE_INVALID', `the path ${JSON.stringify(path.slice(0, 200))} ${why}`);
+  return new BuildError('IMAGE_INVALID', `the path ${JSON.stringify(path.slice(0, 200))} ${why}`, {
+    hint: 'names that lead out of an archive, or that no file system can hold, are refused: write it anew',
+  });
 }
 
 /** The order of the bytes of two names: that of the kernel and of Go, not of UTF-16. */

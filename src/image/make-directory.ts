@@ -1,4 +1,5 @@
 import type { Entry } from './entry.ts';
+import { checkPathLength } from './entry-path.ts';
 import type { Tree } from './tree.ts';
 import { lookupUser, readUserFile } from './users.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -22,6 +23,7 @@ export async function* makeDirectoryEntries(request: MakeDirectory): AsyncGenera
   const { base, now } = request;
   const wanted = request.path.replace(/^\/+/, '');
   const resolved = base === undefined ? wanted : await base.resolve(wanted);
+  checkPathLength(resolved);
   const parts = resolved === '' ? [] : resolved.split('/');
   const existing: Entry[] = [];
   let depth = 0;

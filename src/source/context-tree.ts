@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
@@ -33,6 +34,8 @@ export interface ContextTreeOptions {
   readonly statCache?: StatCache | undefined;
   /** Keep the owners of the files; without it they are 0:0 (L-COPY-11). */
   readonly keepOwners?: boolean | undefined;
+  /** As Tree has it; default: the build context. */
+  readonly about?: Tree['about'] | undefined;
   /** `git`: 0755 for directories and what its owner may execute, else 0644, so that the umask of the checkout does not show. */
   readonly modes?: 'git' | undefined;
 }
@@ -194,7 +197,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     if (known !== undefined) return known;
     const entry = entryOf(path, found);
     const place = { file: absolute(path), path, ...stampOf(found), size: entry.size };
-    const content = entry.type === 'file' ? await digestContent(place) : '';
+    const content = found.isFile() ? await digestContent(place) : entry.type === 'file' ? emptyDigest : '';
     const inner = digestOfJson([content, entry.linkTarget ?? '', xattrList(entry.xattrs)]);
     return digestOf(path, found, () => inner) as string;
   }
@@ -226,6 +229,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     walk,
     contentDigest,
     knownDigests,
+    about: options.about ?? { name: 'the build context' },
     hiddenBy: async (path) => {
       const pattern = path === '' ? undefined : ignore?.excluded(path);
       if (ignore === undefined || pattern === undefined || stat(path) === undefined || visible(path))
@@ -239,6 +243,9 @@ function stampOf(found: BigIntStats): FileStamp {
   const { mtimeNs, ctimeNs, ino, dev } = found;
   return { size: Number(found.size), mtimeNs, ctimeNs, ino, dev };
 }
+
+/** Of no bytes, as digestContent has it. */
+const emptyDigest = createHash('sha256').digest('hex');
 
 async function* noContent(): AsyncGenerator<Uint8Array> {}
 

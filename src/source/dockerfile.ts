@@ -67,7 +67,9 @@ export async function findIgnoreFile(place: DockerfilePlace): Promise<IgnoreFile
   if (spec === undefined) {
     candidates.push({ name: 'Dockerfile.dockerignore', where: { inTree: 'Dockerfile.dockerignore' } });
   }
-  candidates.push({ name: '.dockerignore', where: { inTree: '.dockerignore' } });
+  // With several contexts messages must say which one's it is.
+  const prefix = spec === false ? `${place.options.contextName ?? '.'}/` : '';
+  candidates.push({ name: `${prefix}.dockerignore`, where: { inTree: '.dockerignore' } });
   for (const { name, where } of candidates) {
     const text = await readNamed(place, where);
     if (text !== undefined) return parseIgnore(text, name);

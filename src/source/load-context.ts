@@ -90,7 +90,8 @@ async function fromDirectory(spec: string, options: OpenContextOptions): Promise
   const whole = contextTree(directory);
   const local = { tree: whole, directory, options: { ...options, contextName: spec } };
   const ignore = await findIgnoreFile(local);
-  const tree = contextTree(directory, { ignore, statCache: options.statCache });
+  const about = { name: `the build context (${directory})` };
+  const tree = contextTree(directory, { ignore, statCache: options.statCache, about });
   return {
     tree,
     directory,
@@ -171,8 +172,9 @@ async function fromFile(file: string, options: OpenContextOptions): Promise<Open
     );
   }
   const text = { name: 'Dockerfile', text: bytes.toString('utf8') };
+  const hint = 'the Dockerfile came without a context: give a directory, or a tar archive with the files';
   return {
-    tree: literalTree({}),
+    tree: { ...literalTree({}), about: { name: 'the build context, which is empty', hint } },
     dockerfile: () => Promise.resolve(text),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

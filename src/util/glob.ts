@@ -9,7 +9,7 @@ type Token =
   | { readonly kind: 'many' }
   /** `**` before more: nothing, or anything that ends in `/`. */
   | { readonly kind: 'directories' }
-  /** `**` at the end: anything. */
+  /** `**` at the end, or before plain text: anything. */
   | { readonly kind: 'rest' }
   | {
       readonly kind: 'class';
@@ -30,7 +30,8 @@ const SLASH = 0x2f;
 const BACKSLASH = 0x5c;
 const DASH = 0x2d;
 
-/** Thrown for a pattern that cannot be read: an unclosed or empty class, a trailing backslash. Callers give it a code. */
+/** Thrown for a pattern that cannot be read: an unclosed or empty class, a range from high to low, a trailing backslash. Callers give
+ * it a code. */
 export class BadPattern extends Error {
   override readonly name = 'BadPattern';
 }
@@ -38,7 +39,8 @@ export class BadPattern extends Error {
 /**
  * Reads a pattern of Go's path/filepath.Match: `*`, `?`, `[a-z]`, `[^x]`, `\` escapes, `/` matched by no wildcard but a class.
  * With `globstar`, `**` crosses `/` as in .dockerignore (L-IGN-3): `**` + `/` is any number of directories, none too; a final
- * `**` is everything below. Throws BadPattern.
+ * `**` is everything below; and a first `**` with nothing but plain text after it takes whatever ends so: `**.pyc` is for `x.pyc` too,
+ * as Docker has it. Throws BadPattern.
  */
 export function compileGlob(pattern: string, options: { readonly globstar: boolean }): Glob {
   const codes = Array.from(pattern, (character) => character.codePointAt(0) as number);
@@ -47,9 +49,11 @@ export function compileGlob(pattern: string, options: { readonly globstar: boole
   while (at < codes.length) {
     const code = codes[at++] as number;
     if (code === STAR && options.globstar && codes[at] === STAR) {
-      while (codes[at] === STAR) at += 1;
-      if (codes[at] === SLASH) at += 1;
-      tokens.push({ kind: at >= codes.length ? 'rest' : 'directories' });
+      at += 1;
+      const separate = codes[at] === SLASH;
+      if (separate) at += 1;
+      const anyEnd = at >= codes.length || (at === 2 && !separate && isPlain(codes, at));
+      tokens.push({ kind: anyEnd ? 'rest' : 'directories' });
     } else if (code === STAR) {
       if (tokens.at(-1)?.kind !== 'many') tokens.push({ kind: 'many' });
     } else if (code === 0x3f) {
@@ -72,6 +76,13 @@ export function compileGlob(pattern: string, options: { readonly globstar: boole
     : undefined;
   return { pattern, tokens, literal };
 }
+
+/** Whether no character from `start` on means anything but itself. */
+function isPlain(codes: readonly number[], start: number): boolean {
+  return codes.slice(start).every((code) => !special.has(code));
+}
+
+const special: ReadonlySet<number> = new Set(Array.from('*?[]\\', (character) => character.charCodeAt(0)));
 
 function readClass(
   codes: readonly number[],
@@ -101,6 +112,7 @@ function readClass(
     if (codes[at] === DASH) {
       at += 1;
       high = bound();
+      if (high < low) throw new BadPattern(`\`${pattern}\` has a range that goes from high to low`);
     }
     ranges.push([low, high]);
   } while (codes[at] !== 0x5d);
