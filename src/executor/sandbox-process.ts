@@ -10,6 +10,7 @@ import type { OnOutput } from './step.ts';
 // The process around one step: `setpriv | unshare | sh`, one process each by exec. It lives in its own mount and pid
 // namespaces, is killed by the kernel when tsbuild dies, and takes everything with it: processes by the pid namespace, mounts
 // by the mount namespace. The shell makes the mounts that it is told to make over descriptor 3, then becomes the runtime.
+// Descriptor 2 is for what the host's programs have to say, descriptor 4 is the error output of the step.
 // Invariant: nothing is ever interpolated into the script; names that travel over descriptor 3 are ours and plain.
 //
 // The first line tells tsbuild that all death ties are in place; if tsbuild is gone by then, the read meets the end of the
@@ -23,12 +24,15 @@ while IFS=' ' read -r verb first second <&3; do
     tmpfs) mount -n -t tmpfs -o "$first" tmpfs "$second"; reply $? ;;
     unmount) umount "$first"; reply $? ;;
     copy) cp -a -- "$first/." "$second/"; reply $? ;;
-    run) cd / && umask 022 && exec "$@" 3>&- ;;
+    run) cd / && umask 022 && exec "$@" 2>&4 3>&- 4>&- ;;
     *) exit 125 ;;
   esac
 done
 exit 125
 `;
+
+/** Of what the host's programs say, the last so many characters count. */
+const longestMessage = 4000;
 
 export interface SandboxOptions {
   /** Working directory of the shell: what its commands name is relative to it. */
@@ -61,10 +65,11 @@ export class SandboxProcess {
     const capture = options.stdio === 'capture';
     const out = capture ? pipe() : undefined;
     const err = capture ? pipe() : undefined;
+    const said = capture ? pipe() : undefined;
     const stdio: StdioOptions =
-      out === undefined || err === undefined
-        ? ['inherit', 'inherit', 'inherit', 'pipe']
-        : ['ignore', out.write, err.write, 'pipe'];
+      out === undefined || err === undefined || said === undefined
+        ? ['inherit', 'inherit', 'inherit', 'pipe', 2]
+        : ['ignore', out.write, said.write, 'pipe', err.write];
     const namespaces = ['mount', 'pid', ...options.namespaces].map((name) => `--${name}`);
     const args = [
       ...['--pdeathsig', 'KILL', '--', 'unshare', ...namespaces, '--mount-proc', '--fork', '--kill-child'],
@@ -85,23 +90,27 @@ export class SandboxProcess {
       exit.resolve(127);
     });
     this.#child.once('exit', (code, signal) => exit.resolve(code ?? 128 + signalNumber(signal)));
-    const streams = [this.#read('stdout', out), this.#read('stderr', err)];
+    const streams = [this.#read('stdout', out), this.#read('stderr', err), this.#read('messages', said)];
     this.#closed = Promise.all([this.#exit, ...streams]);
     this.#control = this.#child.stdio[3] as Socket;
     this.#control.on('error', () => {});
     this.#replies = lines(this.#control);
   }
 
-  #read(stream: 'stdout' | 'stderr', ends: { read: number; write: number } | undefined): Promise<void> {
+  #read(
+    stream: 'stdout' | 'stderr' | 'messages',
+    ends: { read: number; write: number } | undefined,
+  ): Promise<void> {
     if (ends === undefined) return Promise.resolve();
     closeSync(ends.write);
     const socket = new Socket({ fd: ends.read, readable: true, writable: false });
     this.#outputs.push(socket);
     socket.on('data', (data) => {
-      if (!this.#running) {
-        this.#messages += data.toString();
+      if (stream === 'messages') {
+        this.#messages = (this.#messages + data.toString()).slice(-longestMessage);
         return;
       }
+      if (!this.#running) return;
       const ready = this.#options.onOutput(stream, data);
       if (!(ready instanceof Promise)) return;
       socket.pause();
@@ -177,12 +186,13 @@ export class SandboxProcess {
     this.#running = true;
     this.#control.write('run\n');
     await this.#closed;
-    return this.#exit;
+    const status = await this.#exit;
+    // unshare before 2.39 cannot end as its child did when that was killed.
+    return status === 1 && /^unshare: sigprocmask /m.test(this.#messages) ? 128 + 9 : status;
   }
 
   /** Kills everything inside and waits until it is gone. Does nothing when it is over. */
   async kill(): Promise<void> {
-    // What unshare says of its child's death is no output of the step.
     this.#running = false;
     if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) {
       // The namespace's first process: unshare reaps it only after the kernel has ended all others in the namespace.

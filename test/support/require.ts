@@ -1,9 +1,23 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, test } from 'vitest';
+import { ownCgroups } from '../../src/host/probe.ts';
 
 /** What a suite may need of the host besides Node; `root` means with CAP_SYS_ADMIN. A tool is looked for on PATH and where Debian puts it. */
-export type Need = 'root' | 'linux' | 'npm-registry' | { readonly tool: string; readonly debian: string };
+export type Need =
+  | 'root'
+  | 'linux'
+  | 'npm-registry'
+  | 'memory-cgroup'
+  | { readonly tool: string; readonly debian: string };
 
 /** A program of the host and the Debian package that has it. */
 export function tool(name: string, debian: string = name): Need {
@@ -59,12 +73,13 @@ export function missing(need: Need): string | undefined {
   if (typeof need === 'object') {
     return findTool(need.tool) === undefined ? `${need.tool} (apt-get install ${need.debian})` : undefined;
   }
-  const met: Readonly<Record<typeof need, boolean>> = {
-    root: process.getuid?.() === 0 && hasSysAdmin(),
-    linux: process.platform === 'linux',
-    'npm-registry': process.env['npm_config_offline'] !== 'true',
+  const met: Readonly<Record<typeof need, () => boolean>> = {
+    root: () => process.getuid?.() === 0 && hasSysAdmin(),
+    linux: () => process.platform === 'linux',
+    'memory-cgroup': hasMemoryCgroup,
+    'npm-registry': () => process.env['npm_config_offline'] !== 'true',
   };
-  return met[need] ? undefined : need;
+  return met[need]() ? undefined : need;
 }
 
 /**
@@ -81,6 +96,36 @@ export function suite(name: string, needs: readonly Need[], body: () => void): v
     });
   } else {
     describe.skip(`${name} (skipped: this host lacks ${reasons.join(', ')})`, body);
+  }
+}
+
+/** Makes a cgroup below this process's own that may use so many bytes. Throws where that is not possible. */
+export function makeMemoryCgroup(limit: number): string {
+  const name = `tsbuild-test-${process.pid}-${Date.now()}`;
+  for (const own of ownCgroups()) {
+    const cgroup = join(own, name);
+    const files = ['memory.limit_in_bytes', 'memory.max'].map((file) => join(cgroup, file));
+    try {
+      mkdirSync(cgroup);
+    } catch {
+      continue;
+    }
+    const file = files.find((path) => existsSync(path));
+    if (file !== undefined) {
+      writeFileSync(file, String(limit));
+      return cgroup;
+    }
+    rmdirSync(cgroup);
+  }
+  throw new Error('no memory cgroup can be made here');
+}
+
+function hasMemoryCgroup(): boolean {
+  try {
+    rmdirSync(makeMemoryCgroup(1024 ** 3));
+    return true;
+  } catch {
+    return false;
   }
 }
 
