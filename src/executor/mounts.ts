@@ -310,8 +310,9 @@ function locate(
 ): { readonly path: string; readonly file: boolean } {
   using tree = new RootTree(root);
   const place = tree.resolve(source);
+  const shown = posix.join('/', source);
   if (place.type === 'missing')
-    throw new BuildError('STEP_START', `${source} cannot be mounted at ${target}: it does not exist`, {
+    throw new BuildError('STEP_START', `${shown} cannot be mounted at ${target}: it does not exist`, {
       hint: 'the source of a mount is a path in the build context, or in what `from` names',
     });
   return { path: place.path, file: place.type === 'file' };

