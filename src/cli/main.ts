@@ -160,9 +160,10 @@ export function start(): void {
     const error = new BuildError('OUTPUT_FAILED', `stdout cannot be written: ${stdoutError.message}`);
     process.stderr.write(reportError(error, { color: false, debug: false }), () => process.exit(1));
   };
-  // The stream tells its error only after the callbacks of its writes.
+  // Pipes are written in the background: what a slow reader has not got yet would be lost. A stream tells its error only after the
+  // callbacks of its writes.
   const flushed = (status: number): void =>
-    void process.stdout.write('', () => setImmediate(() => end(status)));
+    void process.stderr.write('', () => process.stdout.write('', () => setImmediate(() => end(status))));
   void main(process.argv.slice(2), {
     env: process.env,
     // A getter: few verbs read it, and opening it costs time.

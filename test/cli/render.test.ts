@@ -45,6 +45,20 @@ describe('plain (U-4)', () => {
     }
   });
 
+  test('what a step says while another has its turn is not kept without limit', () => {
+    let text = '';
+    const renderer = new PlainRenderer((part) => (text += part), { color: false });
+    renderer.onEvent(vertex('a', 'running', { seconds: 0 }));
+    renderer.onEvent(vertex('b', 'running', { seconds: 0 }));
+    let most = 0;
+    for (let line = 0; line < 3000; line += 1) {
+      renderer.onEvent(log('b', 0, `${'x'.repeat(99)}\n`));
+      most = Math.max(most, (line + 1) * 100 - text.length);
+    }
+    expect(most).toBeLessThan(70_000);
+    expect(text).toMatch(/^#1 a\n#1 \.\.\.\n\n#2 b\n/);
+  });
+
   test('a step that stays silent is named after its turn has come', () => {
     let text = '';
     const renderer = new PlainRenderer((part) => (text += part), { color: false });

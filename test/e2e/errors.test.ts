@@ -190,7 +190,7 @@ suite('bad input to RUN', ['root', tool('busybox', 'busybox-static')], () => {
   });
 
   test('no usable sandbox', async () => {
-    dockerfile('FROM localhost/busybox', 'RUN echo needs-a-sandbox');
+    dockerfile('FROM localhost/busybox', 'COPY Dockerfile /not-made-in-vain', 'RUN echo needs-a-sandbox');
     // Without the right to make namespaces nothing can run a step: neither a runtime of PATH nor the embedded one.
     await must(command('chown', ['-R', '65534:65534', work.path, base.path]));
     const result = await unprivileged(
@@ -202,6 +202,8 @@ suite('bad input to RUN', ['root', tool('busybox', 'busybox-static')], () => {
       },
     );
     expect(result.stderr).toContain('error[SANDBOX_UNAVAILABLE]: ');
+    // Told before the steps that the RUN needs have run.
+    expect(result.stderr).not.toMatch(/^#\d+ \[.*COPY/m);
     expect(result.code).toBe(1);
     expectClean();
   });

@@ -92,6 +92,43 @@ suite('the end of a step', ['root', tool('runc'), tool('busybox', 'busybox-stati
       }
     });
 
+    test('output is not read while its reader has not caught up', async () => {
+      const gate = Promise.withResolvers<void>();
+      let pieces = 0;
+      let bytes = 0;
+      const running = steps.run('head -c 1000000 /dev/zero; echo said >&2', {
+        onOutput: (_stream, data) => {
+          pieces += 1;
+          bytes += data.length;
+          return gate.promise;
+        },
+      });
+      await until(() => pieces > 0, 10_000);
+      await sleep(200);
+      // One piece of standard output, and none of what comes after it.
+      expect([pieces, bytes < 200_000]).toEqual([1, true]);
+      gate.resolve();
+      const { exitCode } = await running;
+      expect([exitCode, bytes]).toEqual([0, 1_000_005]);
+    });
+
+    test('cancelling does not wait for a reader that never catches up', async () => {
+      const controller = new AbortController();
+      const seen = Promise.withResolvers<void>();
+      const running = steps.run('yes 86417', {
+        signal: controller.signal,
+        onOutput: () => {
+          seen.resolve();
+          return new Promise(() => {});
+        },
+      });
+      running.catch(() => {});
+      await seen.promise;
+      controller.abort(new Error('stopped'));
+      await expect(running).rejects.toThrow('stopped');
+      expect(processesWith('yes\x0086417')).toEqual([]);
+    });
+
     test('a step whose background process lives on ends with its first process', async () => {
       const start = Date.now();
       const result = await steps.run('sleep 86414 & exit 0');

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LOCK_EX, flock } from '../../src/host/syscalls.ts';
 import type { MountSource, StepMount } from '../../src/executor/step.ts';
-import { suite, tool } from '../support/require.ts';
+import { requireTool, suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
 import type { Bench } from './executor-steps.ts';
@@ -568,6 +568,18 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       await steps.executor.cleanStale();
       expect(readdirSync(join(steps.root, 'snapshots'))).toEqual(before);
     });
+  });
+
+  test('a program that ends well and runs nothing is no runtime; one by its path is', async () => {
+    for (const program of ['/bin/true', '/bin/echo', '/bin/false']) {
+      const steps = bench(join(folder.path, 'none'), { runtime: program, layer });
+      await expect(steps.run('true'), program).rejects.toMatchObject({
+        code: 'SANDBOX_UNAVAILABLE',
+        message: expect.stringContaining(`${program}: it ended with`),
+      });
+    }
+    const steps = bench(join(folder.path, 'path'), { runtime: requireTool('runc'), layer });
+    expect((await steps.run('echo ran')).stdout).toBe('ran\n');
   });
 
   test('waits for a cache mount that another process holds, until it is cancelled', async () => {

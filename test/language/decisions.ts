@@ -2,6 +2,8 @@
 export const decisions: Readonly<Record<string, string>> = {
   'L-FROM-8':
     'of Podman alone: `--after` and transports in FROM; `--build-context` names archives and layouts',
+  'L-RUN-6':
+    'of the labs channel alone, so not in a Dockerfile that needs no `# syntax=` line: refused in these words',
   'L-MNT-7': 'of Podman alone: relabelling, propagation and binds of host paths',
   'Z-7':
     'about the lines around an error, of which a code frame has none: it shows those that are meant, with the place marked',

@@ -26,6 +26,10 @@ export function step(
   return makeVertex(ops[kind], inputs, { name, ...more.meta });
 }
 
+function nameOf(op: Op): string {
+  return op.kind === 'mkdir' ? op.path : op.kind === 'copy' ? op.dest : op.kind;
+}
+
 export function definitionOf(...vertices: readonly Vertex[]): Definition {
   return { vertices, target: vertices.at(-1)?.digest };
 }
@@ -77,6 +81,10 @@ export interface FakeBuildOptions {
   readonly target?: Digest;
   /** What a step yields; default: its name and its inputs. */
   run?(name: string, inputs: readonly string[], context: RunContext): Promise<string> | string;
+  /** What a step has to hold while it runs. */
+  reserve?(name: string): Promise<Disposable>;
+  /** Refuses a step before what it needs is run. */
+  check?(name: string): void;
   /** What copy reads of an input; default: all of it. */
   content?(name: string, input: string): string | undefined;
 }
@@ -99,6 +107,8 @@ export function fakeBuild(definition: Definition, options: FakeBuildOptions = {}
   const ran: string[] = [];
   let active = 0;
   let peak = 0;
+  const reserve = options.reserve?.bind(options);
+  const check = options.check?.bind(options);
   const runner: OpRunner<string> = {
     cacheKey: (op) =>
       Promise.resolve(op.kind === 'context' ? undefined : digestOfJson(op as unknown as JsonValue)),
@@ -107,6 +117,9 @@ export function fakeBuild(definition: Definition, options: FakeBuildOptions = {}
       const content = options.content === undefined ? input : options.content(op.dest, input);
       return Promise.resolve(content === undefined ? undefined : digestOf(content));
     },
+    ...(reserve === undefined ? {} : { reserve: (op) => reserve(nameOf(op)) }),
+    // oxlint-disable-next-line typescript/require-await
+    ...(check === undefined ? {} : { check: async (op) => check(nameOf(op)) }),
     run: async (_op, inputs, context) => {
       const { name } = context.vertex.meta;
       ran.push(name);

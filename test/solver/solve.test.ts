@@ -67,6 +67,76 @@ describe('order and slots', () => {
     expect(single.peak()).toBe(1);
   });
 
+  test('a step that waits for what others hold takes no slot, and frees what it held after its run', async () => {
+    const leaves = ['waits', 'goes'].map((name) => step('mkdir', name));
+    const gone = Promise.withResolvers<void>();
+    const held = new Set<string>();
+    const build = fakeBuild(definitionOf(...leaves, step('mkdir', 'all', { inputs: leaves })), {
+      parallelism: 1,
+      reserve: async (name) => {
+        if (name === 'waits') await gone.promise;
+        held.add(name);
+        return { [Symbol.dispose]: () => void held.delete(name) };
+      },
+      run: (name, _inputs, context) => {
+        expect(held.has(name)).toBe(true);
+        expect(context.held).toBeDefined();
+        if (name === 'goes') gone.resolve();
+        return name;
+      },
+    });
+    await build.solved;
+    expect(build.ran).toEqual(['goes', 'waits', 'all']);
+    expect(held.size).toBe(0);
+  });
+
+  test('what a step holds is free again when it fails, and when the build ends while it waits', async () => {
+    const held = new Set<string>();
+    const broken = fakeBuild(definitionOf(step('mkdir', 'broken')), {
+      reserve: (name) => {
+        held.add(name);
+        return Promise.resolve({ [Symbol.dispose]: () => void held.delete(name) });
+      },
+      run: () => Promise.reject(new Error('broken')),
+    });
+    await expect(broken.solved).rejects.toThrow('broken');
+    expect(held.size).toBe(0);
+  });
+
+  test('a step that cannot run here is told before those that it needs are run', async () => {
+    const cache = new MemoryCache();
+    const [a, b, c] = [step('mkdir', 'a'), step('mkdir', 'b'), step('mkdir', 'c')];
+    const needs = step('mkdir', 'refused', { inputs: [a] });
+    const check = (name: string): void => {
+      if (name === 'refused') throw new BuildError('SANDBOX_UNAVAILABLE', 'not here');
+    };
+    const first = fakeBuild(definitionOf(a, needs, step('mkdir', 'top', { inputs: [needs] })), {
+      cache,
+      check,
+    });
+    await expect(first.solved).rejects.toMatchObject({ code: 'SANDBOX_UNAVAILABLE' });
+    expect(first.ran).toEqual([]);
+    // Known as it is, or perhaps by content: then it is not asked.
+    await fakeBuild(definitionOf(a, needs), { cache }).solved;
+    const known = fakeBuild(definitionOf(a, needs, step('mkdir', 'top', { inputs: [needs] })), {
+      cache,
+      check,
+    });
+    await known.solved;
+    expect(known.ran).toEqual(['top']);
+    const near = fakeBuild(definitionOf(b, c, step('mkdir', 'refused', { inputs: [b, c] })), {
+      cache,
+      check,
+    });
+    await near.solved;
+    expect(near.ran.toSorted()).toEqual(['b', 'c', 'refused']);
+    // To be run anew it is, whatever is known.
+    const anew = step('mkdir', 'refused', { inputs: [a], meta: { ignoreCache: true } });
+    await expect(fakeBuild(definitionOf(a, anew), { cache, check }).solved).rejects.toMatchObject({
+      code: 'SANDBOX_UNAVAILABLE',
+    });
+  });
+
   test('another target than the definition names', async () => {
     const [a, b] = chain(2) as [Vertex, Vertex];
     const build = fakeBuild(definitionOf(a, b), { target: a.digest });
