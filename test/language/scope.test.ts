@@ -227,7 +227,7 @@ describe('ARGs that steer the builder', () => {
     const [run] = await runs(text, { buildArgs: { BUILDKIT_CACHE_MOUNT_NS: 'space' } });
     expect(run?.mounts.map((mount) => mount.type === 'cache' && mount.id)).toEqual(['space//a', 'space/x']);
     const [plain] = await runs(text);
-    expect(plain?.mounts.map((mount) => mount.type === 'cache' && mount.id)).toEqual(['/a', 'x']);
+    expect(plain?.mounts.map((mount) => mount.type === 'cache' && mount.id)).toEqual(['//a', '/x']);
   });
 
   test('L-ARG-9: BUILDKIT_SANDBOX_HOSTNAME names the host of a step', async () => {
