@@ -31,18 +31,25 @@ export interface Bench {
   readonly update: boolean;
 }
 
+export interface BenchOptions {
+  readonly say: (line: string) => void;
+  readonly update: boolean;
+  /** Of the peers; `none`: there shall be none. */
+  readonly release?: string | undefined;
+}
+
 /** Starts what the cases need; `stack` ends it. */
 export async function openBench(
   stack: AsyncDisposableStack,
   cases: readonly Case[],
-  { say, update }: { readonly say: (line: string) => void; readonly update: boolean },
+  options: BenchOptions,
 ): Promise<Bench> {
   const folder = realpathSync(stack.use(await tempFolder('conformance')).path);
   const contexts = join(folder, 'contexts');
   const server = stack.use(
     await startHttpServer((request, response) => giveFile(contexts, request, response)),
   );
-  const peers = await openPeers(stack, folder, say);
+  const peers = await openPeers(stack, folder, options);
   const store = join(folder, 'store');
   const binary = readFileSync(requireTool('busybox'));
   const busybox = createHash('sha256').update(binary).digest('hex');
@@ -56,7 +63,16 @@ export async function openBench(
     for (const peer of Object.values(peers)) await peer?.load(archive);
     bases.push(describeBase(await readArchive(archive), busybox));
   }
-  return { folder, store, contexts, url: `http://${server.host}`, peers, bases, busybox, update };
+  return {
+    folder,
+    store,
+    contexts,
+    url: `http://${server.host}`,
+    peers,
+    bases,
+    busybox,
+    update: options.update,
+  };
 }
 
 function giveFile(folder: string, request: IncomingMessage, response: ServerResponse): void {

@@ -37,6 +37,7 @@ export async function startBuildah(jail: Jail, work: string): Promise<Peer> {
   ];
   const version = /version ([\d.]+)/.exec(await buildah('--version'))?.[1] ?? '';
   return {
+    kind: 'buildah',
     name: `buildah ${version}`,
     version: Number(version.split('.')[1]),
     load: async (archive) => {

@@ -57,8 +57,14 @@ export function describeImage(image: FlatImage, bases: readonly Base[], busybox:
   const tree = treeOf(image, busybox);
   for (const path of base?.lines.keys() ?? []) if (!tree.has(path)) tree.set(path, 'gone');
   const own = [...tree].filter(([path, text]) => !isSame(base?.lines.get(path), text));
-  for (const [path, text] of own.toSorted(([a], [b]) => (a < b ? -1 : 1))) lines.push(`${path} ${text}`);
+  for (const [path, text] of own.toSorted(([a], [b]) => (a < b ? -1 : 1)))
+    lines.push(`${shown(path)} ${text}`);
   return lines;
+}
+
+/** A name with control characters as JSON, so that each object has one line. */
+function shown(path: string): string {
+  return /\p{Cc}/u.test(path) ? JSON.stringify(path) : path;
 }
 
 /** A directory of the base that has another mtime was written into; that is no change of its own. */

@@ -83,16 +83,23 @@ export interface Comparison {
 
 const timedDirectory = /^(\S+ directory \d+ \d+:\d+) @-?\d+$/;
 
-/** Compares what `describeImage` told of both images. The order of lines says nothing: each names its path or number. */
+/**
+ * Compares what `describeImage` told of both images. The order of lines says nothing: each names its path or number. `older`: the
+ * peer is not the one that the rows were written for.
+ */
 export function compareImages(
   { name, peer }: Case,
-  ours: readonly string[],
-  theirs: readonly string[],
+  {
+    ours,
+    theirs,
+    older,
+  }: { readonly ours: readonly string[]; readonly theirs: readonly string[]; readonly older: boolean },
 ): Comparison {
   const accepted = new Set<Comparison['accepted'][number]>();
   const rows = differences.filter((row) => row.peer === peer && (row.case === '*' || row.case === name));
-  // buildah's history has a form of its own.
-  const compared = (line: string): boolean => peer !== 'buildah' || !line.startsWith('history ');
+  // buildah's history has a form of its own, and so has that of each older BuildKit.
+  const withHistory = peer !== 'buildah' && !older;
+  const compared = (line: string): boolean => withHistory || !line.startsWith('history ');
   const explained = (line: string): boolean => {
     const row = rows.find((difference) => difference.line.test(line));
     if (row !== undefined) accepted.add(row);
@@ -113,7 +120,7 @@ export function compareImages(
       .map((line) => `+ ${line}`),
   ];
   const idle = rows
-    .filter((row) => row.case === name && !accepted.has(row))
+    .filter((row) => !older && row.case === name && !accepted.has(row))
     .map((row) => `! explains nothing: ${String(row.line)}`);
   return { lines: [...lines, ...idle], accepted: [...accepted] };
 }

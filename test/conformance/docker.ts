@@ -9,6 +9,7 @@ import type { Jail } from './jail.ts';
 
 /** A builder that results are compared with. */
 export interface Peer {
+  readonly kind: 'docker' | 'buildah';
   /** Its name and version. */
   readonly name: string;
   /** Its major version; the minor one of buildah 1. */
@@ -43,6 +44,7 @@ export async function startDocker(jail: Jail, work: string): Promise<Peer> {
     } else await sleep(200);
   }
   return {
+    kind: 'docker',
     name: `docker ${version}`,
     version: Number.parseInt(version, 10),
     load: async (archive) => {

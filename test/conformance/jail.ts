@@ -26,23 +26,19 @@ export interface Jail extends AsyncDisposable {
 const script = `
 set -e
 mount --make-rprivate /
-if [ "$1" = / ]; then
-  mount -t proc proc /proc
-else
-  mount --bind "$1" "$1"
-  mount -t proc proc "$1/proc"
-  mount --rbind /sys "$1/sys"
-  mount --rbind /dev "$1/dev"
-  mount -t tmpfs tmpfs "$1/tmp"
-  mkdir -p "$1$2"
-  mount --bind "$2" "$1$2"
-  cp -L /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
-fi
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount --rbind /sys "$1/sys"
+mount --rbind /dev "$1/dev"
+mount -t tmpfs tmpfs "$1/tmp"
+mkdir -p "$1$2"
+mount --bind "$2" "$1$2"
+cp -L /etc/resolv.conf "$1/etc/resolv.conf" 2>/dev/null || :
 mount -t tmpfs tmpfs "$1/run"
 echo ready
 exec cat >/dev/null`;
 
-/** `root` is `/` or a root filesystem of its own; `work` a folder that both sides see. */
+/** `root` is a root filesystem; `work` a folder that both sides see. */
 export async function openJail(root: string, work: string): Promise<Jail> {
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child'];
   const child = spawn('unshare', [...namespaces, 'sh', '-c', script, 'sh', root, work], {

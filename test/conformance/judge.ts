@@ -12,6 +12,8 @@ import type { Comparison } from './differences.ts';
 import { compareImages } from './differences.ts';
 import type { Peer } from './docker.ts';
 
+// The versions whose results are stored, and which the rows of differences are about.
+const newest = { docker: 28, buildah: 43 } as const;
 const goldens = join(projectRoot, 'golden/conformance');
 
 export interface Verdict extends Comparison {
@@ -35,14 +37,16 @@ export async function judge(item: Case, bench: Bench): Promise<Verdict> {
   const ready: Ready = { item, context, args: fill(item.args), before: item.before.map(fill) };
   const peer = item.peer === 'golden' ? undefined : bench.peers[item.peer];
   const able = peer !== undefined && peer.version >= item.since ? peer : undefined;
+  const older = able !== undefined && able.version < newest[able.kind];
   const [ours, theirs] = await Promise.all([
     buildOurs(ready, bench),
     able === undefined ? undefined : buildTheirs(ready, able),
   ]);
   rmSync(context, { recursive: true });
-  const describe = (image: FlatImage): string[] => describeImage(image, bench.bases, bench.busybox);
+  const describe = (image: FlatImage): string[] =>
+    describeImage(image, bench.bases, bench.busybox).map((line) => line.replaceAll(bench.url, '$SERVER'));
   const file = join(goldens, `${item.name}.txt`);
-  if (theirs !== undefined && bench.update) {
+  if (theirs !== undefined && bench.update && !older) {
     mkdirSync(goldens, { recursive: true });
     writeFileSync(file, `${describe(theirs).join('\n')}\n`);
   }
@@ -51,7 +55,10 @@ export async function judge(item: Case, bench: Bench): Promise<Verdict> {
   }
   const wanted = theirs === undefined ? readFileSync(file, 'utf8').trimEnd().split('\n') : describe(theirs);
   const stored = item.peer === 'golden' ? 'golden' : `stored result of ${item.peer}`;
-  return { against: able?.name ?? stored, ...compareImages(item, describe(ours), wanted) };
+  return {
+    against: able?.name ?? stored,
+    ...compareImages(item, { ours: describe(ours), theirs: wanted, older }),
+  };
 }
 
 async function buildOurs({ item, context, args, before }: Ready, bench: Bench): Promise<FlatImage> {

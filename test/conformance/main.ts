@@ -4,8 +4,9 @@
  * The peers come from a root of the newest Debian release that this machine's mirror has (peer-root.ts). Found when this
  * was written: forky has Docker 28.5.2, whose BuildKit has all of the language but COPY --parents and RUN --security, and
  * buildah 1.43.2, which has --parents; trixie has Docker 26.1.5 (no --exclude, no symbolic --chmod) and buildah 1.39.3.
- * Where no such root can be made, the host's own docker.io and buildah are taken for the cases that they can do. Every
- * other case is compared with the stored result of the newest peer in golden/conformance, which `--update` writes.
+ * Where no such root can be made, one of the host's own release is taken for the cases that its Docker and buildah can do.
+ * Every other case is compared with the stored result of the newest peer in golden/conformance, which `--update` writes.
+ * `--release trixie` takes the peers of that release, `--release none` the stored results alone.
  */
 import { parseArgs } from 'node:util';
 import { setup } from '../support/global-setup.ts';
@@ -22,7 +23,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { update: { type: 'boolean', default: false } },
+    options: { update: { type: 'boolean', default: false }, release: { type: 'string' } },
   });
   const all = readCases();
   const cases = all.filter(
@@ -45,7 +46,7 @@ async function main(): Promise<number> {
   if (lacking.length > 0) throw new Error(`this host lacks ${lacking.join(', ')}`);
 
   await using stack = new AsyncDisposableStack();
-  const bench = await openBench(stack, cases, { say, update: values.update });
+  const bench = await openBench(stack, cases, { say, ...values });
   let failed = 0;
   const accepted = new Map<Comparison['accepted'][number], number>();
   for (const item of cases) {

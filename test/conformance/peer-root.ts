@@ -1,14 +1,15 @@
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command } from '../support/cli.ts';
 import { projectRoot } from '../support/paths.ts';
 import { findTool } from '../support/require.ts';
 
-/** Debian's releases whose Docker and buildah are worth having, newest first. */
-export const releases = ['forky', 'trixie'] as const;
-
 const cache = join(projectRoot, 'node_modules/.cache/tsbuild-conformance');
-const packages = ['docker.io', 'docker-cli', 'docker-buildx', 'buildah', 'netavark', 'runc', 'xz-utils'];
+const packages = ['docker.io', 'buildah', 'netavark', 'runc', 'xz-utils'];
+
+/** Releases of Debian whose Docker is newer than the one before, newest first, and what else belongs to it. */
+const newer = { forky: ['docker-cli', 'docker-buildx'], trixie: ['docker-cli', 'docker-buildx'] } as const;
+
 // Of no use to a daemon, and more than a third of the whole.
 const unneeded = [
   'usr/share/doc',
@@ -26,41 +27,69 @@ export interface PeerRoot {
 }
 
 /**
- * Makes the root of the newest release that this machine's mirror of Debian has, or takes the one made before. Undefined
- * where there is none; `tell` hears why. What is kept lies in node_modules/.cache.
+ * Makes the root of the newest release that this machine's mirror has, or takes the one made before: Debian's newer ones,
+ * else that of the host itself. `only` names one release, or is `none`. Undefined where there is none; `tell` hears why. What is
+ * kept lies in node_modules/.cache.
  */
-export async function peerRoot(tell: (line: string) => void): Promise<PeerRoot | undefined> {
+export async function peerRoot(
+  only: string | undefined,
+  tell: (line: string) => void,
+): Promise<PeerRoot | undefined> {
+  if (only === 'none') return undefined;
   if (findTool('mmdebstrap') === undefined) {
-    tell('no root of another release: mmdebstrap is missing (apt-get install mmdebstrap)');
+    tell('no root for them: mmdebstrap is missing (apt-get install mmdebstrap)');
     return undefined;
   }
-  const mirror = await debianMirror();
-  for (const release of releases) {
+  const own = await hostSources();
+  const debian = own.find(({ origin }) => origin === 'Debian');
+  const candidates = [
+    ...Object.entries(newer).map(([release, more]) => ({
+      release,
+      packages: [...packages, ...more],
+      sources: debian === undefined ? [] : [`deb ${debian.mirror} ${release} main`],
+    })),
+    { release: hostRelease(), packages, sources: own.map(({ line }) => line) },
+  ].filter(({ release }) => only === undefined || release === only);
+  for (const candidate of candidates) {
+    const { release, sources } = candidate;
     const path = join(cache, `${release}-1`);
     if (existsSync(path)) return { release, path };
-    if (mirror === undefined) continue;
-    const failure = await makeRoot(release, path, mirror);
+    const failure =
+      sources.length === 0 ? 'apt knows no mirror that has it' : await makeRoot(path, candidate);
     if (failure === undefined) return { release, path };
     tell(`no root of ${release}: ${failure}`);
   }
-  if (mirror === undefined) tell('no root of another release: this apt knows no mirror of Debian');
   return undefined;
 }
 
-/** `[signed-by=…] uri` of the mirror that this machine's apt uses, read anew each time. */
-async function debianMirror(): Promise<string | undefined> {
-  const format = '$(ORIGIN)|$(LABEL)|$(SIGNED_BY)|$(REPO_URI)';
+interface Candidate {
+  readonly release: string;
+  readonly packages: readonly string[];
+  readonly sources: readonly string[];
+}
+
+function hostRelease(): string {
+  const file = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  return /^VERSION_CODENAME=(\w+)$/m.exec(file)?.[1] ?? 'unknown';
+}
+
+/** The distribution's own sources as this machine's apt has them, read anew each time; those of other vendors stay out. */
+async function hostSources(): Promise<{ origin: string; mirror: string; line: string }[]> {
+  const format = '$(ORIGIN)|$(LABEL)|$(SIGNED_BY)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)';
   const { stdout } = await command('apt-get', ['indextargets', '--format', format, 'Created-By: Packages']);
-  for (const line of stdout.split('\n')) {
-    const [origin, label, key = '', uri] = line.split('|');
-    if (origin !== 'Debian' || label !== 'Debian' || uri === undefined) continue;
-    return key.startsWith('/') ? `[signed-by=${key}] ${uri}` : uri;
-  }
-  return undefined;
+  return [...new Set(stdout.split('\n'))].flatMap((text) => {
+    const [origin = '', label, key = '', uri = '', release = '', component = ''] = text.split('|');
+    if (!['Debian', 'Ubuntu'].includes(origin) || label !== origin) return [];
+    const mirror = key.startsWith('/') ? `[signed-by=${key}] ${uri}` : uri;
+    return [{ origin, mirror, line: `deb ${mirror} ${release} ${component}` }];
+  });
 }
 
 /** Returns why it could not be made. */
-async function makeRoot(release: string, path: string, mirror: string): Promise<string | undefined> {
+async function makeRoot(
+  path: string,
+  { release, packages: include, sources }: Candidate,
+): Promise<string | undefined> {
   const partial = `${path}.${process.pid}`;
   mkdirSync(cache, { recursive: true });
   const args = [
@@ -71,11 +100,10 @@ async function makeRoot(release: string, path: string, mirror: string): Promise<
     // A mirror may be a frozen copy whose release files have expired.
     '--aptopt=Acquire::Check-Valid-Until "false"',
     ...(await aptOptions()),
-    `--include=${packages.join(',')}`,
+    `--include=${include.join(',')}`,
   ];
   try {
-    const source = `deb ${mirror} ${release} main`;
-    const made = await command('mmdebstrap', [...args, release, partial, source], { timeout: 300_000 });
+    const made = await command('mmdebstrap', [...args, release, partial, ...sources], { timeout: 300_000 });
     if (made.code !== 0) return lastLine(made.stderr);
     for (const name of unneeded) rmSync(join(partial, name), { recursive: true, force: true });
     for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
@@ -89,7 +117,8 @@ async function makeRoot(release: string, path: string, mirror: string): Promise<
     writeFileSync(join(partial, 'etc/group'), 'root:x:0:\n');
     const tried = await command('chroot', [partial, 'dockerd', '--version']);
     if (tried.code !== 0) return `its dockerd does not start here: ${lastLine(tried.stderr)}`;
-    renameSync(partial, path);
+    // Another run may have made it meanwhile.
+    if (!existsSync(path)) renameSync(partial, path);
     return undefined;
   } finally {
     rmSync(partial, { recursive: true, force: true });

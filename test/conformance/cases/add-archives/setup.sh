@@ -14,3 +14,4 @@ done
 rm -r made
 echo 'only named like one' >not-an-archive.tar
 echo downloaded >download.txt
+tar --owner=0 --group=0 --mtime=@1000000000 -cf small.tar not-an-archive.tar

@@ -4,4 +4,4 @@ echo one >d/one/f; echo two >d/two/f; echo x >d/two/x
 echo bracket >'with[bracket.txt'
 echo h >.hidden; echo i >.hiddendir/i
 ln -s a1.txt link
-mkdir t && echo in >t/packed && tar --owner=0 --group=0 -C t -cf d/p.tar packed && rm -r t
+mkdir t && echo in >t/packed && tar --owner=0 --group=0 --mtime=@1000000000 -C t -cf d/p.tar packed && rm -r t
