@@ -118,8 +118,7 @@ export function fakeBuild(definition: Definition, options: FakeBuildOptions = {}
       return Promise.resolve(content === undefined ? undefined : digestOf(content));
     },
     ...(reserve === undefined ? {} : { reserve: (op) => reserve(nameOf(op)) }),
-    // oxlint-disable-next-line typescript/require-await
-    ...(check === undefined ? {} : { check: async (op) => check(nameOf(op)) }),
+    ...(check === undefined ? {} : { check: (op) => Promise.resolve(nameOf(op)).then(check) }),
     run: async (_op, inputs, context) => {
       const { name } = context.vertex.meta;
       ran.push(name);

@@ -53,7 +53,6 @@ suite('steps', ['root', tool('runc'), tool('busybox', 'busybox-static')], () => 
     test('L-RUN-4: `host` is the network of the host', async () => {
       const look = 'ls /sys/class/net; readlink /proc/self/ns/net';
       const expected = [...readdirSync('/sys/class/net').toSorted(), readlinkSync('/proc/self/ns/net')];
-      // The namespace of a step on the host's network has the host's devices; its number shows only with the host's /proc.
       for (const [text, options] of [
         [`RUN --network=host ${look}`, { allow: ['network.host'] }],
         [`RUN ${look}`, host],
