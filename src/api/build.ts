@@ -14,6 +14,7 @@ import { layersOf } from './result.ts';
 import { requireEntitlements } from './runners/exec.ts';
 import { buildRunners } from './runners/index.ts';
 import { layerTimes } from './runners/layer-times.ts';
+import { gitAuthorization, httpAuthorization } from './secrets.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
 import type { BuildOptions, BuildResult } from './types.ts';
@@ -70,11 +71,22 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     }),
     fetchHttp: async (op, forStep) => {
       const { fetchHttp } = await import('../source/http.ts');
-      return fetchHttp(op, { cacheDir: store.root, env: session.env, signal: forStep });
+      return fetchHttp(op, {
+        cacheDir: store.root,
+        env: session.env,
+        signal: forStep,
+        authorization: httpAuthorization(settings.secrets),
+      });
     },
     checkoutGit: async (op, forStep) => {
       const { checkoutGit } = await import('../source/git.ts');
-      return checkoutGit(op, { tempDir, env: session.env, signal: forStep });
+      const agent = settings.sshSockets['default'];
+      return checkoutGit(op, {
+        tempDir,
+        env: agent === undefined ? session.env : { ...session.env, SSH_AUTH_SOCK: agent },
+        signal: forStep,
+        authorization: gitAuthorization(settings.secrets),
+      });
     },
   });
   const solved = await solve(plan.lowered.definition, {

@@ -1,6 +1,7 @@
 import type { OpenedContext } from '../source/load-context.ts';
 import { openContext } from '../source/load-context.ts';
 import { BuildError } from '../util/build-error.ts';
+import { gitAuthorization, httpAuthorization, openSecrets } from './secrets.ts';
 import type { Session } from './session.ts';
 import type { BuildOptions } from './types.ts';
 
@@ -19,7 +20,15 @@ export async function openContexts(
 ): Promise<BuildContexts> {
   const { signal, env, store } = session;
   const keepGitDir = /^(?:1|t|true)$/i.test(options.buildArgs?.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '');
-  const settings = { signal, env, tempDir, statCache: store.statCache };
+  const secrets = await openSecrets(options, env);
+  const settings = {
+    signal,
+    env,
+    tempDir,
+    statCache: store.statCache,
+    httpAuthorization: httpAuthorization(secrets),
+    gitAuthorization: gitAuthorization(secrets),
+  };
   const opened = new Map<string, Promise<OpenedContext>>();
   const named = namedContexts(options.buildContexts ?? {});
   const main = await openContext(options.context ?? '.', {

@@ -15,6 +15,8 @@ export type StepOutcome =
       readonly tree: Tree;
       /** Whether the tree's owners mean something; those of a local context do not (L-COPY-11). */
       readonly keepOwners: boolean;
+      /** The time that was asked for its files (`mtime=commit`); other times are no part of what a tree is. Nanoseconds. */
+      readonly mtime?: bigint;
       /** The whole tree as a directory of this host, where it is one. */
       readonly directory?: string;
     };

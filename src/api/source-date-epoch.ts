@@ -1,6 +1,7 @@
 import type { ParsedDockerfile } from '../frontend/parse.ts';
-import { gitOp, isGit, isRemote } from '../frontend/remote.ts';
+import { gitOp, isRemote } from '../frontend/remote.ts';
 import { findStage } from '../frontend/stages.ts';
+import { isGitUrl } from '../util/git-url.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { BuildContexts } from './contexts.ts';
 import type { Session } from './session.ts';
@@ -51,7 +52,7 @@ async function namedTime(
 /** When a remote source was last changed. */
 async function remoteTime(url: string, session: Session): Promise<number | undefined> {
   const { env, signal, store } = session;
-  if (isGit(url)) {
+  if (isGitUrl(url)) {
     const { openCheckout } = await import('../source/git.ts');
     await using checkout = await openCheckout(gitOp(url), { env, signal, tempDir: () => store.tempDir() });
     return checkout.time();

@@ -1,6 +1,7 @@
 import type { CopySource, Op } from '../graph/op.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
+import { isGitUrl } from '../util/git-url.ts';
 import type { Heredoc } from './heredoc.ts';
 import { heredocContent } from './heredoc.ts';
 import type { AddInstruction, CopyInstruction, WordInstruction } from './instruction.ts';
@@ -9,7 +10,7 @@ import { inputOf } from './lower-inputs.ts';
 import type { Expander, Step } from './lowering.ts';
 import { expanderFor, faultAt, locate, placed, titleOf } from './lowering.ts';
 import { absolutePath, copyDestination, pivotPath, sourcePath } from './paths.ts';
-import { gitChecksum, gitOp, httpOp, isGit, isRemote, withoutCredentials } from './remote.ts';
+import { gitChecksum, gitOp, httpOp, isRemote, withoutCredentials } from './remote.ts';
 import type { StageState } from './state.ts';
 import { withConfig, withHistory } from './state.ts';
 import { expandHeredoc } from './words.ts';
@@ -165,7 +166,7 @@ function remoteSource(
     source: locate(instruction, word.range),
     rank: step.stage.index,
   };
-  if (isGit(text)) {
+  if (isGitUrl(text)) {
     const op = placed(instruction, word.range, () => gitOp(text));
     const commit =
       checksum === undefined

@@ -36,6 +36,10 @@ export interface GitOp {
   readonly keepGitDir?: boolean;
   readonly checksum?: string;
   readonly submodules?: boolean;
+  /** Files have the time of the commit; without it that of the checkout. */
+  readonly mtime?: 'commit';
+  /** `checksum` is asked for by its id, and `ref` is not looked at. */
+  readonly fetchByCommit?: boolean;
 }
 
 export type CacheSharing = 'shared' | 'private' | 'locked';

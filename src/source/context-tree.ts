@@ -38,6 +38,8 @@ export interface ContextTreeOptions {
   readonly about?: Tree['about'] | undefined;
   /** `git`: 0755 for directories and what its owner may execute, else 0644, so that the umask of the checkout does not show. */
   readonly modes?: 'git' | undefined;
+  /** Instead of the times of the files, in nanoseconds. */
+  readonly mtime?: bigint | undefined;
 }
 
 /**
@@ -117,7 +119,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
       uid: options.keepOwners === true ? Number(found.uid) : 0,
       gid: options.keepOwners === true ? Number(found.gid) : 0,
       size: 0,
-      mtime: found.mtimeNs,
+      mtime: options.mtime ?? found.mtimeNs,
     };
     const file = absolute(path);
     if (found.isSymbolicLink()) {

@@ -17,6 +17,8 @@ export interface GitSource {
   readonly checksum?: string;
   /** Default true. */
   readonly submodules?: boolean;
+  readonly mtime?: 'commit';
+  readonly fetchByCommit?: boolean;
 }
 
 export interface GitOptions {
@@ -24,6 +26,8 @@ export interface GitOptions {
   readonly tempDir: () => Promise<string>;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  /** What is said to a host for `Authorization:`; sent to that origin alone, never on a command line. */
+  readonly authorization?: ((host: string) => Promise<string | undefined>) | undefined;
   /** For tests alone: allows repositories of the local file system, which are refused otherwise. */
   readonly allowLocal?: boolean | undefined;
 }
@@ -59,11 +63,10 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
   try {
     const work = join(home, 'work');
     await mkdir(work);
+    const login = await loginFor(source.url, options);
     const git = (...args: readonly string[]): Promise<string> =>
-      runGit(args, { work, home, options, url: source.url });
-    await git('init', '--quiet', '--template=');
-    await git('remote', 'add', 'origin', source.url);
-    const commit = await fetchCommit(source, git);
+      runGit(args, { work, home, options, url: source.url, login });
+    const commit = await fetchInto(work, source, git);
     if (source.checksum !== undefined && !commit.startsWith(source.checksum)) {
       throw new BuildError('CHECKSUM_MISMATCH', `${redactUrl(source.url)} is at the commit ${commit}`, {
         hint: `expected ${source.checksum}; if the new commit is right, change the checksum`,
@@ -71,6 +74,7 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
       });
     }
     await git('checkout', '--quiet', '--force', '--detach', commit);
+    if (source.keepGitDir === true) await forgetOrigin(work, source.url, git);
     if (source.submodules !== false && (await exists(join(work, '.gitmodules')))) {
       await git('submodule', 'update', '--init', '--recursive', '--depth=1', '--force');
     }
@@ -80,8 +84,9 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
     // Submodules have a `.git` of their own.
     const ignore =
       source.keepGitDir === true ? undefined : parseIgnore('**/.git', 'the rules for git checkouts');
-    const tree = contextTree(directory, { ignore, modes: 'git' });
     const time = async (): Promise<number> => Number(await git('show', '--no-patch', '--format=%ct', commit));
+    const mtime = source.mtime === 'commit' ? BigInt(await time()) * 1_000_000_000n : undefined;
+    const tree = contextTree(directory, { ignore, modes: 'git', mtime });
     return { tree, directory, commit, time, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
@@ -101,9 +106,48 @@ function checkUrl(url: string, options: GitOptions): void {
 
 type Git = (...args: readonly string[]) => Promise<string>;
 
+/** Makes the repository and gets the commit into it; one of SHA-256 is found out by what its server says. */
+async function fetchInto(work: string, source: GitSource, git: Git): Promise<string> {
+  const attempt = async (format: string): Promise<string> => {
+    await git('init', '--quiet', '--template=', `--object-format=${format}`);
+    await git('remote', 'add', 'origin', source.url);
+    return fetchCommit(source, git);
+  };
+  try {
+    return await attempt('sha1');
+  } catch (error) {
+    if (!(error instanceof BuildError) || !/mismatched algorithms|sha256/i.test(error.message)) throw error;
+    await removeTree(join(work, '.git'));
+    return attempt('sha256');
+  }
+}
+
+/** A `.git` that is kept has neither a password nor what was fetched when. */
+async function forgetOrigin(work: string, url: string, git: Git): Promise<void> {
+  await git('remote', 'set-url', 'origin', redactUrl(url));
+  for (const name of ['FETCH_HEAD', 'logs']) await removeTree(join(work, '.git', name));
+}
+
+interface Login {
+  readonly origin: string;
+  readonly header: string;
+}
+
+async function loginFor(url: string, options: GitOptions): Promise<Login | undefined> {
+  const { protocol, host, origin } = URL.canParse(url)
+    ? new URL(url)
+    : { protocol: '', host: '', origin: '' };
+  if (protocol !== 'https:' && protocol !== 'http:') return undefined;
+  const header = await options.authorization?.(host);
+  // A line end would begin another header, or another setting.
+  if (header !== undefined && /[\r\n\0]/.test(header))
+    throw new BuildError('GIT_FAILED', `the secret for ${host} has more than one line`);
+  return header === undefined || header === '' ? undefined : { origin, header };
+}
+
 /** Gets the one commit, by name where the server lets us; returns its id. */
 async function fetchCommit(source: GitSource, git: Git): Promise<string> {
-  const ref = source.ref ?? 'HEAD';
+  const ref = (source.fetchByCommit === true ? source.checksum : undefined) ?? source.ref ?? 'HEAD';
   const fetch = (spec: string, ...more: readonly string[]): Promise<string> =>
     git('fetch', '--quiet', '--no-tags', '--force', '--no-recurse-submodules', ...more, '--', 'origin', spec);
   try {
@@ -137,7 +181,13 @@ async function exists(file: string): Promise<boolean> {
 
 function runGit(
   args: readonly string[],
-  { work, home, options, url }: { work: string; home: string; options: GitOptions; url: string },
+  {
+    work,
+    home,
+    options,
+    url,
+    login,
+  }: { work: string; home: string; options: GitOptions; url: string; login: Login | undefined },
 ): Promise<string> {
   const allowed = ['https', 'http', 'ssh', 'git', ...(options.allowLocal === true ? ['file'] : [])];
   const settings = {
@@ -152,6 +202,8 @@ function runGit(
     'credential.helper': '',
     'advice.detachedHead': 'false',
     'gc.auto': '0',
+    // What is said to one server must not go on to another.
+    ...(login === undefined ? {} : { 'http.followRedirects': 'false' }),
   };
   const env: NodeJS.ProcessEnv = {
     HOME: home,
@@ -164,6 +216,13 @@ function runGit(
     GIT_SSH_COMMAND: 'ssh -o BatchMode=yes',
     GIT_ALLOW_PROTOCOL: allowed.join(':'),
     GIT_CEILING_DIRECTORIES: home,
+    ...(login === undefined
+      ? {}
+      : {
+          GIT_CONFIG_COUNT: '1',
+          GIT_CONFIG_KEY_0: `http.${login.origin}/.extraHeader`,
+          GIT_CONFIG_VALUE_0: `Authorization: ${login.header}`,
+        }),
   };
   for (const [name, value] of Object.entries(options.env)) if (passedOn.test(name)) env[name] = value;
   const flags = Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]);

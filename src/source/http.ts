@@ -26,6 +26,8 @@ export interface HttpOptions {
   readonly cacheDir: string;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  /** What is said to a host for `Authorization:`; each host that redirects lead to has its own. */
+  readonly authorization?: ((host: string) => Promise<string | undefined>) | undefined;
 }
 
 /** A file that was fetched. */
@@ -117,7 +119,7 @@ async function download(
   return retry<Remembered>(
     async () => {
       try {
-        const response = await follow(client, { url, known, signal: options.signal, failed });
+        const response = await follow(client, { url, known, options, failed });
         if (response.status === 304 && known !== undefined) {
           await response.discard();
           return { value: known };
@@ -148,11 +150,11 @@ async function follow(
   request: {
     readonly url: string;
     readonly known: Remembered | undefined;
-    readonly signal: AbortSignal | undefined;
+    readonly options: HttpOptions;
     readonly failed: (reason: string) => BuildError;
   },
 ): Promise<HttpResponse> {
-  const { known, signal, failed } = request;
+  const { known, options, failed } = request;
   let url: URL;
   try {
     url = new URL(request.url);
@@ -161,14 +163,16 @@ async function follow(
   }
   for (let count = 0; count <= maxRedirects; count += 1) {
     if (url.protocol !== 'http:' && url.protocol !== 'https:') throw failed(`${url.protocol} is not fetched`);
+    const authorization = await options.authorization?.(url.host);
     const headers = {
+      ...(authorization === undefined ? {} : { authorization }),
       'accept-encoding': 'identity',
       ...(known?.etag === undefined ? {} : { 'if-none-match': known.etag }),
       ...(known?.etag !== undefined || known?.lastModified === undefined
         ? {}
         : { 'if-modified-since': known.lastModified }),
     };
-    const response = await client.request({ url, headers, signal });
+    const response = await client.request({ url, headers, signal: options.signal });
     const location = response.header('location');
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     await response.discard();

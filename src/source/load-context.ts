@@ -13,7 +13,7 @@ import type { StatCache } from './context-tree.ts';
 import { contextTree } from './context-tree.ts';
 import type { DockerfileSpec } from './dockerfile.ts';
 import { dockerfileLimit, findIgnoreFile, readDockerfile } from './dockerfile.ts';
-import { parseGitUrl } from './git-url.ts';
+import { isGitUrl, parseGitUrl } from '../util/git-url.ts';
 import type { IgnoreFile } from './ignore.ts';
 import { literalTree } from './literal-tree.ts';
 import { unpackTree } from './tar-tree.ts';
@@ -27,6 +27,9 @@ export interface OpenContextOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Whether a checkout has its `.git`, where its URL does not say. */
   readonly keepGitDir?: boolean | undefined;
+  /** What is said to a server for `Authorization:`, by its host. */
+  readonly httpAuthorization?: ((host: string) => Promise<string | undefined>) | undefined;
+  readonly gitAuthorization?: ((host: string) => Promise<string | undefined>) | undefined;
   /** For what must be unpacked; the caller removes it when it still has something after a crash. */
   readonly tempDir: () => Promise<string>;
   readonly signal?: AbortSignal | undefined;
@@ -68,15 +71,21 @@ export async function openContext(spec: ContextSpec, options: OpenContextOptions
     }
     return fromStream(options.stdin ?? process.stdin, options);
   }
-  const git = parseGitUrl(spec);
-  if (git !== undefined) {
+  if (isGitUrl(spec)) {
+    const git = parseGitUrl(spec, 'CONTEXT_INVALID');
     const { openCheckout } = await import('./git.ts');
-    const checkout = await openCheckout({ keepGitDir: options.keepGitDir === true, ...git }, options);
+    const checkout = await openCheckout(
+      { keepGitDir: options.keepGitDir === true, ...git },
+      { ...options, authorization: options.gitAuthorization },
+    );
     return { ...opened(checkout.tree, options), ...checkout };
   }
   if (/^https?:\/\//i.test(spec)) {
     const { fetchFile } = await import('./http.ts');
-    const { file, mtime } = await fetchFile({ url: spec }, { ...options, cacheDir: await options.tempDir() });
+    const { file, mtime } = await fetchFile(
+      { url: spec },
+      { ...options, cacheDir: await options.tempDir(), authorization: options.httpAuthorization },
+    );
     const context = await fromFile(file, options);
     return mtime === 0n
       ? context

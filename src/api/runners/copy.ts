@@ -16,7 +16,9 @@ export function copyRunner(layerStore: LayerStore, times: LayerTimes): OpRunner<
     cacheKey: (op) => Promise.resolve(digestOfJson(copyIdentity(op, times))),
     inputKey: async (op, index, input) => {
       if (index === op.base) return undefined;
-      return copyContentKey(op, index, treeOf(input));
+      const key = await copyContentKey(op, index, treeOf(input));
+      const mtime = input.kind === 'tree' ? input.mtime : undefined;
+      return mtime === undefined ? key : digestOfJson([key, String(mtime)]);
     },
     run: async (op, inputs, context) => {
       const baseLayers = op.base === undefined ? [] : layersOf(inputs[op.base]);

@@ -36,11 +36,11 @@ export function gitRunner(
 ): OpRunner<StepOutcome, GitOp> {
   return {
     cacheKey: () => Promise.resolve(undefined),
-    run: async (op, _inputs, context) => ({
-      kind: 'tree',
-      keepOwners: true,
-      tree: await checkout(op, context.signal),
-    }),
+    run: async (op, _inputs, context) => {
+      const tree = await checkout(op, context.signal);
+      const mtime = op.mtime === 'commit' ? (await tree.lstat(''))?.mtime : undefined;
+      return { kind: 'tree', keepOwners: true, tree, ...(mtime === undefined ? {} : { mtime }) };
+    },
   };
 }
 

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { parseGitUrl } from '../../src/source/git-url.ts';
+import type { GitUrl } from '../../src/util/git-url.ts';
+import { isGitUrl, parseGitUrl as parse } from '../../src/util/git-url.ts';
+
+const parseGitUrl = (text: string): GitUrl => {
+  expect(isGitUrl(text)).toBe(true);
+  return parse(text, 'CONTEXT_INVALID');
+};
 
 test.each([
   ['https://example.com/a/b.git', { url: 'https://example.com/a/b.git' }],
@@ -29,6 +35,11 @@ test.each([
     },
   ],
   ['https://example.com/b.git#main?x', undefined],
+  ['https://example.com/b.git?mtime=commit', { url: 'https://example.com/b.git', mtime: 'commit' }],
+  [
+    `https://example.com/b.git?fetch-by-commit=true&commit=${'a'.repeat(40)}`,
+    { url: 'https://example.com/b.git', checksum: 'a'.repeat(40), fetchByCommit: true },
+  ],
 ])('%s', (text, expected) => {
   if (expected === undefined) expect(() => parseGitUrl(text)).toThrow();
   else expect(parseGitUrl(text)).toEqual(expected);
@@ -43,13 +54,16 @@ test.each([
   'file:///x.git',
   'name:tag',
   'ext::sh -c x',
-])('%s is no git URL', (text) => expect(parseGitUrl(text)).toBeUndefined());
+])('%s is no git URL', (text) => expect(isGitUrl(text)).toBe(false));
 
 describe('refused', () => {
   test.each([
     'https://e.com/b.git?branch=a&tag=b',
     'https://e.com/b.git?ref=a#b',
     'https://e.com/b.git?what=1',
+    'https://e.com/b.git?mtime=now',
+    'https://e.com/b.git?fetch-by-commit',
+    'https://e.com/b.git?fetch-by-commit&commit=0123456',
     'https://e.com/b.git#--upload-pack=evil',
     'https://e.com/b.git?checksum=xyz',
     'https://e.com/b.git?submodules=maybe',

@@ -1,0 +1,93 @@
+import { readFile, stat } from 'node:fs/promises';
+import { BuildError } from '../util/build-error.ts';
+import type { BuildOptions, SecretOption } from './types.ts';
+
+const secretLimit = 500 * 1024;
+
+/** The secrets of one build, by id; read anew each time. */
+export interface Secrets {
+  get(id: string): Promise<Uint8Array | undefined>;
+}
+
+/** Throws SECRET_MISSING for a file that is not there, before anything runs. */
+export async function openSecrets(
+  options: Pick<BuildOptions, 'secrets'>,
+  env: NodeJS.ProcessEnv,
+): Promise<Secrets> {
+  const secrets = new Map((options.secrets ?? []).map((secret) => [secret.id, secret]));
+  for (const secret of secrets.values()) await checkSecret(secret);
+  return {
+    get: async (id) => {
+      const secret = secrets.get(id);
+      return secret === undefined ? undefined : secretBytes(secret, env);
+    },
+  };
+}
+
+/** What is said for `Authorization:` to a host; undefined: nothing. Kinds are those of BuildKit (L-ADD-2, L-ADD-4). */
+export type Authorization = (host: string) => Promise<string | undefined>;
+
+/** By the secrets HTTP_AUTH_HEADER_<host> and HTTP_AUTH_TOKEN_<host>. */
+export function httpAuthorization(secrets: Secrets): Authorization {
+  return async (host) => {
+    const header = await secretText(secrets, `HTTP_AUTH_HEADER_${host}`);
+    if (header !== undefined) return header;
+    const token = await secretText(secrets, `HTTP_AUTH_TOKEN_${host}`);
+    return token === undefined ? undefined : `Bearer ${token}`;
+  };
+}
+
+/** By the secrets GIT_AUTH_HEADER and GIT_AUTH_TOKEN; with `.<host>` for one host alone. */
+export function gitAuthorization(secrets: Secrets): Authorization {
+  return async (host) => {
+    for (const suffix of [`.${host}`, '']) {
+      const header = await secretText(secrets, `GIT_AUTH_HEADER${suffix}`);
+      if (header !== undefined) return header;
+      const token = await secretText(secrets, `GIT_AUTH_TOKEN${suffix}`);
+      if (token !== undefined) return `Basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`;
+    }
+    return undefined;
+  };
+}
+
+async function secretText(secrets: Secrets, id: string): Promise<string | undefined> {
+  const bytes = await secrets.get(id);
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8').trim();
+}
+
+/** A secret file that is not there is told before anything runs. */
+async function checkSecret(secret: SecretOption): Promise<void> {
+  if (secret.file === undefined) return;
+  const found = await stat(secret.file).catch(() => undefined);
+  if (found !== undefined && found.size > secretLimit) throw tooLarge(secret.id);
+  if (found?.isFile() !== true) {
+    throw new BuildError(
+      'SECRET_MISSING',
+      `the file of secret \`${secret.id}\` cannot be read: ${secret.file}`,
+      {
+        hint: 'give an existing file: --secret id=ID,src=FILE',
+      },
+    );
+  }
+}
+
+async function secretBytes(secret: SecretOption, env: NodeJS.ProcessEnv): Promise<Uint8Array | undefined> {
+  const bytes =
+    secret.value !== undefined
+      ? Buffer.from(secret.value)
+      : secret.file !== undefined
+        ? await readFile(secret.file)
+        : textBytes(env[secret.env ?? secret.id]);
+  if (bytes !== undefined && bytes.length > secretLimit) {
+    throw tooLarge(secret.id);
+  }
+  return bytes;
+}
+
+function tooLarge(id: string): BuildError {
+  return new BuildError('SECRET_MISSING', `the secret \`${id}\` is larger than 500 KiB`);
+}
+
+function textBytes(text: string | undefined): Uint8Array | undefined {
+  return text === undefined ? undefined : Buffer.from(text);
+}
