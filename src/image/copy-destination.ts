@@ -1,5 +1,5 @@
 import { BuildError } from '../util/build-error.ts';
-import { ancestors, comparePaths } from './copy-select.ts';
+import { ancestors, comparePaths, lstatFile } from './copy-select.ts';
 import type { Entry, EntryStream } from './entry.ts';
 import { checkPathLength, joinPath, parentPath } from './entry-path.ts';
 import { resolveInRoot } from './root-path.ts';
@@ -56,6 +56,12 @@ export class Destination {
     return resolveInRoot(this, path);
   }
 
+  /** Where a name of an archive is that is unpacked in `root`: links on the way end there, as if it were the root of all. */
+  async resolveBelow(root: string, name: string): Promise<string> {
+    const below = (path: string): string => (path === '' ? root : joinPath(root, path));
+    return below(await resolveInRoot({ lstat: (path) => this.lstat(below(path)) }, name, 'keep'));
+  }
+
   /** Makes sure that a directory and those above are there: missing ones are made, existing ones come into the layer as they are. */
   async makeDirectories(path: string, fresh: NewDirectory = this.#newDirectory): Promise<void> {
     checkPathLength(path);
@@ -93,13 +99,14 @@ export class Destination {
     this.#inodes.set(path, inode);
   }
 
-  /** The rules of `tar -x` (L-ADD-1): links on the way are followed, whatever has the name is replaced; directories merge. */
-  async extract(archivePath: string, inode: Inode): Promise<void> {
-    const slash = archivePath.lastIndexOf('/');
-    const parent = await this.resolve(archivePath.slice(0, Math.max(0, slash)));
-    const path = joinPath(parent, archivePath.slice(slash + 1));
+  /**
+   * The rules of `tar -x` (L-ADD-1) in the directory `root`: links on the way are followed and do not lead out of it, whatever has the
+   * name is replaced; directories merge.
+   */
+  async extract(root: string, name: string, inode: Inode): Promise<void> {
+    const path = await this.resolveBelow(root, name);
     checkPathLength(path);
-    await this.makeDirectories(parent, { ...this.#newDirectory, ...implied });
+    await this.makeDirectories(parentPath(path), { ...this.#newDirectory, ...implied });
     const found = await this.lstat(path);
     const isDirectory = inode.entry.type === 'directory';
     if (found?.type === 'directory' && !isDirectory) {
@@ -109,8 +116,15 @@ export class Destination {
     this.#inodes.set(path, inode);
   }
 
-  /** The inode that was put at a path. */
-  at(path: string): Inode | undefined {
+  /** The file at a path, to be given another name: one of the base comes into the layer, for the names must be in one. */
+  async share(path: string): Promise<Inode | undefined> {
+    const put = this.#inodes.get(path);
+    if (put !== undefined) return put;
+    const found = await this.lstat(path);
+    if (found === undefined || found.type === 'directory') return undefined;
+    const whole = this.#base === undefined ? undefined : await lstatFile(this.#base, path);
+    if (whole === undefined) return undefined;
+    await this.put(path, { entry: whole });
     return this.#inodes.get(path);
   }
 

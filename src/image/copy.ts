@@ -208,15 +208,14 @@ class Copy {
     for await (const raw of open()) {
       index += 1;
       if (raw.path === '') continue;
-      const path = joinPath(resolved, raw.path);
       if (raw.type === 'hardlink') {
-        await destination.extract(path, await this.#archiveLink(links, resolved, raw));
+        await destination.extract(resolved, raw.path, await this.#archiveLink(links, resolved, raw));
         continue;
       }
       const { content: _, ...entry } = { ...raw, ...owner };
       const inode: Inode = { entry, ...(raw.type === 'directory' ? {} : { streamed: { archive, index } }) };
       links.set(raw.path, inode);
-      await destination.extract(path, inode);
+      await destination.extract(resolved, raw.path, inode);
     }
   }
 
@@ -225,8 +224,7 @@ class Copy {
     const shared = links.get(target);
     if (shared !== undefined && shared.entry.type !== 'directory') return shared;
     const { destination } = this.#state;
-    const path = await destination.resolve(joinPath(resolved, target));
-    const found = destination.at(path) ?? (await this.#baseFile(path));
+    const found = await destination.share(await destination.resolveBelow(resolved, target));
     if (found === undefined || found.entry.type === 'directory') {
       throw new BuildError(
         'COPY_INVALID',
@@ -234,12 +232,6 @@ class Copy {
       );
     }
     return found;
-  }
-
-  async #baseFile(path: string): Promise<Inode | undefined> {
-    const { base } = this.#request;
-    const entry = base === undefined ? undefined : await lstatFile(base, path);
-    return entry === undefined ? undefined : { entry };
   }
 
   /** The entry with the owner and mode that it gets (L-COPY-11 to 13). */

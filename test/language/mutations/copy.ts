@@ -7,6 +7,18 @@ const context = 'src/source/context-tree.ts';
 
 export const mutations: readonly Mutation[] = [
   {
+    row: 'L-ADD-1',
+    file: copy,
+    from: 'const { content: _, ...entry } = { ...raw, ...owner };',
+    to: 'const { content: _, ...entry } = raw;',
+  },
+  {
+    row: 'L-ADD-5',
+    file: 'src/frontend/lower-copy.ts',
+    from: 'content = heredoc.expand',
+    to: 'content = heredoc.expand || heredoc.chomp',
+  },
+  {
     row: 'L-COPY-1',
     file: 'src/frontend/parse-copy.ts',
     from: 'if (words.length < 2) {',
