@@ -66,7 +66,7 @@ describe('where a heredoc begins and ends', () => {
 });
 
 describe('RUN with heredocs', () => {
-  test('L-HD-2: alone, its body is the script of SHELL', async () => {
+  test('L-RUN-2 L-HD-2: alone, its body is the script of SHELL', async () => {
     expect((await ops('SHELL ["/bin/ash", "-e"]\nRUN <<E\na $b\n"c"\nE\n')).runs[0]?.args).toEqual([
       '/bin/ash',
       '-e',

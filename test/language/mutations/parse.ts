@@ -104,6 +104,12 @@ export const mutations: readonly Mutation[] = [
     to: 'if (content.length > 0)',
   },
   {
+    row: 'L-RUN-2',
+    file: 'src/frontend/lower-run.ts',
+    from: "if (!content.startsWith('#!'))",
+    to: 'if (content.length > 0)',
+  },
+  {
     row: 'L-HD-3',
     file: 'src/frontend/lower-run.ts',
     from: '`${before}\\n${body}${name}`',
