@@ -107,7 +107,7 @@ export const mutations: readonly Mutation[] = [
     row: 'L-RUN-2',
     file: 'src/frontend/lower-run.ts',
     from: "if (!content.startsWith('#!'))",
-    to: 'if (content.length > 0)',
+    to: "if (content.startsWith('#!'))",
   },
   {
     row: 'L-HD-3',
