@@ -61,6 +61,15 @@ function namedContexts(specs: Readonly<Record<string, string>>): BuildContexts['
   const named: Record<string, { kind: 'tree' } | { kind: 'image'; reference: string }> = {};
   for (const [name, spec] of Object.entries(specs)) {
     if (spec === '') throw new BuildError('USAGE', `the build context \`${name}\` has no value`);
+    if (spec.startsWith('target:')) {
+      throw new BuildError(
+        'USAGE',
+        `the build context \`${name}=${spec}\` is of a bake file, which names other targets so`,
+        {
+          hint: `build that target first and give its image, as ${name}=docker-image://NAME; a stage of this Dockerfile needs no context`,
+        },
+      );
+    }
     if (spec.startsWith('docker-image://')) {
       named[name] = { kind: 'image', reference: spec.slice('docker-image://'.length) };
     } else if (spec.startsWith('oci-layout://')) {
