@@ -24,15 +24,18 @@ export function parseDirectives(map: LineMap): {
   const errors: BuildError[] = [];
   let bodyStart = bom;
   let start = bom;
-  // A shebang line is skipped when looking for directives (L-PARSE-1).
-  if (source.text.startsWith('#!', bom)) start = lineEnd(source.text, bom) + 1;
+  // A shebang line is skipped when looking for `syntax` and `check`; an escape behind one is a comment, as BuildKit has it (L-PARSE-1).
+  const hasShebang = source.text.startsWith('#!', bom);
+  if (hasShebang) start = lineEnd(source.text, bom) + 1;
   while (start < source.text.length) {
     const end = lineEnd(source.text, start);
     const line = source.text.slice(start, end);
-    const match = /^(\s*#\s*)([a-zA-Z][a-zA-Z0-9]*)(\s*=\s*)(\S.*?)\s*$/.exec(line);
+    const match = /^(\s*#\s*)([a-zA-Z][a-zA-Z0-9]*)(\s*=\s*)(\S.*)$/.exec(line.trimEnd());
     const key = match?.[2]?.toLowerCase();
     if (match === null || key === undefined || !['syntax', 'escape', 'check'].includes(key)) break;
-    const [, lead = '', name = '', equals = '', text = ''] = match;
+    const [, lead = '', name = '', equals = '', value = ''] = match;
+    // What stands behind a blank is a remark.
+    const text = key === 'escape' ? value : (value.split(' ', 1)[0] ?? '');
     const at = start + lead.length + name.length + equals.length;
     const word: Word = { text, range: rangeAt(map, at, at + text.length) };
     const location: SourceLocation = { source, range: word.range };
@@ -42,14 +45,14 @@ export function parseDirectives(map: LineMap): {
           source: location,
         }),
       );
-    } else if (key === 'escape' && text !== '\\' && text !== '`') {
+    } else if (key === 'escape' && !hasShebang && text !== '\\' && text !== '`') {
       errors.push(
         new Failure('DOCKERFILE_BAD_ARGUMENT', `\`${text}\` cannot be the escape character`, {
           source: location,
           hint: 'use `\\` or a backtick',
         }),
       );
-    } else found.set(key, word);
+    } else if (key !== 'escape' || !hasShebang) found.set(key, word);
     bodyStart = Math.min(end + 1, source.text.length);
     start = end + 1;
   }
@@ -69,9 +72,8 @@ export function parseDirectives(map: LineMap): {
  * reads such a file as a Dockerfile, and so do we.
  */
 export function foreignFrontend(map: LineMap): Word | undefined {
-  const text = map.source.text.replace(/^\uFEFF/, '');
-  const comment = /^\s*\/\/\s*syntax\s*=\s*(\S+)/i.exec(text)?.[1];
-  const name = comment ?? (/^\s*\{/.test(text) ? syntaxOfJson(text) : undefined);
+  const text = map.source.text.replace(/^\uFEFF/, '').replace(/^#!.*\n/, '');
+  const name = syntaxOfSlashes(text) ?? (/^\s*\{/.test(text) ? syntaxOfJson(text) : undefined);
   if (name === undefined || isOwnFrontend(name)) return undefined;
   const at = map.source.text.indexOf(name);
   return { text: name, range: rangeAt(map, Math.max(at, 0), at < 0 ? 0 : at + name.length) };
@@ -82,6 +84,17 @@ export function isOwnFrontend(name: string): boolean {
   return /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?::(?:1|master)(?:[.-].*)?)?(?:@.*)?$|^dockerfile\.v0$/.test(
     name,
   );
+}
+
+/** That of `// syntax=` at the top, where the other directives may stand in front of it. */
+function syntaxOfSlashes(text: string): string | undefined {
+  for (let at = 0; at < text.length; at = lineEnd(text, at) + 1) {
+    const line = text.slice(at, lineEnd(text, at)).trim();
+    const [, key, value] = /^\/\/\s*(syntax|escape|check)\s*=\s*(\S+)/i.exec(line) ?? [];
+    if (key?.toLowerCase() === 'syntax') return value;
+    if (line !== '' && key === undefined) return undefined;
+  }
+  return undefined;
 }
 
 function syntaxOfJson(text: string): string | undefined {

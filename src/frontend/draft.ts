@@ -3,8 +3,8 @@ import { BuildError } from '../util/build-error.ts';
 import type { Range } from '../util/source.ts';
 import type { Heredoc } from './heredoc.ts';
 import type { InstructionBase } from './instruction.ts';
-import type { Word } from './lex.ts';
-import { blanks } from './lex.ts';
+import type { PlacedWord, Word } from './lex.ts';
+import { blanks, readJsonArray, wordAt } from './lex.ts';
 import type { LogicalText } from './text.ts';
 import { rangeOf } from './text.ts';
 
@@ -27,7 +27,27 @@ export interface Draft {
   ) => void;
 }
 
+/** The rest of a text from `at` on as one word, without blanks around it. */
+export function restAt({ logical }: Draft, at: number): PlacedWord {
+  return wordAt(logical, Math.min(at, logical.text.length), logical.text.length);
+}
+
+/** What a text in JSON form says; undefined for one that is no JSON array; 'faulty' where a fault was reported (L-PARSE-8). */
+export function readJson(draft: Draft, { text, range }: Word): readonly string[] | 'faulty' | undefined {
+  const args = readJsonArray(text);
+  if (args === 'not-strings') {
+    draft.fail('DOCKERFILE_SYNTAX', 'the JSON form takes an array of strings only', { range });
+    return 'faulty';
+  }
+  if (args?.some((arg) => arg.includes('\0')) !== true) return args;
+  draft.fail('DOCKERFILE_SYNTAX', 'an argument has a NUL character', { range });
+  return 'faulty';
+}
+
 const firstWord = new RegExp(`^[^${blanks}]+`);
+
+/** Errors that are reported of one file: more would help nobody, and a file may be made of nothing else. */
+export const mostErrors = 100;
 
 /** A draft for one joined text; faults are pushed to `errors`. */
 export function makeDraft(
@@ -62,6 +82,7 @@ export function makeDraft(
     heredocs: about.heredocs,
     comments: about.comments,
     fail: (code, message, { range, hint } = {}) => {
+      if (errors.length >= mostErrors) return;
       const at = range ?? rangeOf(logical, 0, logical.text.length);
       errors.push(new BuildError(code, message, { hint, source: { source, range: at } }));
     },

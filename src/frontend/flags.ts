@@ -29,8 +29,8 @@ export function lexFlags(
     at = skipBlanks(text, word.end);
     if (word.text === '--') break;
     const equals = word.text.indexOf('=');
-    const rawEquals = text.indexOf('=', start);
-    const hasValue = equals >= 0 && rawEquals >= 0 && rawEquals < word.end;
+    const rawEquals = start + text.slice(start, word.end).indexOf('=');
+    const hasValue = equals >= 0 && rawEquals >= start;
     flags.push({
       name: (equals < 0 ? word.text : word.text.slice(0, equals)).slice(2),
       value: equals < 0 ? undefined : word.text.slice(equals + 1),

@@ -10,7 +10,7 @@ export interface HeredocStart {
   readonly name: string;
   /** `<<-`: leading tabs of the body and of the delimiter do not count. */
   readonly chomp: boolean;
-  /** False where the delimiter was quoted. */
+  /** False where the delimiter has quotes; an escape is none, other than in a shell. */
   readonly expand: boolean;
   readonly fd: string;
   readonly word: PlacedWord;
@@ -24,17 +24,21 @@ export interface Heredoc extends HeredocStart {
 }
 
 /** Reads one word as a heredoc's start; undefined for any other word (L-HD-1). */
-export function heredocStart(word: PlacedWord, escape: string): HeredocStart | undefined {
-  const match = /^(\d*)<<(-?)([^<]+)$/.exec(word.text);
+function heredocStart(word: PlacedWord): HeredocStart | undefined {
+  const match = /^(\d*)<<(-?)\s*([^<]*)$/.exec(word.text);
   if (match === null) return undefined;
   const [, fd = '', dash = '', delimiter = ''] = match;
-  const name = unquote(delimiter, escape);
+  const { name, quoted } = unquote(delimiter);
   if (name === '') return undefined;
-  return { name, chomp: dash !== '', expand: name === delimiter, fd, word };
+  return { name, chomp: dash !== '', expand: !quoted, fd, word };
 }
 
-/** The heredocs that an instruction starts, in order; none in JSON form and in instructions other than RUN, COPY, ADD, ONBUILD of these. */
-export function heredocStarts(logical: LogicalText, escape: string): readonly HeredocStart[] {
+/**
+ * The heredocs that an instruction starts, in order; none in JSON form and in instructions other than RUN, COPY, ADD, ONBUILD of these.
+ * Here the escape is always a backslash, whatever the directive says. A shift in `$((1 << 2))` is no heredoc: BuildKit takes it for
+ * one since blanks may stand behind `<<`, and then misses its end.
+ */
+export function heredocStarts(logical: LogicalText): readonly HeredocStart[] {
   if (!logical.text.includes('<<')) return [];
   let match = /^(\S+)\s*/.exec(logical.text);
   let at = match?.[0].length ?? 0;
@@ -45,9 +49,19 @@ export function heredocStarts(logical: LogicalText, escape: string): readonly He
   if (!['RUN', 'COPY', 'ADD'].includes(match?.[1]?.toUpperCase() ?? '')) return [];
   const { rest } = lexFlags(logical, at);
   if (Array.isArray(readJsonArray(logical.text.slice(skipBlanks(logical.text, rest))))) return [];
-  const { words, open } = splitQuoted(logical, at, escape);
+  const { words, open } = splitQuoted(logical, at, { escape: '\\', joinsHeredocs: true });
   if (open) return [];
-  return words.map((word) => heredocStart(word, escape)).filter((start) => start !== undefined);
+  const starts: HeredocStart[] = [];
+  let inArithmetic = false;
+  let seen = at;
+  for (const word of words) {
+    for (const [mark] of logical.text.slice(seen, word.start).matchAll(/\(\(|\)\)/g))
+      inArithmetic = mark === '((';
+    seen = word.start;
+    const start = inArithmetic ? undefined : heredocStart(word);
+    if (start !== undefined) starts.push(start);
+  }
+  return starts;
 }
 
 /** The body as the step sees it: without leading tabs for `<<-`. */
@@ -63,15 +77,21 @@ export function summarizeHeredoc(body: string): string {
   return cut.length < trimmed.length ? `(${cut}...)` : `(${cut})`;
 }
 
-function unquote(text: string, escape: string): string {
-  let out = '';
+function unquote(text: string): { readonly name: string; readonly quoted: boolean } {
+  let name = '';
   let quote = '';
+  let quoted = false;
   for (let at = 0; at < text.length; at++) {
     const char = text[at] ?? '';
-    if (char === escape && quote !== "'") out += text[++at] ?? '';
-    else if (quote === '' && (char === '"' || char === "'")) quote = char;
-    else if (char === quote) quote = '';
-    else out += char;
+    const next = text[at + 1] ?? '';
+    if (char === '\\' && (quote === '' || (quote === '"' && /["$\\]/.test(next)))) {
+      name += next;
+      at++;
+    } else if (quote === '' && (char === '"' || char === "'")) {
+      quote = char;
+      quoted = true;
+    } else if (char === quote) quote = '';
+    else name += char;
   }
-  return out;
+  return { name, quoted };
 }

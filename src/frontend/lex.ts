@@ -34,12 +34,12 @@ export function splitBlanks(logical: LogicalText, from: number): readonly Placed
 
 /**
  * Words between blanks that stand outside quotes; quotes and escapes are kept as written (ENV, LABEL, ARG). An open quote reaches to the
- * end; `open` then tells so.
+ * end; `open` then tells so. With `joinsHeredocs` blanks behind `<<` belong to its word.
  */
 export function splitQuoted(
   logical: LogicalText,
   from: number,
-  escape: string,
+  { escape, joinsHeredocs = false }: { readonly escape: string; readonly joinsHeredocs?: boolean },
 ): { readonly words: readonly PlacedWord[]; readonly open: boolean } {
   const { text } = logical;
   const words: PlacedWord[] = [];
@@ -54,6 +54,8 @@ export function splitQuoted(
     if (quote === '' && /\s/.test(char)) {
       words.push(wordAt(logical, start, at));
       start = undefined;
+    } else if (joinsHeredocs && quote === '' && text.startsWith('<<', at)) {
+      at = skipBlanks(text, at + 2) - 1;
     } else if (char === escape && quote !== "'") at++;
     else if (quote === '' && (char === '"' || char === "'")) quote = char;
     else if (char === quote) quote = '';
@@ -72,7 +74,10 @@ export function readJsonArray(text: string): readonly string[] | 'not-strings' |
     return undefined;
   }
   if (!Array.isArray(value)) return undefined;
-  return value.every((item) => typeof item === 'string') ? value : 'not-strings';
+  // As Go reads it, half a surrogate pair is no character.
+  return value.every((item) => typeof item === 'string')
+    ? value.map((item) => item.toWellFormed())
+    : 'not-strings';
 }
 
 /** The offset of the first character from `from` on that is no blank. */

@@ -98,7 +98,8 @@ function commandOf(
   if (command.text === first.word.text) {
     const content = heredocContent(first);
     const titled = `${title} ${summarizeHeredoc(content)}`;
-    if (!content.startsWith('#!')) return { args: [...shellOf(state), content], files: [], title: titled };
+    // As BuildKit looks, before tabs are taken off: `<<-` with an indented `#!` is a script of the shell.
+    if (!first.body.startsWith('#!')) return { args: [...shellOf(state), content], files: [], title: titled };
     if (/[/\0]/.test(first.name) || first.name === '.' || first.name === '..') {
       throw faultAt(instruction, `\`${first.name}\` cannot be a file name`, { range: first.word.range });
     }

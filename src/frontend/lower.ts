@@ -68,9 +68,12 @@ export interface LowerResult {
  */
 export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Promise<LowerResult> {
   if (parsed.errors.length > 0) throw asOne(parsed.errors);
-  const check = readCheckOptions(
-    ownValue(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK') ?? parsed.directives.check?.text,
-  );
+  const givenCheck = ownValue(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK');
+  const check = readCheckOptions(givenCheck ?? parsed.directives.check?.text);
+  if (check.fault !== undefined)
+    throw new BuildError('USAGE', `BUILDKIT_DOCKERFILE_CHECK: ${check.fault.message}`, {
+      hint: check.fault.hint,
+    });
   const diagnostics = [
     ...lintParsed(parsed, check),
     ...syntaxNotice(parsed, ownValue(options.buildArgs, 'BUILDKIT_SYNTAX')),

@@ -1,8 +1,8 @@
 import { BuildError } from '../util/build-error.ts';
-import type { Heredoc } from './heredoc.ts';
+import type { Heredoc, HeredocStart } from './heredoc.ts';
 import { heredocStarts } from './heredoc.ts';
 import type { LineMap } from './text.ts';
-import { continuationAt, joinLines, rangeAt } from './text.ts';
+import { continuationAt, joinLines, positionAt, rangeAt } from './text.ts';
 
 const lineLimit = 65_535;
 
@@ -25,31 +25,34 @@ export function maskForAst(map: LineMap, bodyStart: number, escape: string): Mas
   const heredocs = new Map<number, readonly Heredoc[]>();
   const errors: BuildError[] = [];
   let start: number | undefined;
+  // Where an escape stands alone in front of an instruction: what it continues with begins it.
+  let lone: number | undefined;
   let offset = bodyStart;
   while (offset < text.length) {
     const end = lineEnd(text, offset);
     const line = text.slice(offset, end);
-    if (line.length > lineLimit / 4 && Buffer.byteLength(line) > lineLimit) {
-      errors.push(tooLong(map, offset));
-    }
+    checkLength(map, { start: offset, line }, errors);
     const trimmed = line.trim();
     let next = end + 1;
     if (trimmed === '') out.push(blank(line));
-    else if (trimmed.startsWith('#')) out.push(start === undefined ? maskComment(line) : blank(line));
+    else if (trimmed === escape && start === undefined) {
+      lone ??= offset + line.indexOf(escape);
+      out.push(blank(line));
+    } else if (trimmed.startsWith('#')) out.push(start === undefined ? maskComment(line) : blank(line));
     else {
       start ??= offset + (line.length - line.trimStart().length);
+      lone = undefined;
       const mark = continuationAt(line, escape);
       const kept = maskWords(line.slice(0, mark));
       out.push(mark === undefined ? kept : `${kept}\\${blank(line.slice(mark + 1))}`);
       if (mark === undefined) {
-        const starts = heredocStarts(joinLines(map, { start, end }, escape), escape);
+        const starts = heredocStarts(joinLines(map, { start, end }, escape));
         if (starts.length > 0) {
           const bodies: Heredoc[] = [];
           out.push(end < text.length ? '\n' : '');
           next = Math.min(next, text.length);
           for (const head of starts) {
-            const found = readBody(map, next, head);
-            if (found.missing) errors.push(unterminated(map, head));
+            const found = readBody(map, { from: next, head }, errors);
             bodies.push(found.heredoc);
             out.push(text.slice(next, found.next).replace(/[^\n]/g, ' '));
             next = found.next;
@@ -65,19 +68,22 @@ export function maskForAst(map: LineMap, bodyStart: number, escape: string): Mas
     if (end < text.length) out.push('\n');
     offset = next;
   }
+  if (lone !== undefined) errors.push(continuesNothing(map, lone));
   return { text: out.join(''), heredocs, errors };
 }
 
 function readBody(
   map: LineMap,
-  from: number,
-  head: Omit<Heredoc, 'body' | 'terminator' | 'bodyRange'>,
-): { heredoc: Heredoc; next: number; missing: boolean } {
+  { from, head }: { from: number; head: HeredocStart },
+  errors: BuildError[],
+): { heredoc: Heredoc; next: number } {
   const { text } = map.source;
   let at = from;
+  let almost: number | undefined;
   while (at < text.length) {
     const end = lineEnd(text, at);
-    const line = text.slice(at, end).replace(/\r+$/, '');
+    const line = withoutReturns(text.slice(at, end));
+    checkLength(map, { start: at, line }, errors);
     if ((head.chomp ? line.replace(/^\t+/, '') : line) === head.name) {
       const heredoc = {
         ...head,
@@ -85,8 +91,9 @@ function readBody(
         terminator: line,
         bodyRange: rangeAt(map, from, end),
       };
-      return { heredoc, next: Math.min(end + 1, text.length), missing: false };
+      return { heredoc, next: Math.min(end + 1, text.length) };
     }
+    if (almost === undefined && line.trim() === head.name) almost = at;
     at = end + 1;
   }
   const heredoc = {
@@ -95,20 +102,46 @@ function readBody(
     terminator: head.name,
     bodyRange: rangeAt(map, from, text.length),
   };
-  return { heredoc, next: text.length, missing: true };
+  errors.push(unterminated(map, head, almost));
+  return { heredoc, next: text.length };
 }
 
-function unterminated(map: LineMap, head: { name: string; word: Heredoc['word'] }): BuildError {
-  return new BuildError('DOCKERFILE_SYNTAX', `the heredoc \`${head.name}\` has no end`, {
-    source: { source: map.source, range: head.word.range },
-    hint: `end it with a line that holds \`${head.name}\` alone`,
+/** `almost`: where a line stands that is the delimiter with blanks around it. */
+function unterminated(map: LineMap, { name, word }: HeredocStart, almost: number | undefined): BuildError {
+  const hint =
+    almost === undefined
+      ? `end it with a line that holds \`${name}\` alone`
+      : `line ${positionAt(map, almost).line} has blanks around \`${name}\`: take them away (with \`<<-\` tabs may stand in front)`;
+  return new BuildError('DOCKERFILE_SYNTAX', `the heredoc \`${name}\` has no end`, {
+    source: { source: map.source, range: word.range },
+    hint,
   });
 }
 
-function tooLong(map: LineMap, offset: number): BuildError {
-  return new BuildError('DOCKERFILE_SYNTAX', `a line has more than ${lineLimit} bytes`, {
+function checkLength(
+  map: LineMap,
+  { start, line }: { start: number; line: string },
+  errors: BuildError[],
+): void {
+  if (line.length <= lineLimit / 4 || Buffer.byteLength(line) <= lineLimit) return;
+  errors.push(
+    new BuildError('DOCKERFILE_SYNTAX', `a line has more than ${lineLimit} bytes`, {
+      source: { source: map.source, range: rangeAt(map, start, start + 1) },
+    }),
+  );
+}
+
+function continuesNothing(map: LineMap, offset: number): BuildError {
+  return new BuildError('DOCKERFILE_SYNTAX', 'the line is continued, and no instruction follows', {
     source: { source: map.source, range: rangeAt(map, offset, offset + 1) },
+    hint: 'take it away',
   });
+}
+
+function withoutReturns(line: string): string {
+  let end = line.length;
+  while (line[end - 1] === '\r') end--;
+  return line.slice(0, end);
 }
 
 function maskComment(line: string): string {

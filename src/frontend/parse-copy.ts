@@ -1,7 +1,8 @@
 import type { Draft } from './draft.ts';
+import { readJson, restAt } from './draft.ts';
 import type { AddInstruction, CopyInstruction, CopyWord } from './instruction.ts';
-import type { PlacedWord, Word } from './lex.ts';
-import { readJsonArray, splitBlanks, wordAt } from './lex.ts';
+import type { Word } from './lex.ts';
+import { splitBlanks } from './lex.ts';
 import { readFlags } from './parse-flags.ts';
 
 const shared = { chown: 'word', chmod: 'word', link: 'bool', exclude: 'list' } as const;
@@ -68,25 +69,25 @@ export function parseCopy(draft: Draft, kind: 'copy' | 'add'): CopyInstruction |
 }
 
 function copyWords(draft: Draft, rest: number): readonly CopyWord[] | undefined {
-  const whole = wordAt(draft.logical, Math.min(rest, draft.logical.text.length), draft.logical.text.length);
-  const json = readJsonArray(whole.text);
-  if (json === 'not-strings') {
-    draft.fail('DOCKERFILE_SYNTAX', 'the JSON form takes an array of strings only', { range: whole.range });
-    return undefined;
-  }
+  const whole = restAt(draft, rest);
+  const json = readJson(draft, whole);
+  if (json === 'faulty') return undefined;
   if (json !== undefined) {
     if (json.length === 0)
       draft.fail('DOCKERFILE_SYNTAX', `${draft.name} needs at least one source and a destination`);
     return json.map((text): CopyWord => ({ kind: 'path', word: { text, range: whole.range } }));
   }
   // A quoted delimiter may have blanks: what stands behind one belongs to its heredoc.
-  const inHeredoc = ({ start }: PlacedWord): boolean =>
-    draft.heredocs.some(({ word }) => word.start < start && start < word.end);
-  const plain = splitBlanks(draft.logical, rest).filter((word) => !inHeredoc(word));
-  if (plain.length === 0)
+  const heredocs = new Map(draft.heredocs.map((heredoc) => [heredoc.word.start, heredoc]));
+  const words: CopyWord[] = [];
+  let end = 0;
+  for (const word of splitBlanks(draft.logical, rest)) {
+    if (word.start < end) continue;
+    const heredoc = heredocs.get(word.start);
+    if (heredoc !== undefined) end = heredoc.word.end;
+    words.push(heredoc === undefined ? { kind: 'path', word } : { kind: 'heredoc', heredoc });
+  }
+  if (words.length === 0)
     draft.fail('DOCKERFILE_SYNTAX', `${draft.name} needs at least one source and a destination`);
-  return plain.map((word): CopyWord => {
-    const heredoc = draft.heredocs.find((candidate) => candidate.word.start === word.start);
-    return heredoc === undefined ? { kind: 'path', word } : { kind: 'heredoc', heredoc };
-  });
+  return words;
 }

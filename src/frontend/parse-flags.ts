@@ -19,6 +19,7 @@ export interface FlagSet {
 export function readFlags(draft: Draft, known: Readonly<Record<string, FlagKind>>): FlagSet {
   const { flags, rest } = lexFlags(draft.logical, draft.argsAt);
   const accepted: Flag[] = [];
+  const seen = new Set<string>();
   for (const flag of flags) {
     const kind = Object.hasOwn(known, flag.name) ? known[flag.name] : undefined;
     if (kind === undefined) {
@@ -35,9 +36,12 @@ export function readFlags(draft: Draft, known: Readonly<Record<string, FlagKind>
                 .map((name) => `--${name}`)
                 .join(', ')}`),
       });
-    } else if (kind !== 'list' && accepted.some((other) => other.name === flag.name)) {
+    } else if (kind !== 'list' && seen.has(flag.name)) {
       draft.fail('DOCKERFILE_SYNTAX', `the flag \`--${flag.name}\` stands twice`, { range: flag.nameRange });
-    } else if (checkValue(draft, flag, kind)) accepted.push(flag);
+    } else if (checkValue(draft, flag, kind)) {
+      seen.add(flag.name);
+      accepted.push(flag);
+    }
   }
   const find = (name: string): Flag | undefined => accepted.find((flag) => flag.name === name);
   return {

@@ -1,5 +1,5 @@
 import type { Draft } from './draft.ts';
-import { makeDraft } from './draft.ts';
+import { makeDraft, readJson, restAt } from './draft.ts';
 import type {
   Command,
   HealthcheckInstruction,
@@ -10,7 +10,7 @@ import type {
   RunInstruction,
 } from './instruction.ts';
 import { instructionNames } from './instruction.ts';
-import type { PlacedWord, Word } from './lex.ts';
+import type { Word } from './lex.ts';
 import { readJsonArray, splitBlanks, splitQuoted, wordAt } from './lex.ts';
 import { parseCopy } from './parse-copy.ts';
 import { readFlags } from './parse-flags.ts';
@@ -56,12 +56,6 @@ export function parseInstruction(draft: Draft): Instruction | undefined {
   return undefined;
 }
 
-/** The rest of a text from `at` on as one word, without blanks around it. */
-function restAt(draft: Draft, at: number): PlacedWord {
-  const { text } = draft.logical;
-  return wordAt(draft.logical, Math.min(at, text.length), text.length);
-}
-
 function missing(draft: Draft, what: string): undefined {
   draft.fail('DOCKERFILE_SYNTAX', `${draft.name} needs ${what}`);
   return undefined;
@@ -70,11 +64,11 @@ function missing(draft: Draft, what: string): undefined {
 /** Shell or JSON form of what begins at `at`; faults in JSON are reported (L-PARSE-8). */
 function readCommand(draft: Draft, at: number): Command | undefined {
   const rest = restAt(draft, at);
-  const json = readJsonArray(rest.text);
-  if (json === undefined) return { form: 'shell', text: rest.text, range: rest.range };
-  if (json !== 'not-strings') return { form: 'exec', args: json, range: rest.range };
-  draft.fail('DOCKERFILE_SYNTAX', 'the JSON form takes an array of strings only', { range: rest.range });
-  return undefined;
+  const json = readJson(draft, rest);
+  if (json === 'faulty') return undefined;
+  return json === undefined
+    ? { form: 'shell', text: rest.text, range: rest.range }
+    : { form: 'exec', args: json, range: rest.range };
 }
 
 function parseFrom(draft: Draft): Instruction | undefined {
@@ -109,7 +103,7 @@ function parseFrom(draft: Draft): Instruction | undefined {
 
 function parseArg(draft: Draft): Instruction | undefined {
   const { rest } = readFlags(draft, {});
-  const { words } = splitQuoted(draft.logical, rest, draft.escape);
+  const { words } = splitQuoted(draft.logical, rest, draft);
   if (words.length === 0) return missing(draft, 'a name');
   const args: { name: Word; value?: Word }[] = [];
   for (const word of words) {
@@ -128,7 +122,7 @@ function parseArg(draft: Draft): Instruction | undefined {
 
 function parsePairs(draft: Draft, kind: 'env' | 'label'): Instruction | undefined {
   const { rest } = readFlags(draft, {});
-  const { words } = splitQuoted(draft.logical, rest, draft.escape);
+  const { words } = splitQuoted(draft.logical, rest, draft);
   const [first] = words;
   if (first === undefined) return missing(draft, 'a name and a value');
   if (!first.text.includes('=')) {
@@ -144,7 +138,9 @@ function parsePairs(draft: Draft, kind: 'env' | 'label'): Instruction | undefine
     if (equals < 0) {
       draft.fail('DOCKERFILE_SYNTAX', `\`${word.text}\` has no \`=\``, {
         range: word.range,
-        hint: 'write name=value; a value with blanks needs quotes',
+        hint: word.text.endsWith('}')
+          ? 'a blank ends a value inside `${...}` too: put the whole value in double quotes'
+          : 'write name=value; a value with blanks needs quotes',
       });
     } else if (equals === 0) {
       draft.fail('DOCKERFILE_SYNTAX', `the name before \`=\` is empty`, { range: word.range });
@@ -180,11 +176,8 @@ function parseWhole(
 function parseList(draft: Draft, kind: 'expose' | 'volume'): Instruction | undefined {
   const { rest } = readFlags(draft, {});
   const whole = restAt(draft, rest);
-  const json = kind === 'volume' ? readJsonArray(whole.text) : undefined;
-  if (json === 'not-strings') {
-    draft.fail('DOCKERFILE_SYNTAX', 'the JSON form takes an array of strings only', { range: whole.range });
-    return undefined;
-  }
+  const json = kind === 'volume' ? readJson(draft, whole) : undefined;
+  if (json === 'faulty') return undefined;
   const values = json?.map((text) => ({ text, range: whole.range })) ?? splitBlanks(draft.logical, rest);
   if (values.length === 0) return missing(draft, 'an argument');
   return { ...draft.base, kind, values };
@@ -194,7 +187,8 @@ function parseShell(draft: Draft): Instruction | undefined {
   const { rest } = readFlags(draft, {});
   const whole = restAt(draft, rest);
   const args = readJsonArray(whole.text);
-  if (Array.isArray(args) && args.length > 0) return { ...draft.base, kind: 'shell', args };
+  if (Array.isArray(args) && args.length > 0)
+    return readJson(draft, whole) === 'faulty' ? undefined : { ...draft.base, kind: 'shell', args };
   draft.fail('DOCKERFILE_SYNTAX', 'SHELL takes a JSON array of strings', {
     range: whole.range,
     hint: 'write SHELL ["/bin/bash", "-c"]',

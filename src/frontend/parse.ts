@@ -4,7 +4,7 @@ import type { Diagnostic } from '../util/diagnostic.ts';
 import type { SourceText } from '../util/source.ts';
 import type { Directives } from './directives.ts';
 import { foreignFrontend, parseDirectives } from './directives.ts';
-import { makeDraft } from './draft.ts';
+import { makeDraft, mostErrors } from './draft.ts';
 import type { ArgInstruction, Instruction } from './instruction.ts';
 import type { Word } from './lex.ts';
 import { readCheckOptions } from './checks/options.ts';
@@ -59,6 +59,11 @@ export function parseDockerfile(source: SourceText): ParsedDockerfile {
     emptyContinuations: read.emptyContinuations,
   };
   const check = readCheckOptions(directives.check?.text);
+  if (check.fault !== undefined) {
+    const { message, hint } = check.fault;
+    const at = directives.check && { source, range: directives.check.range };
+    errors.push(new BuildError('DOCKERFILE_BAD_ARGUMENT', message, { hint, source: at }));
+  }
   return { ...file, errors: errors.toSorted(byPlace), diagnostics: lintParsed(file, check) };
 }
 
@@ -123,6 +128,7 @@ function readInstructions(
   const instructions: Instruction[] = [];
   const emptyContinuations: Word[] = [];
   for (const found of ast.getInstructions()) {
+    if (errors.length >= mostErrors) break;
     const { start, end } = found.getRange();
     const span = { start: offsetOf(start), end: offsetOf(end) };
     const logical = joinLines(map, span, escape);
@@ -170,7 +176,7 @@ function commentOptions(comments: readonly Word[]): {
   experimental: readonly string[];
 } {
   const options = comments.flatMap(({ text }) => {
-    const match = /^check\s*=\s*(.*)$/i.exec(text);
+    const match = /^check\s*=\s*(\S*)/i.exec(text);
     return match === null ? [] : [readCheckOptions(match[1])];
   });
   return {

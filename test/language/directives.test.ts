@@ -17,6 +17,7 @@ describe('parser directives', () => {
       'docker/dockerfile:1@sha256:0',
       'docker/dockerfile-upstream:master',
       'dockerfile.v0',
+      'docker/dockerfile:1 // the one that all have',
     ];
     for (const name of own) expect(await rules(`# syntax=${name}\nFROM scratch\n`), name).toEqual([]);
     for (const name of ['someone/else', 'docker/dockerfile:2', 'evil/docker/dockerfile:1'])
@@ -26,6 +27,8 @@ describe('parser directives', () => {
   test.each([
     '// syntax=someone/else:1\nanything\n',
     '\n//syntax = someone/else:1\n',
+    '#!/usr/bin/env x\n// check=skip=all\n// Syntax=someone/else:1 a remark\n',
+    '\uFEFF#!x\n{"syntax": "someone/else:1"}',
     '{"syntax": "someone/else:1", "x": [1]}',
   ])('L-DIR-1: a file for another frontend is no Dockerfile: %j', (text) => {
     const [error, ...more] = parse(text).errors;
@@ -36,6 +39,11 @@ describe('parser directives', () => {
     });
     const { start } = error?.source?.range ?? { start: { line: 0, column: 0 } };
     expect(text.split('\n')[start.line - 1]?.slice(start.column - 1)).toMatch(/^someone\/else:1/);
+  });
+
+  test('L-DIR-1: what stands further down selects nothing', () => {
+    for (const text of ['// a\n// syntax=x\n', 'FROM a\n// syntax=x\n', '[{"syntax": "x"}]', '{"syntax": 1}'])
+      expect(parse(text).errors[0]?.code, text).toBe('DOCKERFILE_UNKNOWN_INSTRUCTION');
   });
 
   test('L-DIR-1: one for Docker’s own is read as a Dockerfile', () => {
@@ -93,6 +101,36 @@ describe('parser directives', () => {
     expect(await rules('# check=error=true\nFROM scratch\n')).toEqual([]);
   });
 
+  test('L-DIR-3: `all` skips no experimental rule that is asked for; what stands behind a blank is a remark', async () => {
+    const text = `# nothing like it\nARG A\n${bad}`;
+    expect(await rules(`# check=skip=all;experimental=all\n\n${text}`)).toEqual([
+      'InvalidDefinitionDescription',
+    ]);
+    expect(await rules(`# check=skip=StageNameCasing // as it was, MaintainerDeprecated\n${bad}`)).toEqual([
+      'MaintainerDeprecated',
+    ]);
+  });
+
+  test('L-DIR-3: what is no option is refused', async () => {
+    for (const [text, fault] of [
+      ['skp=all', '`skp=all` is no option of a check | did you mean `skip`?'],
+      ['all', '`all` is no option of a check | write skip=<rules>;error=true;experimental=<rules>'],
+      ['skip=all;', '`` is no option of a check | write skip=<rules>;error=true;experimental=<rules>'],
+      ['error=yes', '`error` is either true or false, not `yes` | write error=true'],
+    ] as const) {
+      expect(await faultsOf(`# check=${text}\n${bad}`)).toEqual([`DOCKERFILE_BAD_ARGUMENT 1:9 ${fault}`]);
+      const buildArgs = { BUILDKIT_DOCKERFILE_CHECK: text };
+      await expect(imageOf(bad, { buildArgs })).rejects.toMatchObject({
+        code: 'USAGE',
+        message: `BUILDKIT_DOCKERFILE_CHECK: ${fault.replace(/ \|.*/, '')}`,
+      });
+    }
+    for (const text of ['error=1', 'error=T', 'ERROR=True'])
+      expect(await faultsOf(`# check=${text}\n${bad}`), text).toEqual([
+        expect.stringContaining('CHECK_FAILED'),
+      ]);
+  });
+
   test('L-DIR-3: BUILDKIT_DOCKERFILE_CHECK replaces it', async () => {
     const buildArgs = { BUILDKIT_DOCKERFILE_CHECK: 'skip=MaintainerDeprecated' };
     expect((await imageOf(`# check=skip=all;error=true\n${bad}`, { buildArgs })).warnings).toEqual([
@@ -109,6 +147,11 @@ describe('parser directives', () => {
     expect(
       await rules('ARG A=1\n# what it is\n# check=skip=all\nFROM scratch AS Upper\nMAINTAINER x\n'),
     ).toEqual(['MaintainerDeprecated']);
+    expect(
+      await rules(
+        'ARG A\n# check=experimental=all;skip=all a remark\n# nothing like it\nARG B\n# nor this\nARG C\nFROM scratch\n',
+      ),
+    ).toEqual(['InvalidDefinitionDescription']);
     // Only the directive at the top can make an error of findings.
     expect(await rules('FROM scratch\n# check=error=true\nMAINTAINER x\n')).toEqual(['MaintainerDeprecated']);
   });

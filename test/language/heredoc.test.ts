@@ -36,16 +36,45 @@ describe('where a heredoc begins and ends', () => {
     expect(await files('COPY <<E /x\n\ta\n\tE\nE\n')).toEqual([['E', '\ta\n\tE\n']]);
   });
 
+  test('L-HD-1: blanks may stand behind `<<`, not behind `<<-`', async () => {
+    expect(await script('RUN cat <<  EOF >x\na\nEOF\n')).toBe('cat <<  EOF >x\na\nEOF');
+    expect(await script('RUN << EOF\na\nEOF\n')).toBe('a\n');
+    expect(await files('COPY << one /x\n1\none\n')).toEqual([['one', '1\n']]);
+    expect(await script('RUN cat <<- EOF\n')).toBe('cat <<- EOF');
+  });
+
+  test('L-HD-1: a shift is no heredoc', async () => {
+    for (const text of ['echo $((1 << 2))', 'echo $(( x <<n ))', '((a = 1 << b)) && c'])
+      expect(await script(`RUN ${text}\n`), text).toBe(text);
+    expect(await script('RUN echo $((1 << 2)) <<E\nx\nE\n')).toBe('echo $((1 << 2)) <<E\nx\nE');
+  });
+
+  test('L-HD-1: quotes and escapes of a name are those of a backslash, whatever the escape is', async () => {
+    const body = 'FROM scratch\nCOPY <<"a\\"b\\c" <<d\\ e /x/\n1\na"b\\c\n2\nd e\n';
+    for (const head of ['', '# escape=`\n']) {
+      const { definition } = await lowerText(`${head}${body}`);
+      expect(definition.vertices.flatMap(({ op }) => (op.kind === 'copy' ? op.sources : []))).toMatchObject([
+        { name: 'a"b\\c', content: '1\n' },
+        { name: 'd e', content: '2\n' },
+      ]);
+    }
+  });
+
   test('L-HD-1: a quoted name expands nothing', async () => {
     const text = (word: string): string => `ENV v=1\nCOPY ${word} /x\n$v \${v:-2} \\$v "q"\nE\n`;
     expect(await files(text('<<E'))).toEqual([['E', '1 1 $v "q"\n']]);
-    for (const word of ['<<"E"', "<<'E'", '<<\\E'])
+    for (const word of ['<<"E"', "<<'E'", '<<""E'])
       expect(await files(text(word)), word).toEqual([['E', '$v ${v:-2} \\$v "q"\n']]);
+    // An escape quotes for a shell, and not for BuildKit.
+    expect(await files(text('<<\\E'))).toEqual([['E', '1 1 $v "q"\n']]);
   });
 
   test('L-HD-1: one without an end is an error that names it', async () => {
     expect(await faultsOf('FROM scratch\nRUN <<A cat && <<B cat\n1\nA\n2\n')).toEqual([
       'DOCKERFILE_SYNTAX 2:16 the heredoc `B` has no end | end it with a line that holds `B` alone',
+    ]);
+    expect(await faultsOf('FROM scratch\nRUN <<EOF\n  a\n  EOF\nRUN b\n')).toEqual([
+      expect.stringMatching(/the heredoc `EOF` has no end \| line 4 has blanks around `EOF`: take them away/),
     ]);
   });
 
@@ -75,10 +104,12 @@ describe('RUN with heredocs', () => {
   });
 
   test('L-HD-2: a body with `#!` is a program of its own', async () => {
-    const [run] = (await ops('RUN <<-NAME\n\t#!/usr/bin/env python\n\tprint(1)\nNAME\n')).runs;
+    const [run] = (await ops('RUN <<-NAME\n#!/usr/bin/env python\n\tprint(1)\nNAME\n')).runs;
     const path = '/dev/pipes/NAME';
     expect(run?.args).toEqual(['/bin/sh', '-c', path]);
     expect(run?.files).toEqual([{ path, content: '#!/usr/bin/env python\nprint(1)\n', mode: 0o755 }]);
+    // Tabs are taken off later than BuildKit looks.
+    expect(await script('RUN <<-E\n\t#!/bin/sh\n\ta\nE\n')).toBe('#!/bin/sh\na\n');
     expect(await faultsOf('FROM scratch\nRUN <<a/b\n#!/bin/sh\na/b\n')).toEqual([
       expect.stringContaining('`a/b` cannot be a file name'),
     ]);

@@ -1,10 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { lower } from '../../src/frontend/lower.ts';
+import type { Instruction } from '../../src/frontend/instruction.ts';
+import type { Word } from '../../src/frontend/lex.ts';
 import type { ParsedDockerfile } from '../../src/frontend/parse.ts';
 import { parseDockerfile } from '../../src/frontend/parse.ts';
 import { BuildError } from '../../src/util/build-error.ts';
-import type { Range, SourceText } from '../../src/util/source.ts';
+import type { Position, Range, SourceText } from '../../src/util/source.ts';
 import { fakeOptions } from '../frontend/images.ts';
 
 function parse(text: string): ParsedDockerfile {
@@ -42,6 +44,37 @@ function rangesOf(value: unknown, found: Range[] = [], seen = new Set<object>())
   }
   if (value instanceof BuildError) rangesOf(value.source, found, seen);
   return found;
+}
+
+/** Words that stand in the file as they are, unless continuation marks divide them: no flags, no elements of JSON. */
+function plainWords(instruction: Instruction): readonly Word[] {
+  const words: Word[] = [instruction.keyword];
+  if (instruction.kind === 'from')
+    words.push(instruction.image, ...(instruction.as ? [instruction.as.name] : []));
+  if (instruction.kind === 'arg')
+    words.push(
+      ...instruction.args.flatMap(({ name, value }) => (value === undefined ? [name] : [name, value])),
+    );
+  if (instruction.kind === 'env' || instruction.kind === 'label')
+    words.push(...instruction.pairs.flatMap(({ key, value }) => [key, value]));
+  if (instruction.kind === 'user' || instruction.kind === 'workdir') words.push(instruction.value);
+  if (instruction.kind === 'expose') words.push(...instruction.values);
+  if ('command' in instruction && instruction.command?.form === 'shell') words.push(instruction.command);
+  if (instruction.kind === 'run') words.push(...instruction.heredocs.map(({ word }) => word));
+  if (instruction.kind === 'copy' || instruction.kind === 'add')
+    for (const source of instruction.sources) if (source.kind === 'heredoc') words.push(source.heredoc.word);
+  return words;
+}
+
+const isBefore = (left: Position, right: Position): boolean =>
+  left.line < right.line || (left.line === right.line && left.column <= right.column);
+
+/** All that instructions say, without their places. */
+function values({ instructions, errors, directives }: ParsedDockerfile): string {
+  const seen = { instructions, errors: errors.map(({ code, message }) => [code, message]), directives };
+  return JSON.stringify(seen, (key, value: unknown) =>
+    /range|^source$|^start$|^end$/i.test(key) ? undefined : value,
+  );
 }
 
 const piece = fc.constantFrom(
@@ -94,6 +127,18 @@ const piece = fc.constantFrom(
     '=',
   ],
   ...['a', '$a', '${', '}', ':-', ' AS b', '😀', '\0', 'é', '\u2028', '__proto__', 'constructor', '://x@'],
+  ...[
+    '\ud83d',
+    '\ude00',
+    'SHELL ',
+    'USER ',
+    '<< ',
+    '((',
+    'CMD ["\\u0000"]',
+    '# check=',
+    '#!x\n',
+    'check=skip=a\n',
+  ],
 );
 const file = fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join(''));
 
@@ -104,6 +149,48 @@ describe('parseDockerfile', () => {
         const parsed = parse(text);
         for (const error of parsed.errors) expect(error.source, error.message).toBeDefined();
         for (const range of rangesOf(parsed)) expectInside(parsed.source, range);
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('what a word’s range covers is the word, instructions follow each other, errors are in order', () => {
+    fc.assert(
+      fc.property(fc.oneof(file, fc.string({ unit: 'binary' })), (text) => {
+        const { source, instructions, errors } = parse(text);
+        for (const word of instructions.flatMap(plainWords)) {
+          if (word.range.start.line === word.range.end.line)
+            expect(textAt(source, word.range)).toBe(word.text);
+        }
+        let last: Position = { line: 1, column: 1 };
+        for (const { range, keyword } of instructions) {
+          expect(isBefore(last, range.start)).toBe(true);
+          expect(keyword.range.start).toEqual(range.start);
+          expect(isBefore(keyword.range.end, range.end)).toBe(true);
+          last = range.end;
+        }
+        const places = errors.map((error) => error.source?.range.start ?? last);
+        places.reduce(
+          (left, right) => {
+            expect(isBefore(left, right)).toBe(true);
+            return right;
+          },
+          { line: 1, column: 1 },
+        );
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('the same text gives the same, and so does one with line ends of Windows', () => {
+    // A return alone is a blank, and bodies of heredocs keep theirs.
+    const lines = file.map((text) => text.replaceAll('\r', ''));
+    fc.assert(
+      fc.property(lines, (text) => {
+        const once = parse(text);
+        expect(JSON.stringify(parse(text))).toBe(JSON.stringify(once));
+        const windows = parse(text.replaceAll('\n', '\r\n'));
+        expect(values(windows).replaceAll('\\r', '')).toBe(values(once));
       }),
       { numRuns: 3000 },
     );

@@ -31,6 +31,15 @@ describe('lines', () => {
     expect(directives.syntax?.text).toBe('docker/dockerfile:1');
   });
 
+  test('L-PARSE-1: behind a shebang `check` is read too, an escape is not', () => {
+    const { directives, errors } = parse(
+      '#!x\n# escape=`\n# check=skip=all\n# escape=x\nFROM a\nRUN a \\\nb\n',
+    );
+    expect(errors).toEqual([]);
+    expect(directives.escape).toBe('\\');
+    expect(directives.check?.text).toBe('skip=all');
+  });
+
   test('L-PARSE-2: a line has at most 65,535 bytes, of whatever characters', () => {
     const line = (character: string, bytes: number): string =>
       `RUN ${character.repeat((bytes - 4) / Buffer.byteLength(character))}`;
@@ -43,6 +52,9 @@ describe('lines', () => {
     }
     expect(faults(`FROM a\nRUN a ${'\\\nxxxxxxxxx '.repeat(10_000)}\n`)).toEqual([]);
     expect(faults(`FROM a\n# ${'x'.repeat(70_000)}\n`)).toHaveLength(1);
+    expect(faults(`FROM a\nRUN <<E\n${'x'.repeat(70_000)}\nE\n`)).toEqual([
+      'DOCKERFILE_SYNTAX 3:1-3:2 a line has more than 65535 bytes',
+    ]);
   });
 
   test('L-PARSE-2: line ends of Windows change no value', () => {
@@ -101,6 +113,13 @@ describe('lines', () => {
       expect(shell(`FROM a\nRUN a ${end}`)).toEqual(['a']);
   });
 
+  test('L-PARSE-6: an instruction may begin on the line after its first escape', () => {
+    expect(shell('\\\n  FROM a\n \\ \n# c\n\nRUN a\n')).toEqual(['a']);
+    expect(faults('FROM a\n \\\n# c\n')).toEqual([
+      'DOCKERFILE_SYNTAX 2:2-2:3 the line is continued, and no instruction follows | take it away',
+    ]);
+  });
+
   test('L-PARSE-7: files without a stage', () => {
     const first = (text: string): string | undefined => faults(text)[0]?.replace(/ \|.*/, '');
     expect(first('')).toBe('DOCKERFILE_NO_STAGE 1:1-1:1 the Dockerfile is empty');
@@ -119,6 +138,15 @@ describe('forms', () => {
       shell('FROM a\nRUN [ "a" ,"b\\t" ]\nRUN [a]\nRUN ["a"\nRUN ["a"] b\nRUN [\'a\']\nRUN ["a",]\nCMD []\n'),
     ).toEqual(['["a","b\\t"]', '[a]', '["a"', '["a"] b', "['a']", '["a",]', '[]']);
     expect(commands('FROM a\nRUN ["a"]\nRUN [a]\n').map(({ form }) => form)).toEqual(['exec', 'shell']);
+  });
+
+  test('L-PARSE-8: characters of strings', () => {
+    expect(shell('FROM a\nRUN ["\\u00e9\\ud83d\\ude00\\n\\ud83d"]\n')).toEqual(['["é😀\\n\uFFFD"]']);
+    expect(faults('FROM a\nRUN ["a\\u0000"]\nSHELL ["\\u0000"]\nCOPY ["\\u0000", "/x"]\n')).toEqual([
+      'DOCKERFILE_SYNTAX 2:5-2:16 an argument has a NUL character',
+      'DOCKERFILE_SYNTAX 3:7-3:17 an argument has a NUL character',
+      'DOCKERFILE_SYNTAX 4:6-4:22 an argument has a NUL character',
+    ]);
   });
 
   test.each([
@@ -235,6 +263,18 @@ describe('places', () => {
     expect(faults('FROM a\nRUN \\\n  --mout=y \\\n  z\n')).toEqual([
       'DOCKERFILE_UNKNOWN_FLAG 3:3-3:9 RUN has no flag `--mout` | did you mean `--mount`?',
     ]);
+  });
+
+  test('L-PARSE-11: a blank ends a value inside of braces, as with BuildKit, and the hint says so', () => {
+    expect(faults('FROM a\nENV Y=${X:?need x}\n')).toEqual([
+      'DOCKERFILE_SYNTAX 2:17-2:19 `x}` has no `=` | a blank ends a value inside `${...}` too: put the whole value in double quotes',
+    ]);
+    expect(faults('FROM a\nENV Y="${X:?need x}"\n')).toEqual([]);
+  });
+
+  test('L-PARSE-11: a hundred faults are enough', () => {
+    expect(faults(`FROM a\n${'x\n'.repeat(500)}`)).toHaveLength(100);
+    expect(faults(`FROM a\nRUN ${'--x '.repeat(500)}\n`)).toHaveLength(100);
   });
 
   test('L-PARSE-12: comment lines directly above FROM and ARG describe, up to a blank comment or another instruction', () => {

@@ -21,9 +21,20 @@ export function lintParsed(file: LintInput, check: CheckOptions): readonly Diagn
 
 /** A finding as users see it; undefined where `# check=` switches its rule off. */
 export function makeDiagnostic(rule: string, finding: Finding, check: CheckOptions): Diagnostic | undefined {
-  if (namesRule(check.skip, rule) || namesRule(finding.about?.skip ?? [], rule)) return undefined;
-  const experimental = [...check.experimental, ...(finding.about?.experimental ?? [])];
-  if (checkRule(rule)?.experimental === true && !namesRule(experimental, rule)) return undefined;
+  const about = finding.about;
+  const skip = [...check.skip, ...(about?.skip ?? [])];
+  if (checkRule(rule)?.experimental === true) {
+    // `skip=all` is about the others: who asks for an experimental rule gets it.
+    const isAsked = namesRule([...check.experimental, ...(about?.experimental ?? [])], rule);
+    if (
+      !isAsked ||
+      namesRule(
+        skip.filter((name) => name.toLowerCase() !== 'all'),
+        rule,
+      )
+    )
+      return undefined;
+  } else if (namesRule(skip, rule)) return undefined;
   const source = finding.about?.source ?? finding.source;
   const url = checkUrl(rule);
   return {

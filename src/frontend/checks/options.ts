@@ -1,3 +1,5 @@
+import { didYouMean } from '../suggest.ts';
+
 /** What `# check=` or the build-arg BUILDKIT_DOCKERFILE_CHECK says (L-DIR-3). */
 export interface CheckOptions {
   /** Rule names, or `all`. */
@@ -5,14 +7,35 @@ export interface CheckOptions {
   /** A finding fails the build. */
   readonly error: boolean;
   readonly experimental: readonly string[];
+  /** What is wrong with the text, where something is. */
+  readonly fault?: { readonly message: string; readonly hint: string } | undefined;
 }
 
-/** Reads `skip=A,B;error=true;experimental=all`. Unknown keys and undefined mean nothing. */
+const keys = ['skip', 'error', 'experimental'];
+
+/** Reads `skip=A,B;error=true;experimental=all`; undefined means nothing. Keys in any case. */
 export function readCheckOptions(text: string | undefined): CheckOptions {
   const values = new Map<string, string>();
-  for (const part of (text ?? '').split(';')) {
+  let fault: CheckOptions['fault'];
+  for (const part of text === undefined || text.trim() === '' ? [] : text.split(';')) {
     const equals = part.indexOf('=');
-    if (equals > 0) values.set(part.slice(0, equals).trim().toLowerCase(), part.slice(equals + 1).trim());
+    const key = part
+      .slice(0, equals < 0 ? undefined : equals)
+      .trim()
+      .toLowerCase();
+    const value = equals < 0 ? '' : part.slice(equals + 1).trim();
+    if (equals < 0 || !keys.includes(key)) {
+      const message = `\`${part.trim().slice(0, 80)}\` is no option of a check`;
+      fault ??= {
+        message,
+        hint: didYouMean(key, keys) ?? 'write skip=<rules>;error=true;experimental=<rules>',
+      };
+    } else if (key === 'error' && !/^(?:1|t|true|0|f|false)$/i.test(value)) {
+      fault ??= {
+        message: `\`error\` is either true or false, not \`${value.slice(0, 80)}\``,
+        hint: 'write error=true',
+      };
+    } else values.set(key, value);
   }
   const list = (key: string): readonly string[] =>
     (values.get(key) ?? '')
@@ -21,8 +44,9 @@ export function readCheckOptions(text: string | undefined): CheckOptions {
       .filter((name) => name !== '');
   return {
     skip: list('skip'),
-    error: values.get('error')?.toLowerCase() === 'true',
+    error: /^(?:1|t|true)$/i.test(values.get('error') ?? ''),
     experimental: list('experimental'),
+    fault,
   };
 }
 

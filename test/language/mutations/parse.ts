@@ -13,8 +13,8 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'L-PARSE-2',
     file: 'src/frontend/mask.ts',
-    from: 'Buffer.byteLength(line) > lineLimit',
-    to: 'line.length > lineLimit',
+    from: 'Buffer.byteLength(line) <= lineLimit',
+    to: 'line.length <= lineLimit',
   },
   {
     row: 'L-PARSE-3',
@@ -49,8 +49,8 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'L-PARSE-8',
     file: 'src/frontend/lex.ts',
-    from: "? value : 'not-strings'",
-    to: '? value : undefined',
+    from: ": 'not-strings';",
+    to: ': undefined;',
   },
   { row: 'L-PARSE-9', file: 'src/frontend/flags.ts', from: "if (word.text === '--') break;", to: '' },
   {
@@ -76,8 +76,8 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'L-DIR-3',
     file: 'src/frontend/checks/options.ts',
-    from: "(text ?? '').split(';')",
-    to: "[text ?? '']",
+    from: "text.split(';')",
+    to: '[text]',
   },
   {
     row: 'L-DIR-4',
@@ -100,13 +100,13 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'L-HD-2',
     file: 'src/frontend/lower-run.ts',
-    from: "if (!content.startsWith('#!'))",
-    to: 'if (content.length > 0)',
+    from: "if (!first.body.startsWith('#!'))",
+    to: 'if (first.body.length > 0)',
   },
   {
     row: 'L-RUN-2',
     file: 'src/frontend/lower-run.ts',
-    from: "if (!content.startsWith('#!'))",
+    from: "if (!first.body.startsWith('#!'))",
     to: "if (content.startsWith('#!'))",
   },
   {
