@@ -7,6 +7,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
 import { readBases } from './bases.ts';
 import { readCheckOptions } from './checks/options.ts';
+import { findContext } from './contexts.ts';
 import type { ArgInstruction } from './instruction.ts';
 import { isOwnFrontend } from './directives.ts';
 import { bySource, lintParsed, makeDiagnostic } from './checks/check.ts';
@@ -74,10 +75,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     throw new BuildError('USAGE', `BUILDKIT_DOCKERFILE_CHECK: ${check.fault.message}`, {
       hint: check.fault.hint,
     });
-  const diagnostics = [
-    ...lintParsed(parsed, check),
-    ...syntaxNotice(parsed, ownValue(options.buildArgs, 'BUILDKIT_SYNTAX')),
-  ];
+  const diagnostics = [...lintParsed(parsed, check), ...syntaxNotice(parsed, options)];
   const seen = new Set<string>();
   const report = (rule: string, finding: Finding): void => {
     const diagnostic = makeDiagnostic(rule, finding, check);
@@ -225,17 +223,22 @@ export function globalsOf(
   return globalScope(automatic, parsed.globalArgs, { buildArgs: options.buildArgs, expand });
 }
 
-/** A `# syntax=` that is not Docker's own cannot be honoured: tsbuild reads the file itself (L-DIR-1). */
-function syntaxNotice(parsed: ParsedDockerfile, given: string | undefined): readonly Diagnostic[] {
+/** A `# syntax=` that is not Docker's own, or that a build context replaces, cannot be honoured: tsbuild reads the file itself (L-DIR-1). */
+function syntaxNotice(parsed: ParsedDockerfile, options: LowerOptions): readonly Diagnostic[] {
   const { syntax: directive } = parsed.directives;
+  const given = ownValue(options.buildArgs, 'BUILDKIT_SYNTAX');
   const text = given ?? directive?.text;
-  if (text === undefined || isOwnFrontend(text)) return [];
+  if (text === undefined) return [];
+  const isReplaced = findContext(options.namedContexts, text, options.buildPlatform) !== undefined;
+  if (isOwnFrontend(text) && !isReplaced) return [];
   return [
     {
       severity: 'warning',
       rule: 'SyntaxIgnored',
       message: `the frontend \`${text}\` is not loaded; the file is read as a Dockerfile`,
-      ...(directive === undefined ? {} : { source: { source: parsed.source, range: directive.range } }),
+      ...(directive === undefined || given !== undefined
+        ? {}
+        : { source: { source: parsed.source, range: directive.range } }),
     },
   ];
 }

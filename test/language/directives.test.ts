@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ParsedDockerfile } from '../../src/frontend/parse.ts';
 import { parseDockerfile } from '../../src/frontend/parse.ts';
 import { faultLine } from './dump.ts';
-import { faultsOf, imageOf } from './lowered.ts';
+import { faultsOf, imageOf, lowerText } from './lowered.ts';
 
 const parse = (text: string): ParsedDockerfile => parseDockerfile({ name: 'Dockerfile', text });
 const rules = async (text: string): Promise<readonly string[]> => (await imageOf(text)).warnings;
@@ -22,6 +22,20 @@ describe('parser directives', () => {
     for (const name of own) expect(await rules(`# syntax=${name}\nFROM scratch\n`), name).toEqual([]);
     for (const name of ['someone/else', 'docker/dockerfile:2', 'evil/docker/dockerfile:1'])
       expect(await rules(`# syntax=${name}\nFROM scratch\n`), name).toEqual(['SyntaxIgnored']);
+  });
+
+  test('L-DIR-1: BUILDKIT_SYNTAX overrides it; a build context that would replace the frontend is told', async () => {
+    const text = '# syntax=someone/else\nFROM scratch\n';
+    expect((await imageOf(text, { buildArgs: { BUILDKIT_SYNTAX: 'dockerfile.v0' } })).warnings).toEqual([]);
+    const { diagnostics } = await lowerText(text, { buildArgs: { BUILDKIT_SYNTAX: 'other/frontend' } });
+    expect(diagnostics).toMatchObject([
+      { rule: 'SyntaxIgnored', message: expect.stringContaining('`other/frontend`') },
+    ]);
+    expect(diagnostics[0]).not.toHaveProperty('source');
+    const namedContexts = { 'docker/dockerfile:1': { kind: 'image', reference: 'my/frontend' } } as const;
+    expect(
+      (await imageOf('# syntax=docker/dockerfile:1\nFROM scratch\n', { namedContexts })).warnings,
+    ).toEqual(['SyntaxIgnored']);
   });
 
   test.each([

@@ -232,6 +232,17 @@ describe('the Dockerfile itself', () => {
     );
   });
 
+  test('L-PARSE-10: a Containerfile is told, and taken by -f', async () => {
+    await using folder = await tempFolder('parse');
+    const path = join(folder.path, 'Containerfile');
+    writeFileSync(path, 'FROM scratch\nWORKDIR /podman\n');
+    await expect(steps({ context: folder.path })).rejects.toMatchObject({
+      code: 'DOCKERFILE_NOT_FOUND',
+      hint: `there is \`${path}\`: name it with -f`,
+    });
+    expect(await steps({ context: folder.path, dockerfile: path })).toContain('/podman');
+  });
+
   test('L-PARSE-10: one that is missing is told with the names that are near', async () => {
     await using folder = await tempFolder('parse');
     writeFileSync(join(folder.path, 'Dockerfile.prod'), 'FROM scratch\n');
