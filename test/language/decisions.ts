@@ -9,6 +9,12 @@ export const decisions: Readonly<Record<string, string>> = {
   'L-RUN-6':
     'of the labs channel alone, so not in a Dockerfile that needs no `# syntax=` line: refused in these words',
   'L-MNT-7': 'of Podman alone: relabelling, propagation and binds of host paths',
+  'L-COPY-16':
+    'a file that is named or matched itself can be excluded by its name too, as the reference says; the code of BuildKit forgets that',
+  'Z-1':
+    'as the reference says: a user or group that is not in passwd or group is an error, and so is `user:`',
+  'Z-2':
+    'as the code: with `--chmod` a normal copy is made, for the image has to be the one that Docker makes',
   'Z-7':
     'about the lines around an error, of which a code frame has none: it shows those that are meant, with the place marked',
   'Z-5': 'about the monitor of buildx, which tsbuild does not have',

@@ -56,18 +56,23 @@ export function decides(lines: readonly string[], path: string): number | undefi
   return decided;
 }
 
-/** Go's filepath.Clean, without a leading slash: by rewriting, until nothing is left to rewrite. */
+/** Go's filepath.Clean, without a leading slash: one rule after the other, each until it finds nothing more. */
 function clean(path: string): string {
   let text = path;
+  const rewrite = (found: RegExp, put: string): void => {
+    for (let before = ''; before !== text;) {
+      before = text;
+      text = text.replace(found, put);
+    }
+  };
+  rewrite(/\/\//, '/');
+  rewrite(/(^|\/)\.\//, '$1');
+  rewrite(/(^|\/)\.$/, '$1');
+  rewrite(/^\/\.\.(?=\/|$)/, '');
+  // A name with the `..` after it; above the root there is nothing to go to.
   for (let before = ''; before !== text;) {
     before = text;
-    text = text
-      .replace(/\/\//, '/')
-      .replace(/(^|\/)\.(\/|$)/, (_, start: string, end: string) => (end === '' ? '' : start))
-      .replace(/^\/\.\.(\/|$)/, '/')
-      .replace(/(^|\/)(?!\.\.\/)[^/]+\/\.\.(\/|$)/, (_, start: string, end: string) =>
-        end === '' ? '' : start,
-      );
+    text = text.replace(/(^|\/)(?!\.\.\/)[^/]+\/\.\.(?:\/|$)/, '$1').replace(/^\/\.\.(?=\/|$)/, '');
   }
   return text.replace(/^\/|\/$/g, '');
 }

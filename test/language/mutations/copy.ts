@@ -86,9 +86,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     row: 'L-COPY-13',
-    file: copy,
-    from: "chmod === undefined || entry.type === 'symlink'",
-    to: "chmod === undefined || entry.type !== 'file'",
+    file: 'src/image/copy-mode.ts',
+    from: "if (letters.includes('t') && mask !== classes.o) mask |= sticky;",
+    to: 'if (mask !== classes.o) mask |= sticky;',
   },
   {
     row: 'L-COPY-14',
