@@ -48,7 +48,8 @@ const types: Readonly<Record<string, EntryType>> = {
 
 /** uid_t -1 means "leave as it is" to chown(2). */
 const largestId = 0xffff_fffe;
-const largestTime = 1n << 62n;
+/** The end of the year 9999: file systems go beyond 2262, where nanoseconds no longer fit 64 bits. */
+const largestTime = 253_402_300_799n * 1_000_000_000n;
 
 /**
  * Reads a tar archive from an untrusted source: ustar, pax and GNU long names. Names are normalised, absolute ones made

@@ -152,7 +152,8 @@ class SqliteState implements State {
         for (const [key, time] of this.#used) touch.run(time, key);
         const put = this.#statement('INSERT OR REPLACE INTO stat VALUES (?, ?, ?, ?, ?, ?, ?)');
         for (const { path, size, mtimeNs, ctimeNs, ino, dev, digest } of this.#stats.values()) {
-          put.run(path, size, mtimeNs, ctimeNs, ino, dev, digest);
+          // A file from after 2262 is read each time: SQLite has no larger numbers.
+          if (mtimeNs === BigInt.asIntN(64, mtimeNs)) put.run(path, size, mtimeNs, ctimeNs, ino, dev, digest);
         }
         db.exec('COMMIT');
       }

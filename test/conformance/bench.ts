@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { busyboxRootfs, debianRootfs, makeBase } from '../support/base-images.ts';
 import { must, tsbuild } from '../support/cli.ts';
@@ -44,7 +45,8 @@ export async function openBench(
   cases: readonly Case[],
   options: BenchOptions,
 ): Promise<Bench> {
-  const folder = realpathSync(stack.use(await tempFolder('conformance')).path);
+  removeStale();
+  const folder = realpathSync(stack.use(await tempFolder(`conformance-${process.pid}`)).path);
   const contexts = join(folder, 'contexts');
   const server = stack.use(
     await startHttpServer((request, response) => giveFile(contexts, request, response)),
@@ -73,6 +75,15 @@ export async function openBench(
     busybox,
     update: options.update,
   };
+}
+
+/** Folders of runs that were killed with SIGKILL; nothing else of such a run is left. */
+function removeStale(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^tsbuild-conformance-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
 }
 
 function giveFile(folder: string, request: IncomingMessage, response: ServerResponse): void {

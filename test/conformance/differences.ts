@@ -48,6 +48,13 @@ export const differences: readonly Difference[] = [
   },
   {
     peer: 'docker',
+    case: 'extended-attributes',
+    line: /^\/(added\/file|copied\/|owned)/,
+    reason:
+      "attributes of files are kept (L-COPY-10, L-ADD-1); dockerd's image store writes none into layers but security.capability",
+  },
+  {
+    peer: 'docker',
     case: 'hard-links',
     line: /^\/all\/s2? symlink/,
     reason: 'names of one symlink stay names of one (L-COPY-10); BuildKit keeps those of regular files only',
@@ -72,6 +79,12 @@ export const differences: readonly Difference[] = [
     case: 'special-files',
     line: /^\/copied\/block (block|char)/,
     reason: 'a block device stays one (L-COPY-10); BuildKit 0.25 makes a character device of it',
+  },
+  {
+    peer: 'docker',
+    case: 'times-and-numbers',
+    line: /^\/added\/older file/,
+    reason: 'a time before 1970 in an archive is kept (L-ADD-1: as tar -x does); Docker makes 1970 of it',
   },
 ];
 

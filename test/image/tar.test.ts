@@ -100,6 +100,13 @@ describe('writeTar', () => {
     expect(again).toEqual(offsets);
   });
 
+  test('reads every time back that a file system can have', async () => {
+    const times = [-3_600_000_000_000n, 0n, 15_032_385_535_000_000_001n];
+    const bytes = await tarOf(...times.map((mtime, index) => file(`f${index}`, '', { mtime })));
+    const read = await described(readTar(streamOf(bytes), { whiteouts: true }));
+    expect(read.map(({ mtime }) => mtime)).toEqual(times);
+  });
+
   test('clamps later times and leaves earlier ones', async () => {
     const entries = streamOfEntries(file('early', '', { mtime: 5n }), file('late', '', { mtime: 2n ** 60n }));
     const bytes = await readAll(writeTar(entries, { clampMtime: 1_000_000_000n }), 1e6);

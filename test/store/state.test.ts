@@ -30,6 +30,8 @@ describe('the index', () => {
     const stat = { path: '/a', size: 1n, mtimeNs: 2n ** 62n, ctimeNs: 3n, ino: -4n, dev: 5n, digest: 'x' };
     state.putStat(stat);
     expect(state.stat('/a')).toEqual(stat);
+    // Beyond SQLite's numbers: that file is forgotten, and no other.
+    state.putStat({ ...stat, path: '/late', mtimeNs: 2n ** 63n });
     state.close();
     state = openState(temp.path);
     const full = { ...record, createdAt: 1000, lastUsed: 1000 };
@@ -37,6 +39,7 @@ describe('the index', () => {
     expect(state.newestOfOp(opKey)).toEqual(full);
     expect(state.layers(layer.diffId)).toEqual([layer]);
     expect(state.layerByDigest(layer.digest)).toEqual(layer);
+    expect(state.stat('/late')).toBeUndefined();
     expect(state.stat('/a')).toEqual(stat);
     expect([...state.digests()]).toEqual([layer.digest]);
     state.deleteCacheRecord(key);

@@ -1,0 +1,1 @@
+mkdir tree; chmod 700 tree; echo f >tree/f
