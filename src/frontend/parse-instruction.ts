@@ -167,9 +167,6 @@ function parseWhole(
   const { rest } = readFlags(draft, {});
   const value = restAt(draft, rest);
   if (value.text === '') return missing(draft, 'an argument');
-  if (kind === 'user' && /^\S+\s+\S/.test(value.text) && !/["']/.test(value.text)) {
-    draft.fail('DOCKERFILE_SYNTAX', 'USER takes one argument', { range: value.range });
-  }
   return { ...draft.base, kind, value };
 }
 

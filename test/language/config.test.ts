@@ -311,11 +311,9 @@ describe('L-USER-1: USER in the config', () => {
     expect(await historyOf('USER a\nUSER 1:2')).toEqual(['USER a', 'USER 1:2']);
   });
 
-  test('takes one argument, and no id that would wrap', async () => {
-    expect(await faultsOf('FROM scratch\nUSER\nUSER a b')).toEqual([
-      'DOCKERFILE_SYNTAX 2:1 USER needs an argument',
-      'DOCKERFILE_SYNTAX 3:6 USER takes one argument',
-    ]);
+  test('takes all that stands there, and no id that would wrap', async () => {
+    expect(await added('USER a b')).toEqual({ User: 'a b' });
+    expect(await faultsOf('FROM scratch\nUSER')).toEqual(['DOCKERFILE_SYNTAX 2:1 USER needs an argument']);
     expect(await faultsOf('FROM scratch\nUSER 2147483648')).toEqual([
       'DOCKERFILE_BAD_ARGUMENT 2:6 the id 2147483648 is larger than 2147483647',
     ]);
