@@ -13,6 +13,8 @@ import type {
 import { formatDuration } from './duration.ts';
 import { goQuoteList } from './go-quote.ts';
 import { findingAt } from './checks/check.ts';
+import { hostPort, protoCasing } from './checks/instruction-rules.ts';
+import type { Range } from '../util/source.ts';
 import type { Step } from './lowering.ts';
 import { expanderFor, faultAt, placed } from './lowering.ts';
 import { parsePorts } from './ports.ts';
@@ -170,6 +172,19 @@ function lowerVolume(state: StageState, instruction: WordsInstruction, step: Ste
 /** Ports that one EXPOSE may list: all there are, of three protocols. */
 const mostPorts = 3 * 65_536;
 
+/** The checks of a port that a variable gave. */
+function checkPort(
+  text: string,
+  range: Range,
+  { instruction, step }: { instruction: WordsInstruction; step: Step },
+): void {
+  const casing = protoCasing(text);
+  const host = hostPort(text);
+  const { report } = step.lowering;
+  if (casing !== undefined) report('ExposeProtoCasing', findingAt(instruction, casing, { range }));
+  if (host !== undefined) report('ExposeInvalidFormat', findingAt(instruction, host, { range }));
+}
+
 /** EXPOSE (L-EXPOSE-1). The arguments are sorted as written, before variables have values; history lists each port of a range. */
 function lowerExpose(state: StageState, instruction: WordsInstruction, step: Step): StageState {
   const expand = expanderFor(step, state);
@@ -177,6 +192,7 @@ function lowerExpose(state: StageState, instruction: WordsInstruction, step: Ste
   for (const word of instruction.values.toSorted((a, b) => (a.text < b.text ? -1 : 1))) {
     for (const text of expand.words(word)) {
       const found = placed(instruction, word.range, () => parsePorts(text));
+      if (word.text.includes('$')) checkPort(text, word.range, { instruction, step });
       if (ports.length + found.last - found.first >= mostPorts)
         throw faultAt(instruction, `EXPOSE lists more than ${mostPorts} ports`, { range: word.range });
       for (let port = found.first; port <= found.last; port++) ports.push(`${port}/${found.proto}`);

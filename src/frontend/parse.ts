@@ -138,7 +138,7 @@ function readInstructions(
     const heredocs = masked.heredocs.get(span.start) ?? [];
     const head = rangeAt(map, span.start, trimmedEnd(map.source.text, span));
     const range = { start: head.start, end: heredocs.at(-1)?.bodyRange.end ?? head.end };
-    const above = commentsAbove(comments, head.start.line);
+    const above = commentsAbove(comments, head.start.line, map);
     const draft = makeDraft(
       logical,
       {
@@ -156,10 +156,14 @@ function readInstructions(
   return { instructions, emptyContinuations };
 }
 
-/** The comment lines that stand directly above a line, without `#`, top to bottom; a lone `#` ends them. */
-function commentsAbove(comments: ReadonlyMap<number, string>, line: number): readonly Word[] {
+/**
+ * The comment lines above a line, without `#`, top to bottom. Empty lines between do not count, as with BuildKit; a lone `#` or an
+ * instruction ends them.
+ */
+function commentsAbove(comments: ReadonlyMap<number, string>, line: number, map: LineMap): readonly Word[] {
   const above: Word[] = [];
   for (let at = line - 1; ; at--) {
+    if (at >= 1 && isBlank(map, at)) continue;
     const text = comments.get(at)?.replace(/^#+\s*/, '');
     if (text === undefined || text === '') return above.toReversed();
     const position = { line: at, column: 1 };
@@ -168,6 +172,10 @@ function commentsAbove(comments: ReadonlyMap<number, string>, line: number): rea
       range: { start: position, end: { line: at, column: 1 + (comments.get(at)?.length ?? 0) } },
     });
   }
+}
+
+function isBlank({ source, starts }: LineMap, line: number): boolean {
+  return source.text.slice(starts[line - 1], starts[line]).trim() === '';
 }
 
 /** What `# check=` comments say of the instruction below them (L-DIR-4). */

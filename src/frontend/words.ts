@@ -6,7 +6,7 @@ export interface Expansion {
   /** The escape character of the file: backslash or backtick. */
   readonly escape: string;
   readonly lookup: (name: string) => string | undefined;
-  /** Called for `$v` and `${v}` of a name that has no value (UndefinedVar). */
+  /** Called for a name that has no value, also where the word has a default for it (UndefinedVar). */
   readonly onUndefined?: ((name: string) => void) | undefined;
 }
 
@@ -211,6 +211,7 @@ class Lexer {
   private conditional(name: string, operator: string, emptyIsUnset: boolean): string {
     const word = this.until('}', false);
     const value = this.expansion.lookup(name);
+    if (value === undefined) this.expansion.onUndefined?.(name);
     const missing = value === undefined || (emptyIsUnset && value === '');
     if (operator === '-') return missing ? word : value;
     if (operator === '+') return missing ? '' : word;

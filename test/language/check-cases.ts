@@ -103,12 +103,12 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
     fires: [
       'FROM scratch\nARG VERSION=1\nLABEL v=$VERSOIN',
       'FROM known\nENV A=$NOT_THERE',
+      'FROM scratch\nLABEL v=${V:-1} w=${W+x}',
       'ARG A=1\nFROM scratch\nCOPY x$A /',
     ],
     quiet: [
       'FROM scratch\nARG V\nLABEL v=$V',
       'FROM known\nENV A=$KNOWN',
-      'FROM scratch\nLABEL v=${V:-1} w=${W+x}',
       'FROM scratch\nRUN echo $ANY',
       'FROM unknown\nLABEL a=$ANY',
       "FROM scratch\nLABEL a='$V' b=\\$V",
@@ -150,10 +150,12 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
       'FROM --platform=$TARGETPLATFORM scratch',
       'FROM   --platform=${TARGETPLATFORM}   scratch AS a',
       'FROM --platform=$TARGETPLATFORM \\\n  scratch',
+      'FROM --platform=${TARGETPLATFORM:-linux/amd64} scratch',
     ],
     quiet: [
       'FROM --platform=$BUILDPLATFORM scratch',
-      'FROM --platform=${TARGETPLATFORM:-linux/amd64} scratch',
+      'FROM --platform=${TARGETPLATFORM}/v8 scratch',
+      'FROM --platform=$TARGETOS/$TARGETARCH scratch',
       'FROM scratch',
     ],
   },
@@ -162,13 +164,14 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
     fires: [
       'FROM scratch\nARG NPM_TOKEN',
       'FROM scratch\nENV password=x',
-      'ARG API_KEY=1 OTHER AWS_SECRET_ACCESS\nFROM scratch',
+      'FROM scratch\nARG API_KEY=1 OTHER AWS_SECRET_ACCESS',
       'FROM scratch\nENV git_auth=x apikey=y',
     ],
     quiet: [
       'FROM scratch\nARG TOKENS\nENV KEYBOARD=x MONKEY=y',
       'FROM scratch\nENV PUBLIC_KEY=x TOKEN_FILE=y KEY_VERSION=1',
       'FROM scratch\nLABEL password=x',
+      'ARG API_KEY\nFROM scratch',
     ],
   },
   InvalidDefaultArgInFrom: {
@@ -210,6 +213,7 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
     row: 'CK-20',
     fires: [
       '# check=experimental=all\n\n# wrong\nARG A=1\nFROM scratch',
+      '# check=experimental=all\n\n# wrong\n\nARG A=1\nFROM scratch',
       '# check=experimental=InvalidDefinitionDescription\n\nFROM scratch\n# the stage\nFROM scratch AS b',
       '# check=experimental=all\n\n# a\nARG b c\nFROM scratch',
       'ARG z\n# nothing of it\n# check=experimental=all\n# a\nARG b\nFROM scratch',
@@ -217,14 +221,14 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
     quiet: [
       '# wrong\nARG A=1\nFROM scratch',
       '# check=experimental=all\n\n# A is it\nARG A=1\n# b is that\nFROM scratch AS b',
-      '# check=experimental=all\n\n# wrong\n\nARG A=1\nFROM scratch',
+      '# check=experimental=all\n\n# wrong\n#\nARG A=1\nFROM scratch',
       '# check=experimental=all\n\n# c is the second\nARG b c\n# any\nFROM scratch',
     ],
   },
   ExposeProtoCasing: {
     row: 'CK-21',
-    fires: ['FROM scratch\nEXPOSE 80/TCP 81 82/Udp'],
-    quiet: ['FROM scratch\nEXPOSE 80/tcp 81 82/udp 83/sctp', 'FROM scratch\nARG P=TCP\nEXPOSE 80/$P'],
+    fires: ['FROM scratch\nEXPOSE 80/TCP 81 82/Udp', 'FROM scratch\nARG P=tcp\nEXPOSE 80/$P'],
+    quiet: ['FROM scratch\nEXPOSE 80/tcp 81 82/udp 83/sctp', 'FROM scratch\nARG P=tcp\nEXPOSE 80/$P'],
   },
   ExposeInvalidFormat: {
     row: 'CK-22',

@@ -69,11 +69,11 @@ describe('words and their expansion', () => {
   test('L-VAR-10: quotes', () => checkRow('L-VAR-10', 40));
   test('L-VAR-12: errors', () => checkRow('L-VAR-12', 30));
 
-  test('L-VAR-1: names without a value are told, those that have a default are not', () => {
+  test('L-VAR-1: names without a value are told, also where they have a default', () => {
     const names: string[] = [];
     const onUndefined = (name: string): void => void names.push(name);
     expandWord('$u ${v} ${w:-x} $a "$x" ${y+z} ${o##p}', { ...expansion, onUndefined });
-    expect(names).toEqual(['u', 'v', 'x', 'o']);
+    expect(names).toEqual(['u', 'v', 'w', 'x', 'y', 'o']);
   });
 
   test('L-VAR-10: a backtick may be the escape', () => {

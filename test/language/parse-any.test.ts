@@ -258,7 +258,7 @@ describe('parseDockerfile', () => {
     const comments = parsed.instructions.map((instruction) =>
       'comments' in instruction ? instruction.comments.map(({ text }) => text) : undefined,
     );
-    expect(comments).toEqual([['VERSION is what to build'], ['base the base', 'base is here'], []]);
+    expect(comments).toEqual([['old', 'VERSION is what to build'], ['base the base', 'base is here'], []]);
   });
 
   test('errors come in source order', () => {

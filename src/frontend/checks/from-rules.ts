@@ -76,16 +76,15 @@ export const fromRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
       }
     }
   },
-  *RedundantTargetPlatform({ stages }) {
+  *RedundantTargetPlatform({ stages, directives }) {
     for (const { from } of stages) {
-      if (
-        from.platform === undefined ||
-        !/^\$(?:TARGETPLATFORM|\{TARGETPLATFORM\})$/.test(from.platform.text)
-      )
-        continue;
+      const { text = '', range } = from.platform ?? {};
+      const lookup = (name: string): string | undefined => (name === 'TARGETPLATFORM' ? '*' : undefined);
+      const result = attempt(() => expandWord(text, { escape: directives.escape, lookup }));
+      if (text === '*' || result !== '*') continue;
       yield {
         about: from,
-        range: from.platform.range,
+        range,
         message: '`$TARGETPLATFORM` is the default of FROM',
         fix: withoutFlags(from),
       };
@@ -153,7 +152,7 @@ function* wrongComment(
   if (last === undefined || /^check\s*=/i.test(last.text)) return;
   if (names.some((name) => description([last], name) !== undefined)) return;
   const example = names.length > 1 ? '<name>' : (names[0] ?? '');
-  yield { about, range: last.range, message: `the comment should be \`# ${example} <description>\`` };
+  yield { about, range: about.range, message: `the comment above should be \`# ${example} <description>\`` };
 }
 
 /** FROM has one flag: it goes with the blanks behind it. */

@@ -98,8 +98,9 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
       };
     }
   },
-  *SecretsUsedInArgOrEnv({ instructions }) {
-    for (const instruction of instructions) {
+  *SecretsUsedInArgOrEnv({ stages }) {
+    // An ARG before the first FROM is in no image.
+    for (const instruction of stages.flatMap((stage) => stage.instructions)) {
       const names =
         instruction.kind === 'arg'
           ? instruction.args.map(({ name }) => name)
@@ -119,33 +120,44 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
   },
   *ExposeProtoCasing({ instructions }) {
     for (const word of exposed(instructions)) {
-      const proto = /\/(.*)$/.exec(word.text)?.[1] ?? '';
-      if (proto === proto.toLowerCase() || proto.includes('$')) continue;
-      yield {
-        about: word.about,
-        range: word.range,
-        fix: replaceWord(word, word.text.slice(0, -proto.length) + proto.toLowerCase()),
-        message: `the protocol of \`${word.text}\` should be lower case`,
-      };
+      const message = protoCasing(word.text);
+      if (message === undefined) continue;
+      const fix = replaceWord(
+        word,
+        word.text.replace(/\/.*$/, (proto) => proto.toLowerCase()),
+      );
+      yield { about: word.about, range: word.range, fix, message };
     }
   },
   *ExposeInvalidFormat({ instructions }) {
     for (const word of exposed(instructions)) {
-      if (!word.text.includes(':') || word.text.includes('$')) continue;
-      yield {
-        about: word.about,
-        range: word.range,
-        fix: replaceWord(word, word.text.slice(word.text.lastIndexOf(':') + 1)),
-        message: `\`${word.text}\` maps a port of the host; EXPOSE takes ports of the container only`,
-      };
+      const message = hostPort(word.text);
+      if (message === undefined) continue;
+      const fix = replaceWord(word, word.text.slice(word.text.lastIndexOf(':') + 1));
+      yield { about: word.about, range: word.range, fix, message };
     }
   },
 };
 
+/** What ExposeProtoCasing says of a port without variables. */
+export function protoCasing(port: string): string | undefined {
+  const proto = /\/(.*)$/.exec(port)?.[1] ?? '';
+  return proto === proto.toLowerCase() ? undefined : `the protocol of \`${port}\` should be lower case`;
+}
+
+/** What ExposeInvalidFormat says of a port without variables. */
+export function hostPort(port: string): string | undefined {
+  return port.includes(':')
+    ? `\`${port}\` maps a port of the host; EXPOSE takes ports of the container only`
+    : undefined;
+}
+
+/** The ports that no variable is in; those of variables are looked at when they have values. */
 function* exposed(instructions: readonly Instruction[]): Generator<Word & { about: InstructionBase }> {
   for (const instruction of instructions) {
     if (instruction.kind !== 'expose') continue;
-    for (const word of instruction.values) yield { ...word, about: instruction };
+    for (const word of instruction.values)
+      if (!word.text.includes('$')) yield { ...word, about: instruction };
   }
 }
 
@@ -156,7 +168,11 @@ function* exposed(instructions: readonly Instruction[]): Generator<Word & { abou
 function removeLines({ text }: SourceText, { range }: InstructionBase): readonly Edit[] | undefined {
   const lines = text.split('\n');
   const { start, end } = range;
-  const before = lines[start.line - 2]?.trim() ?? '';
+  const before =
+    lines
+      .slice(0, start.line - 1)
+      .findLast((line) => line.trim() !== '')
+      ?.trim() ?? '';
   const clean =
     !before.startsWith('#') &&
     (lines[start.line - 1] ?? '').slice(0, start.column - 1).trim() === '' &&

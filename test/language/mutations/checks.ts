@@ -61,8 +61,8 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'CK-15',
     file: from,
-    from: '!/^\\$(?:TARGETPLATFORM|\\{TARGETPLATFORM\\})$/.test(from.platform.text)',
-    to: "!from.platform.text.includes('TARGETPLATFORM')",
+    from: "if (text === '*' || result !== '*') continue;",
+    to: "if (text === '*' || result?.includes('*') !== true) continue;",
   },
   {
     row: 'CK-16',
@@ -91,9 +91,9 @@ export const mutations: readonly Mutation[] = [
   { row: 'CK-20', file: 'src/frontend/checks/rules.ts', from: '    experimental: true,\n', to: '' },
   {
     row: 'CK-21',
-    file: instruction,
-    from: "if (proto === proto.toLowerCase() || proto.includes('$')) continue;",
-    to: 'if (proto === proto.toLowerCase()) continue;',
+    file: 'src/frontend/lower-config.ts',
+    from: "if (word.text.includes('$')) checkPort(",
+    to: "if (word.text.includes('?')) checkPort(",
   },
   {
     row: 'CK-22',
