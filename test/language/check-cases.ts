@@ -227,7 +227,7 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
   },
   ExposeProtoCasing: {
     row: 'CK-21',
-    fires: ['FROM scratch\nEXPOSE 80/TCP 81 82/Udp', 'FROM scratch\nARG P=tcp\nEXPOSE 80/$P'],
+    fires: ['FROM scratch\nEXPOSE 80/TCP 81 82/Udp', 'FROM scratch\nARG P=TCP\nEXPOSE 80/$P'],
     quiet: ['FROM scratch\nEXPOSE 80/tcp 81 82/udp 83/sctp', 'FROM scratch\nARG P=tcp\nEXPOSE 80/$P'],
   },
   ExposeInvalidFormat: {
