@@ -55,7 +55,7 @@ async function remoteTime(url: string, session: Session): Promise<number | undef
   if (isGitUrl(url)) {
     const { openCheckout } = await import('../source/git.ts');
     await using checkout = await openCheckout(gitOp(url), { env, signal, tempDir: () => store.tempDir() });
-    return checkout.time();
+    return await checkout.time();
   }
   const { fetchFile } = await import('../source/http.ts');
   const { mtime } = await fetchFile({ url }, { env, signal, cacheDir: store.root });

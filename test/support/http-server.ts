@@ -25,6 +25,8 @@ export async function startHttpServer(
     seen.push({ method: request.method ?? '', path: request.url ?? '', headers: request.headers });
     handler(request, response);
   });
+  // On a busy machine a client may take long between two requests of one connection.
+  server.keepAliveTimeout = 60_000;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
