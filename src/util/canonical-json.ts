@@ -12,16 +12,19 @@ export type JsonValue =
  * Keys whose value is undefined are left out. Throws a TypeError for numbers that are not finite.
  */
 export function canonicalJson(value: JsonValue): string {
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item as JsonValue)).join(',')}]`;
-  if (value !== null && typeof value === 'object') {
-    const record = value as { readonly [key: string]: JsonValue | undefined };
-    const parts: string[] = [];
-    for (const key of Object.keys(record).toSorted()) {
-      const item = record[key];
-      if (item !== undefined) parts.push(`${JSON.stringify(key)}:${canonicalJson(item)}`);
-    }
-    return `{${parts.join(',')}}`;
+  if (typeof value !== 'object' || value === null) {
+    if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`no JSON for ${value}`);
+    return JSON.stringify(value);
   }
-  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`no JSON for ${value}`);
-  return JSON.stringify(value);
+  let out = '';
+  if (Array.isArray(value)) {
+    for (const item of value as readonly JsonValue[]) out += `${out === '' ? '' : ','}${canonicalJson(item)}`;
+    return `[${out}]`;
+  }
+  const record = value as { readonly [key: string]: JsonValue | undefined };
+  for (const key of Object.keys(record).toSorted()) {
+    const item = record[key];
+    if (item !== undefined) out += `${out === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(item)}`;
+  }
+  return `{${out}}`;
 }
