@@ -36,7 +36,7 @@ export function check(options: BuildOptions & { readonly fix?: boolean | undefin
       resolveImage: (reference: string, platform: Platform) => knownImage(session, reference, platform),
     };
     if (options.fix !== true) return { source, ...(await findingsOf(source, given)) };
-    return fixed(source, given);
+    return await fixed(source, given);
   });
 }
 

@@ -116,7 +116,7 @@ async function download(
       details: { url: redactUrl(url) },
       cause,
     });
-  return retry<Remembered>(
+  return await retry<Remembered>(
     async () => {
       try {
         const response = await follow(client, { url, known, options, failed });
