@@ -7,5 +7,5 @@ export async function doctor(options: CommonOptions = {}): Promise<DoctorReport>
   // Says at once when the store cannot be made; the trial runs are remembered in it.
   await using store = await openStore(options.root ?? defaultStoreRoot(env));
   const { inspectHost } = await import('../executor/doctor.ts');
-  return inspectHost({ root: store.root, env });
+  return await inspectHost({ root: store.root, env });
 }

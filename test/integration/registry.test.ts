@@ -247,7 +247,7 @@ suite('a registry with TLS', [registry, tool('openssl')], () => {
     const image = await makeImage(['one']);
     const push = async (options: Partial<RegistryClientOptions>): Promise<unknown> => {
       await using http = client({ http: { certificateDirectories: [folder.path] }, ...options });
-      return failure(pushImage(http, { images: [image], reference }));
+      return await failure(pushImage(http, { images: [image], reference }));
     };
     const error = await push({});
     expect(error).toEqual(code('REGISTRY_UNREACHABLE'));

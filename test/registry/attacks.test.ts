@@ -59,7 +59,7 @@ const sendManifest =
   };
 const pull = async (host: string, options: Partial<RegistryClientOptions> = {}): Promise<unknown> => {
   await using registry = client(options);
-  return failure(
+  return await failure(
     resolveImage(registry, parseReference(`${host}/a/b:1`), { os: 'linux', architecture: 'amd64' }),
   );
 };
