@@ -39,8 +39,11 @@ async function main(): Promise<number> {
   const needs = [
     'root',
     tool('runc'),
+    tool('bzip2'),
+    tool('nsenter', 'util-linux'),
     tool('busybox', 'busybox-static'),
     tool('setcap', 'libcap2-bin'),
+    tool('xz', 'xz-utils'),
   ] as const;
   const lacking = needs.map(missing).filter((item) => item !== undefined);
   if (lacking.length > 0) throw new Error(`this host lacks ${lacking.join(', ')}`);

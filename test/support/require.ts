@@ -42,6 +42,8 @@ export const debianPackages: Readonly<Record<string, string>> = {
   git: 'git',
   setcap: 'libcap2-bin',
   runuser: 'util-linux',
+  bzip2: 'bzip2',
+  xz: 'xz-utils',
 };
 
 /** The program's path, or undefined. */
