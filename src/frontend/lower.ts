@@ -134,7 +134,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
   }
   if (made === undefined || faults.size > 0) throw await allFaults(stages, faults);
   const state = asFilesystem(lowering, made, target.index);
-  diagnostics.push(...unusedArgs(parsed, options, usedArgs));
+  diagnostics.push(...unusedArgs(parsed, options, usedArgs), ...argsWithoutEffect(options));
   failOnFindings(diagnostics, check.error);
   const labels = options.labels ?? {};
   const config: ContainerConfig =
@@ -241,6 +241,17 @@ function syntaxNotice(parsed: ParsedDockerfile, options: LowerOptions): readonly
         : { source: { source: parsed.source, range: directive.range } }),
     },
   ];
+}
+
+/** Control args that ask for what this version does not do (L-ARG-9). */
+function argsWithoutEffect({ buildArgs }: LowerOptions): readonly Diagnostic[] {
+  return ['BUILDKIT_INLINE_CACHE', 'BUILDKIT_MULTI_PLATFORM']
+    .filter((name) => /^(?:1|t|true)$/i.test(ownValue(buildArgs, name) ?? ''))
+    .map((name) => ({
+      severity: 'note',
+      rule: 'BuildArgWithoutEffect',
+      message: `the build arg \`${name}\` has no effect in this version`,
+    }));
 }
 
 /** --build-arg values that no ARG takes (L-ARG-6). */

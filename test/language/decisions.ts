@@ -4,6 +4,8 @@ export const decisions: Readonly<Record<string, string>> = {
     'its part of Podman alone: `Containerfile` (it comes with a `.containerignore`, which Docker does not read; when no Dockerfile is there it is named as what -f could take), `*.in` through cpp, several -f',
   'L-DIR-1':
     'no frontend is loaded, so none can be replaced: a build context called like the syntax image is told by SyntaxIgnored, as a foreign one is; a file in the forms of other frontends is UNSUPPORTED_HERE',
+  'L-ARG-9':
+    'BUILDKIT_INLINE_CACHE and BUILDKIT_MULTI_PLATFORM are told to have no effect: there is no remote cache and no index of several platforms yet; BUILDKIT_BUILD_NAME and those of attestations are taken and name nothing',
   'L-FROM-8':
     'of Podman alone: `--after` and transports in FROM; `--build-context` names archives and layouts',
   'L-RUN-6':

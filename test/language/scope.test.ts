@@ -143,7 +143,7 @@ describe('--build-arg', () => {
         http_proxy: 'x',
         SOURCE_DATE_EPOCH: '0',
         TARGETOS: 'linux',
-        BUILDKIT_INLINE_CACHE: '1',
+        BUILDKIT_INLINE_CACHE: '0',
       },
     });
     expect(diagnostics).toEqual([]);
@@ -255,6 +255,19 @@ describe('ARGs that steer the builder', () => {
     expect((await imageOf(text, { bases })).warnings).toEqual([]);
     const buildArgs = { BUILDKIT_DOCKERFILE_CHECK: 'error=false' };
     expect((await imageOf(text, { bases, buildArgs })).warnings).toEqual(['StageNameCasing']);
+  });
+
+  test('L-ARG-9: what has no effect yet is told', async () => {
+    const buildArgs = {
+      BUILDKIT_INLINE_CACHE: '1',
+      BUILDKIT_MULTI_PLATFORM: 'true',
+      BUILDKIT_BUILD_NAME: 'x',
+    };
+    const { diagnostics } = await lowerText('FROM base\n', { bases, buildArgs });
+    expect(diagnostics.map(({ severity, message }) => [severity, message])).toEqual([
+      ['note', 'the build arg `BUILDKIT_INLINE_CACHE` has no effect in this version'],
+      ['note', 'the build arg `BUILDKIT_MULTI_PLATFORM` has no effect in this version'],
+    ]);
   });
 
   test('L-ARG-9: those of attestations, and the others, reach no step', async () => {
