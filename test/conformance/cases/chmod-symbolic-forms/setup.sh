@@ -1,0 +1,1 @@
+mkdir -p tree/dir/open; echo p >tree/plain; echo e >tree/exec; chmod 600 tree/plain; chmod 750 tree/exec; echo d >tree/dir/file; chmod 777 tree/dir/open; chmod 4711 tree/dir/file; tar --owner=6 --group=7 --mtime=@900000000 -C tree -cf packed.tar exec dir
