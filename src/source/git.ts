@@ -64,8 +64,8 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
     const work = join(home, 'work');
     await mkdir(work);
     const login = await loginFor(source.url, options);
-    const git = (...args: readonly string[]): Promise<string> =>
-      runGit(args, { work, home, options, url: source.url, login });
+    const run: Git = (...args) => runGit(args, { work, home, options, url: source.url, login });
+    const git: Git = (...args) => run(...args).catch((error: unknown) => withoutDepth(error, args, run));
     const commit = await fetchInto(work, source, git);
     if (source.checksum !== undefined && !commit.startsWith(source.checksum)) {
       throw new BuildError('CHECKSUM_MISMATCH', `${redactUrl(source.url)} is at the commit ${commit}`, {
@@ -105,6 +105,14 @@ function checkUrl(url: string, options: GitOptions): void {
 }
 
 type Git = (...args: readonly string[]) => Promise<string>;
+
+/** Servers of plain files (dumb HTTP) give no shallow history: then all of it is fetched. */
+function withoutDepth(error: unknown, args: readonly string[], run: Git): Promise<string> {
+  const deep = args.filter((word) => word !== '--depth=1');
+  if (deep.length === args.length || !(error instanceof BuildError) || !/shallow/i.test(error.message))
+    throw error;
+  return run(...deep);
+}
 
 /** Makes the repository and gets the commit into it; one of SHA-256 is found out by what its server says. */
 async function fetchInto(work: string, source: GitSource, git: Git): Promise<string> {

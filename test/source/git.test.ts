@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkoutGit, openCheckout } from '../../src/source/git.ts';
 import { readAll } from '../../src/util/streams.ts';
+import { startHttpServer } from '../support/http-server.ts';
 import { tempFolder } from '../support/temp.ts';
 
 const who = ['-c', 'user.name=t', '-c', 'user.email=t@example.com', '-c', 'commit.gpgsign=false'];
@@ -117,4 +118,25 @@ test('hooks and settings of the user do not run', async () => {
   };
   await checkoutGit({ url }, { tempDir: () => Promise.resolve(folder.path), env, allowLocal: true });
   expect(readdirSync(folder.path)).not.toContain('ran');
+});
+
+test('a server of plain files gives its whole history, for it has no shallow one', async () => {
+  await using folder = await tempFolder('git');
+  const { git } = makeRepository(folder.path);
+  git('update-server-info');
+  await using server = await startHttpServer((request, response) => {
+    try {
+      const { pathname } = new URL(request.url ?? '/', 'http://host');
+      response.end(readFileSync(join(folder.path, 'repo', '.git', pathname)));
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  const options = { tempDir: () => Promise.resolve(folder.path), env: process.env };
+  const url = `http://${server.host}/`;
+  await using main = await openCheckout({ url }, options);
+  expect(main.commit).toBe(git('rev-parse', 'HEAD'));
+  await using tag = await openCheckout({ url, ref: 'v1' }, options);
+  expect(tag.commit).toBe(git('rev-parse', 'v1'));
+  await expect(openCheckout({ url, ref: 'none' }, options)).rejects.toMatchObject({ code: 'GIT_FAILED' });
 });
