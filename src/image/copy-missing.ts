@@ -83,7 +83,9 @@ async function nearNames(tree: Tree, path: string): Promise<readonly string[]> {
   const limit = Math.max(1, Math.floor(wanted.length / 3));
   const found = (await tree.list(directory))
     .map((name) => ({ name: joinPath(parentPath(path), name), distance: distance(wanted, name, limit) }))
-    .filter((item) => item.distance > 0 && item.distance <= limit);
+    .filter((item) => item.distance > 0 && item.distance <= limit)
+    // Of one letter every other one is a single change away, and none is meant.
+    .filter(({ name }) => wanted.length > 1 || baseName(name).toLowerCase() === wanted.toLowerCase());
   if (found.length > 0) {
     return found
       .toSorted((a, b) => a.distance - b.distance)

@@ -136,22 +136,27 @@ class Copy {
     const resolved = await destination.resolve(this.#dest);
     const found = await destination.lstat(resolved);
     this.#files += 1;
-    if (this.#files > 1 && !this.#isDirectory && found?.type !== 'directory') {
-      throw new BuildError(
-        'COPY_INVALID',
-        `several files cannot be copied to the one file \`/${this.#dest}\``,
-        { hint: `end the destination with a slash: \`${this.#request.op.dest}/\`` },
-      );
-    }
+    if (this.#files > 1 && !this.#isDirectory && found?.type !== 'directory') throw this.#severalToOne();
     if (this.#isDirectory) await destination.makeDirectories(resolved);
     const inside = this.#isDirectory || found?.type === 'directory';
     await destination.put(inside ? joinPath(resolved, name) : resolved, inode);
+  }
+
+  #severalToOne(): BuildError {
+    return new BuildError(
+      'COPY_INVALID',
+      `several files cannot be copied to the one file \`/${this.#dest}\``,
+      { hint: `end the destination with a slash: \`${this.#request.op.dest}/\`` },
+    );
   }
 
   /** Makes what a directory's content is copied into; returns its path. */
   async #startDirectory(tree: Tree, match: Match, keepOwners: boolean): Promise<string> {
     const { destination } = this.#state;
     const resolved = await destination.resolve(this.#dest);
+    // A source before this one may have become a file of that name.
+    const isFile = this.#files > 0 && (await destination.lstat(resolved))?.type === 'file';
+    if (isFile && !this.#isDirectory) throw this.#severalToOne();
     await destination.makeDirectories(resolved);
     if (!this.#request.op.parents) {
       // Of the source itself the destination gets the time alone, also where it was there before, as with BuildKit.

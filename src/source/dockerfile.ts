@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -140,13 +140,22 @@ async function notFound(place: DockerfilePlace, spec: string | undefined): Promi
       .map((name) => `\`${name}\``)
       .join(', ')}: name it with -f`;
   }
-  return new BuildError(
-    'DOCKERFILE_NOT_FOUND',
-    `there is no ${spec === undefined ? 'Dockerfile in the build context' : `\`${spec}\``}`,
-    {
-      hint,
-      details: { dockerfile: wanted, context, near },
-    },
+  const missing =
+    spec === undefined ? 'there is no Dockerfile in the build context' : `there is no \`${spec}\``;
+  const message = (await isDirectory(place, where))
+    ? `\`${wanted}\` is a directory, not a Dockerfile`
+    : missing;
+  return new BuildError('DOCKERFILE_NOT_FOUND', message, {
+    hint,
+    details: { dockerfile: wanted, context, near },
+  });
+}
+
+async function isDirectory({ tree }: DockerfilePlace, where: Where): Promise<boolean> {
+  if ('inTree' in where) return (await tree.lstat(await tree.resolve(where.inTree)))?.type === 'directory';
+  return stat(where.file).then(
+    (found) => found.isDirectory(),
+    () => false,
   );
 }
 

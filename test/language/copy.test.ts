@@ -275,6 +275,7 @@ describe('L-COPY-5: where sources go', () => {
     expect(await refused(files, 'COPY [fg] /o')).toContain(
       'several files cannot be copied to the one file `/o`',
     );
+    expect(await refused(files, 'COPY f d /o')).toContain('| end the destination with a slash: `/o/`');
     expect(await refused(files, 'COPY f <<EOF /o\nEOF')).toContain('several files cannot be copied');
     expect(await refused(files, 'ADD <<A <<B /o\nA\nB')).toContain('several files cannot be copied');
   });
@@ -782,6 +783,13 @@ describe('L-COPY-17 L-COPY-8: the error for a source that is not there', () => {
     const text = await golden(project, texts);
     const { expectGolden } = await import('../support/golden.ts');
     expectGolden('copy-missing.txt', text);
+  });
+
+  test('a name of one letter is near to itself in the other case alone', async () => {
+    await using project = await makeProject({ D: '' });
+    expect(await project.fails('FROM scratch\nCOPY x /\n')).toContain('| paths start at its root');
+    expect(await project.fails('FROM scratch\nCOPY ../x /\n')).toContain('| `..` cannot leave it');
+    expect(await project.fails('FROM scratch\nCOPY d /\n')).toContain('| did you mean `D`?');
   });
 
   test('a Dockerfile that came alone has no context to copy from', async () => {

@@ -109,6 +109,22 @@ describe('local directories', () => {
     });
   });
 
+  test('a directory in the place of a Dockerfile is told', async () => {
+    await withFiles({ 'ctx/Dockerfile/x': '', 'out/x': '' }, async ({ options }) => {
+      for (const [dockerfile, named] of [
+        [undefined, 'Dockerfile'],
+        ['ctx/Dockerfile', 'ctx/Dockerfile'],
+        ['out', 'out'],
+      ]) {
+        const opened = await openContext('ctx', { ...options, dockerfile });
+        await expect(opened.dockerfile()).rejects.toMatchObject({
+          code: 'DOCKERFILE_NOT_FOUND',
+          message: `\`${named}\` is a directory, not a Dockerfile`,
+        });
+      }
+    });
+  });
+
   test.each([
     // What is named with -f is relative to the working directory, and so is what is suggested.
     [undefined, 'ctx', 'there is `ctx/Containerfile`: name it with -f'],
