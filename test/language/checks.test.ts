@@ -301,9 +301,18 @@ describe('check --fix', () => {
     expect(result.stderr).toContain('no warnings found');
   });
 
+  test('a file that is missing is told like by a build; one from elsewhere has no place to go back to', async () => {
+    const context = contextOf('FROM scratch\n');
+    const missing = await ask(['-f', join(context, 'Dokcerfile'), context]);
+    expect(missing.stderr).toMatch(/DOCKERFILE_NOT_FOUND[^]*there is `.*\/Dockerfile`/);
+    expect((await ask(['-'], 'FROM scratch\n')).stderr).toContain('only a Dockerfile of this machine');
+  });
+
   test('a faulty file stays as it is', async () => {
     const context = contextOf('FROM scratch as x\nRNU\n');
-    expect((await ask([context])).status).toBe(1);
+    const { status, stdout } = await ask([context]);
+    expect(status).toBe(1);
+    expect(stdout).toContain('Nothing was fixed: correct the errors first.');
     expect(readFileSync(join(context, 'Dockerfile'), 'utf8')).toBe('FROM scratch as x\nRNU\n');
   });
 

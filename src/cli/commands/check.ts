@@ -9,7 +9,7 @@ import { planOptions } from '../build-options.ts';
 import type { CheckFormat } from '../check-report.ts';
 import { checkFormats, checkJson, checkSarif, checkText } from '../check-report.ts';
 import { contextWord } from '../context-word.ts';
-import type { CliContext } from '../context.ts';
+import type { CliContext, Library } from '../context.ts';
 import { hasColor } from '../context.ts';
 import { newCommand } from '../options.ts';
 import { parseChoice } from '../values.ts';
@@ -41,11 +41,11 @@ export const check: Verb = {
     const flags = command.opts<CheckFlags>();
     const options = planOptions(flags, contextWord(command.args).context, context);
     if (flags.fix !== true) return runCheck(options, flags.format, context);
-    const file = fileToFix(options);
     const library = await context.library();
+    const file = await fileToFix(options, library);
     const result = await library.check({ ...options, fix: true });
     // A file from stdin has no place to go back to: the new text is the answer, and the report goes aside.
-    const report = await reportOf(result, flags.format, { file, context });
+    const report = (await reportOf(result, flags.format, { file, context })) + unfixed(result, flags.format);
     if (file === undefined) {
       context.stdout.write(result.source.text);
       context.stderr.write(report);
@@ -56,6 +56,13 @@ export const check: Verb = {
     return statusOf(result);
   },
 };
+
+/** Why `--fix` left the file alone, for people. */
+function unfixed({ errors, fixed }: CheckResult, format: CheckFormat): string {
+  return format === 'text' && errors.length > 0 && fixed === undefined
+    ? 'Nothing was fixed: correct the errors first.\n'
+    : '';
+}
 
 /** Checks and writes the result to stdout. Returns the exit status. */
 export async function runCheck(
@@ -93,10 +100,14 @@ function localFile({ context = '.', dockerfile }: BuildOptions): string | undefi
   return names.find((name) => statSync(name, { throwIfNoEntry: false })?.isFile());
 }
 
-function fileToFix(options: BuildOptions): string | undefined {
+async function fileToFix(options: BuildOptions, library: Library): Promise<string | undefined> {
   if (typeof options.dockerfile === 'object') return undefined;
   const file = localFile(options);
   if (file !== undefined) return file;
+  const { context = '.' } = options;
+  // Where a directory merely lacks the file, the check itself says what is missing.
+  if (typeof context === 'string' && statSync(context, { throwIfNoEntry: false })?.isDirectory() === true)
+    await library.check(options);
   throw new BuildError('USAGE', 'only a Dockerfile of this machine can be fixed', {
     hint: 'name it with -f, or pass its text with `-f -` and get the new one on stdout',
   });
