@@ -60,9 +60,11 @@ export async function withProgress<T>(
   const color = hasColor(context.stderr, context.env);
   const tail = new LogTail({ limit: tailLines, color });
   const diagnostics: Diagnostic[] = [];
+  let begun = false;
   const shown = await openRenderer(settings.mode, context);
   const emit = (event: ProgressEvent): void => {
     shown.renderer?.onEvent(event);
+    begun ||= event.type === 'vertex';
     tail.onEvent(event);
     if (event.type === 'diagnostic') diagnostics.push(event.diagnostic);
   };
@@ -70,9 +72,14 @@ export async function withProgress<T>(
     shown.stop();
     shown.renderer?.finish(outcome);
     const asText = settings.mode === 'plain' || settings.mode === 'tty';
-    if (!outcome.ok && (asText || settings.mode === 'quiet'))
-      context.stderr.write(reportFailedLogs(tail.failed(), color));
-    if (asText) context.stderr.write(reportDiagnostics(diagnostics, { color, debug: settings.debug }));
+    const logs =
+      !outcome.ok && (asText || settings.mode === 'quiet') ? reportFailedLogs(tail.failed(), color) : '';
+    const list = asText ? reportDiagnostics(diagnostics, { color, debug: settings.debug }) : '';
+    // What is said at the end stands apart from the steps; the error of a failed build follows.
+    const apart = asText && begun && (!outcome.ok || list !== '') ? '\n' : '';
+    const after = !outcome.ok && list !== '' ? '\n' : '';
+    const text = apart + logs + list + after;
+    if (text !== '') context.stderr.write(text);
   };
   try {
     const result = await work(emit);

@@ -111,6 +111,23 @@ describe('the result of a build', () => {
     expect(await first(['--progress', 'none'])).toBe('');
   });
 
+  test('an empty line parts the steps from the warnings or the error after them', async () => {
+    const diagnostic = { severity: 'warning', rule: 'R', message: 'm' } as const;
+    const outcome = (ok: boolean, events: readonly api.ProgressEvent[]): Promise<{ stderr: string }> => {
+      const build: typeof api.build = async ({ onEvent }) => {
+        for (const event of events) onEvent?.(event);
+        if (ok) return buildResult();
+        throw new BuildError('STEP_FAILED', 'no');
+      };
+      return runCli(['.'], { library: { build } });
+    };
+    const warned: readonly api.ProgressEvent[] = [...goodBuild, { type: 'diagnostic', diagnostic }];
+    expect((await outcome(true, warned)).stderr).toMatch(/[^\n]\n\n 1 warning found/);
+    expect((await outcome(false, goodBuild)).stderr).toMatch(/[^\n]\n\nerror\[STEP_FAILED]/);
+    expect((await outcome(false, warned)).stderr).toMatch(/\n\n 1 warning found[^]*m\n\nerror\[STEP_FAILED]/);
+    expect((await outcome(false, [])).stderr).toMatch(/^error\[STEP_FAILED]/);
+  });
+
   test('a terminal gets the picture', async () => {
     const result = await runCli(['.'], { library, terminal: true });
     expect(result.stderr).toContain('[+] Building 0.0s (0/0) FINISHED');
