@@ -1,4 +1,4 @@
-import type { SourceLocation } from '../index.ts';
+import type { SourceLocation, SourceText } from '../index.ts';
 import { sanitizeLine } from './sanitize.ts';
 import type { Style } from './style.ts';
 import { displayWidth, expandTabs } from './width.ts';
@@ -14,7 +14,7 @@ const longestLine = 140;
  * lines (E-1; the look is that of rustc). Ends with a newline. A place outside the text gives its header alone.
  */
 export function codeFrame(location: SourceLocation, style: Style): string {
-  const lines = location.source.text.split(/\r\n|\n|\r/);
+  const lines = linesOf(location.source);
   const { start } = location.range;
   const end = lastPosition(location, lines);
   const numbers = lineNumbers(start.line, Math.min(end.line, lines.length));
@@ -27,7 +27,7 @@ export function codeFrame(location: SourceLocation, style: Style): string {
     if (previous !== 0 && number !== previous + 1) out += `${' '.repeat(gutter)} ${style.dim('⋮')}\n`;
     previous = number;
     const bar = style.dim(`${String(number).padStart(gutter)} │`);
-    const raw = lines[number - 1] ?? '';
+    const raw = (lines[number - 1] ?? '').replace(/\r$/, '');
     if (!single) {
       const bracket = number === start.line ? '╭' : number === end.line ? '╰' : '│';
       out += `${`${bar} ${style.red(bracket)} ${clip(printable(raw), 0).text}`.trimEnd()}\n`;
@@ -42,6 +42,15 @@ export function codeFrame(location: SourceLocation, style: Style): string {
     out += `${' '.repeat(gutter)} ${style.dim('│')} ${' '.repeat(caret)}${style.red('^'.repeat(length))}\n`;
   }
   return out;
+}
+
+const split = new WeakMap<SourceText, readonly string[]>();
+
+/** The lines of a text, with what a line feed of Windows leaves at their ends. A text is taken apart once, however many findings it has. */
+export function linesOf(source: SourceText): readonly string[] {
+  let lines = split.get(source);
+  if (lines === undefined) split.set(source, (lines = source.text.split('\n')));
+  return lines;
 }
 
 /** The place after the last character, never behind the line feed that ends it. */

@@ -1,6 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../index.ts';
-import { codeFrame } from './frame.ts';
+import { codeFrame, linesOf } from './frame.ts';
 import type { FailedLog } from './log-tail.ts';
 import { sanitize, sanitizeLine } from './sanitize.ts';
 import { styleFor } from './style.ts';
@@ -83,7 +83,7 @@ function lastShownLine(error: BuildError): number {
   if (source === undefined) return 0;
   const { start, end } = source.range;
   const last = end.column === 1 && end.line > start.line ? end.line - 1 : end.line;
-  return Math.max(start.line, Math.min(last, source.source.text.split('\n').length));
+  return Math.max(start.line, Math.min(last, linesOf(source.source).length));
 }
 
 function dimmed(text: string | undefined, style: Style): string {

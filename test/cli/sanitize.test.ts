@@ -26,3 +26,9 @@ describe('hostile text on a terminal', () => {
     expect(codeFrame({ source, range }, styleFor(false))).toContain('RUN a�b');
   });
 });
+
+test('a lone carriage return is no line end: lines are counted as the parser counts them', () => {
+  const source = { name: 'Dockerfile', text: 'FROM a\r\nRUN x\ry\r\nRNU z\r\n' };
+  const range = { start: { line: 3, column: 1 }, end: { line: 3, column: 4 } };
+  expect(codeFrame({ source, range }, styleFor(false))).toBe('  ┌─ Dockerfile:3:1\n3 │ RNU z\n  │ ^^^\n');
+});
