@@ -199,6 +199,45 @@ async function fromStore(
   }
 }
 
+/** What the store knows of a base, for this platform or another one; no registry is asked, and nothing is wrong with knowing nothing. */
+export async function knownBase(
+  { store }: Session,
+  reference: string,
+  platform: Platform,
+): Promise<ResolvedImage | undefined> {
+  const tries = [
+    () => fromLayout(reference, platform).then(({ image }) => image),
+    async () => {
+      const descriptor = await store.images.find(formatReference(parseReference(reference)));
+      if (descriptor === undefined) return undefined;
+      const any = (): Promise<Image> => openLayoutImage(store.root, { descriptor });
+      return openLayoutImage(store.root, { descriptor, platform }).catch(any);
+    },
+    async () => {
+      const key = resolutionKey(formatReference(parseReference(reference)), platform);
+      const descriptor = remembered(store, key);
+      if (descriptor === undefined) return undefined;
+      const bytes = await store.blobs.read(descriptor.digest, manifestLimit);
+      return openImage(
+        bytes,
+        (blob, options) => store.blobs.open(blob.digest, options),
+        descriptor.mediaType,
+      );
+    },
+  ];
+  for (const find of reference.startsWith('oci-layout://') ? tries.slice(0, 1) : tries.slice(1)) {
+    try {
+      const image = await find();
+      if (image === undefined) continue;
+      const config = await image.config();
+      return { reference, digest: await image.digest(), platform: platformOf(config), config };
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error;
+    }
+  }
+  return undefined;
+}
+
 /** Of a remembered image only manifest and config are sure to be here: its layers may never have been needed. */
 async function* blobFromAnywhere(
   session: Session,

@@ -1,20 +1,19 @@
-import { bySource } from '../frontend/checks/check.ts';
+import { bySource, lintText } from '../frontend/checks/check.ts';
+import { readCheckOptions } from '../frontend/checks/options.ts';
 import { checkRules, checkUrl } from '../frontend/checks/rules.ts';
-import type { LowerOptions, ResolvedImage } from '../frontend/lower.ts';
-import { lower } from '../frontend/lower.ts';
+import type { LowerOptions } from '../frontend/lower.ts';
+import { defaultsOf, lower } from '../frontend/lower.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
-import { normalizePlatform } from '../oci/platform.ts';
-import type { Platform } from '../oci/platform.ts';
+import { familiarReference, parseReference } from '../oci/reference.ts';
 import type { Diagnostic } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
 import { applyEdits } from '../util/edit.ts';
 import type { SourceText } from '../util/source.ts';
+import { knownBase } from './base-images.ts';
 import { openContexts } from './contexts.ts';
 import { unknownImage } from './outline.ts';
 import { ignoredBy, lowerOptions } from './plan.ts';
-import type { Session } from './session.ts';
 import { withSession } from './session.ts';
-import { findStoreImage } from './store-image.ts';
 import type { BuildOptions, CheckResult, CheckRuleInfo } from './types.ts';
 
 /** The rounds that --fix may take: a change may bring up another finding, and no rule undoes another. */
@@ -22,21 +21,28 @@ const rounds = 10;
 
 /**
  * What the build checks find in the stages that the target needs, in all stages without one (I-3). Nothing is built and no registry is
- * asked: of a base image that the store does not have nothing is known, so its variables count as set. A faulty file is no exception but
- * a result. With `fix`, the text that satisfies the rules that can be satisfied without changing the graph or the image's config.
+ * asked: of a base image that the store does not know nothing is known, so its variables count as set. A faulty file is no exception but
+ * a result. With `fix`, the text that satisfies the rules that can be satisfied without changing the graph or the image's config; its
+ * history may have other lines, as it repeats the text.
  */
 export function check(options: BuildOptions & { readonly fix?: boolean | undefined }): Promise<CheckResult> {
   return withSession(options, async (session) => {
     await using contexts = await openContexts(options, session, () => session.store.tempDir());
     const source = await contexts.main.dockerfile();
-    const given = {
+    const unknown = new Set<string>();
+    const given: LowerOptions = {
       ...lowerOptions(options, session.env, contexts.named),
       allStages: options.target === undefined,
       ignoredBy: ignoredBy(contexts.main),
-      resolveImage: (reference: string, platform: Platform) => knownImage(session, reference, platform),
+      resolveImage: async (reference, platform) => {
+        const known = await knownBase(session, reference, platform);
+        if (known === undefined) unknown.add(shortName(reference));
+        return known ?? unknownImage(reference, platform);
+      },
     };
-    if (options.fix !== true) return { source, ...(await findingsOf(source, given)) };
-    return await fixed(source, given);
+    const result =
+      options.fix === true ? await fixed(source, given) : { source, ...(await findingsOf(source, given)) };
+    return { ...result, unknownBases: [...unknown].toSorted() };
   });
 }
 
@@ -50,13 +56,14 @@ export function listChecks(): Promise<readonly CheckRuleInfo[]> {
   );
 }
 
-async function fixed(source: SourceText, options: LowerOptions): Promise<CheckResult> {
+async function fixed(source: SourceText, options: LowerOptions): Promise<Omit<CheckResult, 'unknownBases'>> {
   let text = source;
   const done: Diagnostic[] = [];
   let result = await findingsOf(text, options);
   for (let round = 0; round < rounds && result.errors.length === 0; round++) {
     const { findings } = result;
-    const changes = findings.map((finding) => finding.fix ?? []);
+    // What a trigger of a base image says stands in no file of the user's.
+    const changes = findings.map((finding) => (finding.source?.source === text ? (finding.fix ?? []) : []));
     const { text: changed, made } = applyEdits(text.text, changes);
     if (made.size === 0) break;
     done.push(...findings.filter((_, index) => made.has(index)));
@@ -66,7 +73,7 @@ async function fixed(source: SourceText, options: LowerOptions): Promise<CheckRe
   return {
     source: text,
     ...result,
-    ...(done.length === 0 ? {} : { fixed: { text: text.text, findings: done } }),
+    ...(done.length === 0 ? {} : { fixed: { before: source.text, findings: done } }),
   };
 }
 
@@ -75,34 +82,26 @@ async function findingsOf(
   options: LowerOptions,
 ): Promise<{ readonly findings: readonly Diagnostic[]; readonly errors: readonly BuildError[] }> {
   const file = parseDockerfile(source);
-  const isCheck = ({ url, rule }: Diagnostic): boolean =>
-    url !== undefined || Object.hasOwn(checkRules, rule);
+  const isCheck = ({ rule }: Diagnostic): boolean => Object.hasOwn(checkRules, rule);
   try {
     const { diagnostics } = await lower(file, options);
     return { findings: diagnostics.filter(isCheck), errors: [] };
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     // What `error=true` refuses is what the checks found.
-    const found = error.details['diagnostics'] as readonly Diagnostic[] | undefined;
-    if (error.code === 'CHECK_FAILED')
-      return { findings: (found ?? []).filter(isCheck).toSorted(bySource), errors: [] };
-    return { findings: file.diagnostics.filter(isCheck), errors: [error, ...error.others] };
+    if (error.code === 'CHECK_FAILED') {
+      const found = error.details['diagnostics'] as readonly Diagnostic[];
+      return { findings: found.toSorted(bySource), errors: [] };
+    }
+    const given = options.buildArgs['BUILDKIT_DOCKERFILE_CHECK'] ?? file.directives.check?.text;
+    const input = { ...file, built: file.stages, defaults: defaultsOf(file, options) };
+    return {
+      findings: lintText(input, readCheckOptions(given)),
+      errors: [error, ...error.others],
+    };
   }
 }
 
-/** The image where the store has it, for whatever platform; else one that nothing is known of. */
-async function knownImage(session: Session, reference: string, platform: Platform): Promise<ResolvedImage> {
-  try {
-    const { image, descriptor } = await findStoreImage(session, reference);
-    const config = await image.config();
-    const { os, architecture, variant } = config;
-    return {
-      reference,
-      digest: descriptor.digest,
-      platform: normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) }),
-      config,
-    };
-  } catch {
-    return unknownImage(reference, platform);
-  }
+function shortName(reference: string): string {
+  return reference.startsWith('oci-layout://') ? reference : familiarReference(parseReference(reference));
 }

@@ -8,6 +8,7 @@ import { hostPlatform, parsePlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
 import { familiarReference, parseReference } from '../oci/reference.ts';
 import type { OpenedContext } from '../source/load-context.ts';
+import { BuildError } from '../util/build-error.ts';
 import type { BaseImages } from './base-images.ts';
 import type { BuildContexts } from './contexts.ts';
 import { internalStep } from './internal-step.ts';
@@ -38,6 +39,9 @@ export async function makePlan(
   const given = lowerOptions(options, session.env, contexts.named);
   const epoch = await epochOf(parsed, given, { session, contexts });
   const { SOURCE_DATE_EPOCH: _, ...buildArgs } = given.buildArgs;
+  const tell = (diagnostics: readonly Diagnostic[]): void => {
+    for (const diagnostic of diagnostics) session.emit({ type: 'diagnostic', diagnostic });
+  };
   const lowered = await lower(parsed, {
     ...given,
     buildArgs: epoch === undefined ? buildArgs : { ...buildArgs, SOURCE_DATE_EPOCH: String(epoch) },
@@ -47,8 +51,13 @@ export async function makePlan(
       (await session.store.images.list()).flatMap(({ name }) =>
         name === undefined ? [] : familiarReference(parseReference(name)).replace(/:latest$/, ''),
       ),
+  }).catch((error: unknown) => {
+    // `check=error=true`: the error shows one finding, and there may be more.
+    if (error instanceof BuildError && error.code === 'CHECK_FAILED')
+      tell(error.details['diagnostics'] as readonly Diagnostic[]);
+    throw error;
   });
-  for (const diagnostic of lowered.diagnostics) session.emit({ type: 'diagnostic', diagnostic });
+  tell(lowered.diagnostics);
   const image = lowered.images[0];
   if (image === undefined) throw new TypeError('lowering gave no image');
   return {

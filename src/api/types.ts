@@ -193,13 +193,16 @@ export interface DoctorReport {
 
 /** What the build checks found in a Dockerfile (6.3). */
 export interface CheckResult {
+  /** With `fix`, the new text. Nothing is written. */
   readonly source: SourceText;
   /** In source order; with `fix`, what is left. */
   readonly findings: readonly Diagnostic[];
   /** Why it cannot be built; several faults of one file each stand alone. */
   readonly errors: readonly BuildError[];
-  /** With `fix`: the new text, when anything could be changed, and what it was changed for. */
-  readonly fixed?: { readonly text: string; readonly findings: readonly Diagnostic[] };
+  /** Base images that the store does not know: what they set is not known to the checks either. */
+  readonly unknownBases: readonly string[];
+  /** With `fix`, when anything could be changed: the text that was there before, and what it was changed for. */
+  readonly fixed?: { readonly before: string; readonly findings: readonly Diagnostic[] };
 }
 
 /** One build check. */

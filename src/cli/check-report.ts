@@ -7,13 +7,20 @@ export const checkFormats = ['text', 'json', 'sarif'] as const;
 export type CheckFormat = (typeof checkFormats)[number];
 
 /** The result for people: every finding and error with its lines, then the count (6.3). */
-export function checkText({ findings, errors, fixed }: CheckResult, color: boolean): string {
+export function checkText(
+  { findings, errors, fixed, unknownBases }: CheckResult,
+  { color, isDry = false }: { readonly color: boolean; readonly isDry?: boolean },
+): string {
   let out = '';
-  for (const { rule, message, source } of fixed?.findings ?? [])
-    out += `fixed ${rule}: ${sanitizeLine(message)}${source === undefined ? '' : ` (line ${source.range.start.line})`}\n`;
+  for (const { rule, message, source } of fixed?.findings ?? []) {
+    const line = source === undefined ? '' : ` (line ${source.range.start.line})`;
+    out += `${isDry ? 'would fix' : 'fixed'} ${rule}: ${sanitizeLine(message)}${line}\n`;
+  }
   if (out !== '') out += '\n';
   for (const finding of findings) out += `${reportFinding(finding, color)}\n`;
   for (const error of errors) out += `${reportError(alone(error), { color, debug: false })}\n`;
+  if (unknownBases.length > 0)
+    out += `note: not in the store, so their variables are not known: ${sanitizeLine(unknownBases.join(', '))}\n`;
   return `${out}${summary(findings.length, errors.length)}\n`;
 }
 
@@ -30,55 +37,45 @@ function alone<T extends CheckResult['errors'][number]>(error: T): T {
   return error.others.length === 0 ? error : Object.assign(Object.create(error) as T, { others: [] });
 }
 
-/** The keys of docker build --call=check,format=json; ranges are 1-based. */
-export function checkJson({ source, findings, errors, fixed }: CheckResult): string {
-  const names = sourcesOf(findings, source.name);
+/** The keys of docker build --call=check,format=json; ranges are 1-based. `fixed` and `fix` are ours. */
+export function checkJson(
+  { source, findings, errors, fixed, unknownBases }: CheckResult,
+  rules: readonly CheckRuleInfo[],
+): string {
+  const sources = [
+    ...new Set([source, ...[...findings, ...errors].flatMap((item) => item.source?.source ?? [])]),
+  ];
+  const location = (at: SourceLocation | undefined): { readonly location?: unknown } =>
+    at === undefined
+      ? {}
+      : { location: { sourceIndex: Math.max(0, sources.indexOf(at.source)), ranges: [at.range] } };
+  const descriptions = new Map(rules.map(({ name, description }) => [name, description]));
   const finding = (item: Diagnostic): unknown => ({
     ruleName: item.rule,
-    description: item.message,
-    ...(item.url === undefined ? {} : { url: item.url }),
-    ...(item.hint === undefined ? {} : { detail: item.hint }),
-    ...location(item.source, names),
-    ...(item.fix === undefined ? {} : { fix: item.fix }),
+    description: descriptions.get(item.rule),
+    url: item.url,
+    detail: item.message,
+    hint: item.hint,
+    ...location(item.source),
+    fix: item.fix,
   });
-  const first = errors[0];
+  const error = ({ code, message, hint, source: at }: CheckResult['errors'][number]): unknown => ({
+    code,
+    message,
+    hint,
+    ...location(at),
+  });
   return json({
-    sources: [
-      { filename: source.name, language: 'Dockerfile', data: Buffer.from(source.text).toString('base64') },
-    ],
+    sources: sources.map(({ name, text }) => ({
+      filename: name,
+      language: 'Dockerfile',
+      data: Buffer.from(text).toString('base64'),
+    })),
     warnings: findings.map(finding),
     ...(fixed === undefined ? {} : { fixed: fixed.findings.map(finding) }),
-    ...(first === undefined
-      ? {}
-      : {
-          buildError: { code: first.code, message: first.message, ...location(first.source, names) },
-          buildErrors: errors.map((error) => ({
-            code: error.code,
-            message: error.message,
-            ...(error.hint === undefined ? {} : { hint: error.hint }),
-            ...location(error.source, names),
-          })),
-        }),
+    ...(unknownBases.length === 0 ? {} : { unknownBases }),
+    ...(errors[0] === undefined ? {} : { buildError: error(errors[0]), buildErrors: errors.map(error) }),
   });
-}
-
-function sourcesOf(findings: readonly Diagnostic[], main: string): readonly string[] {
-  return [
-    ...new Set([
-      main,
-      ...findings.flatMap(({ source }) => (source === undefined ? [] : [source.source.name])),
-    ]),
-  ];
-}
-
-function location(
-  source: SourceLocation | undefined,
-  names: readonly string[],
-): { readonly location?: unknown } {
-  if (source === undefined) return {};
-  return {
-    location: { sourceIndex: Math.max(0, names.indexOf(source.source.name)), ranges: [source.range] },
-  };
 }
 
 /**
@@ -90,11 +87,12 @@ export function checkSarif(
   about: { readonly version: string; readonly rules: readonly CheckRuleInfo[]; readonly uri: string },
 ): string {
   const { rules, uri } = about;
-  const place = (source: SourceLocation | undefined): unknown => [
+  // Places in triggers of a base image are in no file of the user's.
+  const place = (at: SourceLocation | undefined): unknown => [
     {
       physicalLocation: {
         artifactLocation: { uri },
-        ...(source === undefined ? {} : { region: region(source.range) }),
+        ...(at?.source === result.source ? { region: region(at.range) } : {}),
       },
     },
   ];

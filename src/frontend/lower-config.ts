@@ -90,7 +90,7 @@ export function lowerCommand(state: StageState, instruction: CommandInstruction,
   const { command } = instruction;
   const name = instruction.kind.toUpperCase();
   const args = argsOf(command, state);
-  if (command.form === 'shell' && state.config.Shell === undefined) {
+  if (command.form === 'shell' && (state.config.Shell ?? []).length === 0) {
     step.lowering.report(
       'JSONArgsRecommended',
       findingAt(instruction, `${name} in shell form keeps signals of the system from the process`, {

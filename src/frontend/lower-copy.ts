@@ -9,7 +9,7 @@ import type { Word } from './lex.ts';
 import { inputOf } from './lower-inputs.ts';
 import type { Expander, Step } from './lowering.ts';
 import { expanderFor, faultAt, locate, placed, titleOf } from './lowering.ts';
-import { absolutePath, copyDestination, pivotPath, sourcePath } from './paths.ts';
+import { absolutePath, copyDestination, isAbsolute, pivotPath, sourcePath } from './paths.ts';
 import { gitChecksum, gitOp, httpOp, isRemote, withoutCredentials } from './remote.ts';
 import type { StageState } from './state.ts';
 import { withConfig, withHistory } from './state.ts';
@@ -219,7 +219,17 @@ export function lowerWorkdir(state: StageState, instruction: WordInstruction, st
   // An empty text, from a variable that is not set, is the directory that was: so Docker takes it.
   const text = expanderFor(step, state).word(instruction.value);
   const path = absolutePath(text, state.config.WorkingDir ?? '/');
-  const next = withConfig(state, { WorkingDir: path });
+  const next = { ...withConfig(state, { WorkingDir: path }), hasWorkdir: true };
+  if (!state.hasWorkdir && !isAbsolute(text, state.platform.os)) {
+    const { range } = instruction.value;
+    const message = `\`${text}\` depends on the working directory of the base image`;
+    step.lowering.report('WorkdirRelativePath', {
+      about: instruction,
+      range,
+      message,
+      hint: 'use an absolute path',
+    });
+  }
   const name = step.nameOf(`WORKDIR ${path}`);
   if (path === '/') return withHistory(next, `WORKDIR ${path}`);
   const vertex = step.lowering.vertices.add(

@@ -297,6 +297,7 @@ function emptyState(platform: Platform): StageState {
     env,
     args: [],
     hasCmd: false,
+    hasWorkdir: false,
     platform,
     basePlatform: platform,
     baseHistory: [],

@@ -5,13 +5,16 @@ import type { Platform } from '../oci/platform.ts';
 import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
+import type { StageBase } from './bases.ts';
 import { readBases } from './bases.ts';
 import { readCheckOptions } from './checks/options.ts';
+import { checkRule } from './checks/rules.ts';
 import { findContext } from './contexts.ts';
 import type { ArgInstruction } from './instruction.ts';
 import { isOwnFrontend } from './directives.ts';
-import { bySource, lintParsed, makeDiagnostic } from './checks/check.ts';
+import { bySource, lintText, makeDiagnostic } from './checks/check.ts';
 import type { Finding } from './checks/finding.ts';
+import { attempt } from './checks/finding.ts';
 import { asFilesystem, lowerStage } from './lower-stage.ts';
 import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
 import { placed } from './lowering.ts';
@@ -75,7 +78,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     throw new BuildError('USAGE', `BUILDKIT_DOCKERFILE_CHECK: ${check.fault.message}`, {
       hint: check.fault.hint,
     });
-  const diagnostics = [...lintParsed(parsed, check), ...syntaxNotice(parsed, options)];
+  const diagnostics: Diagnostic[] = [];
   const seen = new Set<string>();
   const report = (rule: string, finding: Finding): void => {
     const diagnostic = makeDiagnostic(rule, finding, check);
@@ -134,8 +137,15 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
   }
   if (made === undefined || faults.size > 0) throw await allFaults(stages, faults);
   const state = asFilesystem(lowering, made, target.index);
-  diagnostics.push(...unusedArgs(parsed, options, usedArgs), ...argsWithoutEffect(options));
-  failOnFindings(diagnostics, check.error);
+  const built = parsed.stages.filter(({ index }) => stages.has(index) && !isContext(bases[index]));
+  const told = [
+    ...syntaxNotice(parsed, options),
+    ...lintText({ ...parsed, built, defaults: defaultsOf(parsed, options) }, check),
+    ...diagnostics,
+    ...unusedArgs(parsed, options, usedArgs),
+    ...argsWithoutEffect(options),
+  ].toSorted(bySource);
+  if (check.error) failOnFindings(told, givenCheck !== undefined);
   const labels = options.labels ?? {};
   const config: ContainerConfig =
     Object.keys(labels).length === 0
@@ -152,7 +162,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
         history: state.history,
       },
     ],
-    diagnostics: diagnostics.toSorted(bySource),
+    diagnostics: told,
     usesContext,
     stages: await states(reached),
     globals,
@@ -168,6 +178,11 @@ function finalPlatform({ basePlatform: base }: StageState, options: LowerOptions
   if (!options.platformIsExplicit) return normalizePlatform(base);
   const same = base.os === platform.os && base.architecture === platform.architecture;
   return normalizePlatform(same ? { ...base, ...platform } : platform);
+}
+
+/** Whether a build context stands for the stage: its instructions are not built. */
+function isContext(base: StageBase | undefined): boolean {
+  return base?.kind === 'context' && base.replaces;
 }
 
 function remember<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
@@ -221,6 +236,11 @@ export function globalsOf(
       expandWord(text, { escape: parsed.directives.escape, lookup: (name) => getEnv(scope, name) }),
     );
   return globalScope(automatic, parsed.globalArgs, { buildArgs: options.buildArgs, expand });
+}
+
+/** The same as if nobody had given a value; undefined: a default is faulty. */
+export function defaultsOf(parsed: ParsedDockerfile, options: LowerOptions): EnvList | undefined {
+  return attempt(() => globalsOf(parsed, { ...options, buildArgs: {} }));
 }
 
 /** A `# syntax=` that is not Docker's own, or that a build context replaces, cannot be honoured: tsbuild reads the file itself (L-DIR-1). */
@@ -281,14 +301,14 @@ function unusedArgs(
     });
 }
 
-function failOnFindings(diagnostics: readonly Diagnostic[], error: boolean): void {
-  const findings = diagnostics.filter(({ url }) => url !== undefined);
+function failOnFindings(diagnostics: readonly Diagnostic[], byArg: boolean): void {
+  const findings = diagnostics.filter(({ rule }) => checkRule(rule) !== undefined);
   const [first] = findings;
-  if (!error || first === undefined) return;
+  if (first === undefined) return;
   const rules = [...new Set(findings.map(({ rule }) => rule))].toSorted();
   throw new BuildError('CHECK_FAILED', `build checks found something: ${rules.join(', ')}`, {
     source: first.source,
-    hint: 'the file says `check=error=true`',
+    hint: `${byArg ? '--build-arg BUILDKIT_DOCKERFILE_CHECK' : 'the file'} says \`error=true\``,
     details: { diagnostics: findings },
   });
 }

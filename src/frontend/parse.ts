@@ -1,14 +1,12 @@
 import { DockerfileParser } from 'dockerfile-ast';
 import { BuildError } from '../util/build-error.ts';
-import type { Diagnostic } from '../util/diagnostic.ts';
-import type { SourceText } from '../util/source.ts';
+import type { Range, SourceText } from '../util/source.ts';
 import type { Directives } from './directives.ts';
 import { foreignFrontend, parseDirectives } from './directives.ts';
 import { makeDraft, mostErrors } from './draft.ts';
-import type { ArgInstruction, Instruction } from './instruction.ts';
+import type { ArgInstruction, Instruction, InstructionBase } from './instruction.ts';
 import type { Word } from './lex.ts';
 import { readCheckOptions } from './checks/options.ts';
-import { lintParsed } from './checks/check.ts';
 import { maskForAst } from './mask.ts';
 import { parseInstruction } from './parse-instruction.ts';
 import type { Stage } from './stages.ts';
@@ -24,12 +22,16 @@ export interface ParsedDockerfile {
   /** ARGs before the first FROM. */
   readonly globalArgs: readonly ArgInstruction[];
   readonly stages: readonly Stage[];
-  /** Places of empty lines inside continued instructions. */
-  readonly emptyContinuations: readonly Word[];
+  /** Empty lines inside continued instructions. */
+  readonly emptyContinuations: readonly EmptyLine[];
   /** In source order; a file with errors cannot be lowered. */
   readonly errors: readonly BuildError[];
-  /** Build checks that need no values (6.3), filtered by `# check=`; `lower` returns them again with those that do. */
-  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** An empty line inside an instruction; `about` is undefined where that is faulty. */
+export interface EmptyLine {
+  readonly range: Range;
+  readonly about: InstructionBase | undefined;
 }
 
 /** Reads a Dockerfile: section 1.1. Never throws; all faults are in `errors`, each with its place. */
@@ -50,21 +52,21 @@ export function parseDockerfile(source: SourceText): ParsedDockerfile {
   const read = readInstructions(map, { bodyStart, escape: directives.escape }, errors);
   const { globalArgs, stages } = groupStages(read.instructions, errors);
   if (stages.length === 0 && errors.length === 0) errors.push(noStage(map, read.instructions.length));
-  const file = {
-    source,
-    directives,
-    instructions: read.instructions,
-    globalArgs,
-    stages,
-    emptyContinuations: read.emptyContinuations,
-  };
   const check = readCheckOptions(directives.check?.text);
   if (check.fault !== undefined) {
     const { message, hint } = check.fault;
     const at = directives.check && { source, range: directives.check.range };
     errors.push(new BuildError('DOCKERFILE_BAD_ARGUMENT', message, { hint, source: at }));
   }
-  return { ...file, errors: errors.toSorted(byPlace), diagnostics: lintParsed(file, check) };
+  return {
+    source,
+    directives,
+    instructions: read.instructions,
+    globalArgs,
+    stages,
+    emptyContinuations: read.emptyContinuations,
+    errors: errors.toSorted(byPlace),
+  };
 }
 
 type Trigger = Exclude<Instruction, { kind: 'from' | 'onbuild' | 'maintainer' }>;
@@ -82,7 +84,6 @@ function foreignFile(source: SourceText, frontend: Word): ParsedDockerfile {
     stages: [],
     emptyContinuations: [],
     errors: [error],
-    diagnostics: [],
   };
 }
 
@@ -114,7 +115,7 @@ function readInstructions(
   map: LineMap,
   { bodyStart, escape }: { bodyStart: number; escape: string },
   errors: BuildError[],
-): { instructions: readonly Instruction[]; emptyContinuations: readonly Word[] } {
+): { instructions: readonly Instruction[]; emptyContinuations: readonly EmptyLine[] } {
   const masked = maskForAst(map, bodyStart, escape);
   errors.push(...masked.errors);
   const ast = DockerfileParser.parse(masked.text);
@@ -126,15 +127,12 @@ function readInstructions(
     comments.set(start.line + 1, map.source.text.slice(offsetOf(start), offsetOf(end)).trim());
   }
   const instructions: Instruction[] = [];
-  const emptyContinuations: Word[] = [];
+  const emptyContinuations: EmptyLine[] = [];
   for (const found of ast.getInstructions()) {
     if (errors.length >= mostErrors) break;
     const { start, end } = found.getRange();
     const span = { start: offsetOf(start), end: offsetOf(end) };
     const logical = joinLines(map, span, escape);
-    for (const offset of logical.emptyLines) {
-      emptyContinuations.push({ text: '', range: rangeAt(map, offset, offset) });
-    }
     const heredocs = masked.heredocs.get(span.start) ?? [];
     const head = rangeAt(map, span.start, trimmedEnd(map.source.text, span));
     const range = { start: head.start, end: heredocs.at(-1)?.bodyRange.end ?? head.end };
@@ -152,6 +150,8 @@ function readInstructions(
     );
     const instruction = parseInstruction(draft);
     if (instruction !== undefined) instructions.push(instruction);
+    for (const offset of logical.emptyLines)
+      emptyContinuations.push({ range: rangeAt(map, offset, offset), about: instruction });
   }
   return { instructions, emptyContinuations };
 }

@@ -6,6 +6,11 @@ export function absolutePath(path: string, directory: string): string {
   return joined.length > 1 && joined.endsWith('/') ? joined.slice(0, -1) : joined;
 }
 
+/** Whether a path of an image for this system depends on no working directory. */
+export function isAbsolute(path: string, os: string): boolean {
+  return os === 'windows' ? /^(?:[A-Za-z]:)?[/\\]/.test(path) : path.startsWith('/');
+}
+
 /** The destination of a COPY: as `absolutePath`, with a trailing slash where the text says that it is a directory (L-COPY-6). */
 export function copyDestination(path: string, directory: string): string {
   const clean = absolutePath(path, directory);

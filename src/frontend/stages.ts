@@ -1,5 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
 import type { ArgInstruction, FromInstruction, Instruction } from './instruction.ts';
+import type { Word } from './lex.ts';
 import { didYouMean } from './suggest.ts';
 
 /** One FROM and the instructions up to the next. */
@@ -79,15 +80,24 @@ export function findStage(
   return how.byIndex && /^\d{1,6}$/.test(name) && Number(name) < before ? stages[Number(name)] : undefined;
 }
 
-/** The names that `--from` and `from=` of a stage's instructions have, each with its instruction. */
-function* namesIn(stage: Stage): Generator<{ readonly name: string; readonly instruction: Instruction }> {
+/** The names that `--from` and `from=` of a stage's instructions have. */
+export function* namesIn(stage: Stage): Generator<Word & { readonly instruction: Instruction }> {
   for (const instruction of stage.instructions) {
     if (instruction.kind === 'copy' && instruction.from !== undefined)
-      yield { name: instruction.from.text, instruction };
+      yield { ...instruction.from, instruction };
     if (instruction.kind !== 'run') continue;
     for (const mount of instruction.mounts) {
-      const name = mount.options.findLast(({ key }) => key === 'from')?.value;
-      if (name !== undefined) yield { name, instruction };
+      const option = mount.options.findLast(({ key }) => key === 'from');
+      if (option?.value === undefined) continue;
+      const { start, end } = option.range;
+      const isWhole =
+        start.line === end.line &&
+        end.column - start.column === option.written.length + 1 + option.value.length;
+      // `from=name`: the name alone, where it stands as it is.
+      const range = isWhole
+        ? { start: { ...start, column: start.column + option.written.length + 1 }, end }
+        : option.range;
+      yield { text: option.value, range, instruction };
     }
   }
 }
@@ -95,8 +105,8 @@ function* namesIn(stage: Stage): Generator<{ readonly name: string; readonly ins
 /** The stages that a stage names by `--from` and `from=`, later ones too, each with an instruction that does. */
 export function stagesNamedBy(stage: Stage, stages: readonly Stage[]): ReadonlyMap<number, Instruction> {
   const found = new Map<number, Instruction>();
-  for (const { name, instruction } of namesIn(stage)) {
-    const named = findStage(stages, name, { byIndex: true });
+  for (const { text, instruction } of namesIn(stage)) {
+    const named = findStage(stages, text, { byIndex: true });
     if (named !== undefined && !found.has(named.index)) found.set(named.index, instruction);
   }
   return found;

@@ -20,6 +20,8 @@ export interface StageState {
   readonly args: readonly (readonly [name: string, value: string | undefined])[];
   /** CMD stood in this stage, so ENTRYPOINT leaves it alone (L-ENTRY-1). */
   readonly hasCmd: boolean;
+  /** WORKDIR stood in this stage, or in one that it is based on: later ones do not depend on the base image. */
+  readonly hasWorkdir: boolean;
   /** What steps run for. */
   readonly platform: Platform;
   /** What the config of the base image says that it is for. */

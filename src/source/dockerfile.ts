@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -52,8 +52,11 @@ export async function readDockerfile(place: DockerfilePlace): Promise<SourceText
     return { name: spec, text: await limited(createReadStream(file), spec) };
   }
   for (const name of spec === undefined ? ['Dockerfile', 'dockerfile'] : [spec]) {
-    const text = await readNamed(place, spec === undefined ? { inTree: name } : locate(place, spec));
-    if (text !== undefined) return { name, text };
+    const where = spec === undefined ? { inTree: name } : locate(place, spec);
+    const text = await readNamed(place, where);
+    if (text === undefined) continue;
+    const file = await fileOf(place, where);
+    return { name, text, ...(file === undefined ? {} : { file }) };
   }
   throw await notFound(place, spec);
 }
@@ -89,6 +92,12 @@ function locate({ directory, options }: DockerfilePlace, path: string): Where {
     if (inside !== '' && inside.split('/')[0] !== '..' && !isAbsolute(inside)) return { inTree: inside };
   }
   return { file };
+}
+
+/** The file itself, behind all links. */
+async function fileOf({ tree, directory }: DockerfilePlace, where: Where): Promise<string | undefined> {
+  if ('file' in where) return realpath(where.file).catch(() => undefined);
+  return directory === undefined ? undefined : join(directory, await tree.resolve(where.inTree));
 }
 
 async function readNamed(place: DockerfilePlace, where: Where): Promise<string | undefined> {

@@ -16,6 +16,8 @@ export interface Range {
 export interface SourceText {
   readonly name: string;
   readonly text: string;
+  /** Where it is on this machine; undefined: it came from elsewhere. */
+  readonly file?: string;
 }
 
 /** A place in a user's file, as errors carry it. */

@@ -12,13 +12,20 @@ export interface CheckCase {
 export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
   StageNameCasing: {
     row: 'CK-1',
-    fires: ['FROM scratch AS Build', 'FROM scratch AS x\nFROM x AS aB_c.D-1\nCOPY --from=X a /'],
+    fires: [
+      'FROM scratch AS Build',
+      'FROM scratch AS x\nFROM x AS aB_c.D-1\nCOPY --from=X a /',
+      // With all that call it so, and with nothing else.
+      'FROM scratch AS Build\nFROM Build AS x\nCOPY --from=Build Build /Build\nRUN --mount=From=BUILD,target=/Build Build\nFROM BUILD',
+      'FROM scratch AS A\nFROM A\nFROM scratch AS A\nFROM A AS y\nCOPY --link --from=a a /\nCOPY --fr\\\nom=A a /',
+      'FROM scratch AS Build\n\nFROM scratch\nRUN --mount="type=bind,from=Build,target=/x" --mount=target=/y,from=Build x',
+    ],
     quiet: ['FROM scratch AS build-1', 'FROM scratch AS build\nFROM BUILD'],
   },
   FromAsCasing: {
     row: 'CK-2',
     fires: ['FROM scratch as x', 'from scratch AS x', 'FROM scratch As x'],
-    quiet: ['FROM scratch AS x', 'from scratch as x', 'FROM scratch'],
+    quiet: ['FROM scratch AS x', 'from scratch as x', 'FROM scratch', 'From scratch as x'],
   },
   NoEmptyContinuation: {
     row: 'CK-3',
@@ -37,7 +44,11 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
       'FROM scratch\nlabel a=1',
       'FROM scratch\nLabel a=1\nONBUILD env a=1',
     ],
-    quiet: ['FROM scratch\nLABEL a=1', 'from scratch\nlabel a=1\nonbuild ENV a=1'],
+    quiet: [
+      'FROM scratch\nLABEL a=1',
+      'from scratch\nlabel a=1\nonbuild ENV a=1',
+      'arg A=1\narg B\nFROM scratch',
+    ],
   },
   DuplicateStageName: {
     row: 'CK-5',
@@ -90,11 +101,16 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
       'FROM alpine\nWORKDIR app',
       'FROM scratch AS a\nFROM a\nWORKDIR ./b',
       'FROM alpine\nWORKDIR "a b"',
+      'FROM alpine\nARG D=app\nWORKDIR $D',
+      'FROM alpine\nWORKDIR C:/app',
+      'FROM alpine AS a\nWORKDIR /a\nFROM alpine\nWORKDIR b',
     ],
     quiet: [
       'FROM alpine\nWORKDIR /app\nWORKDIR b',
       'FROM alpine AS a\nWORKDIR /a\nFROM a\nWORKDIR b',
       'FROM alpine\nWORKDIR $HOME/x',
+      'FROM alpine\nARG D=/app\nWORKDIR $D/x',
+      'FROM alpine\nWORKDIR $UNSET/app',
       'FROM alpine\nWORKDIR "/a b"',
     ],
   },
@@ -176,21 +192,35 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
   },
   InvalidDefaultArgInFrom: {
     row: 'CK-17',
-    fires: ['ARG TAG\nFROM alpine:$TAG', 'ARG IMAGE\nFROM $IMAGE', 'ARG A=UPPER/Case\nFROM $A'],
+    fires: [
+      'ARG TAG\nFROM alpine:$TAG',
+      'ARG IMAGE\nFROM $IMAGE',
+      'ARG A=UPPER/Case\nFROM $A',
+      'FROM alpine:$TARGETVARIANT',
+      'ARG A=a B=$A:\nFROM $B',
+    ],
     quiet: [
       'ARG TAG=3\nFROM alpine:$TAG',
       'ARG TAG\nFROM alpine:${TAG:-3}',
       'FROM alpine',
       'ARG S=scratch\nFROM $S',
+      'FROM alpine:$TARGETARCH',
+      'FROM ${IMAGE:?which one}',
     ],
   },
   FromPlatformFlagConstDisallowed: {
     row: 'CK-18',
-    fires: ['FROM --platform=linux/amd64 scratch', 'FROM --platform=linux/arm64 scratch AS build'],
+    fires: [
+      'FROM --platform=linux/amd64 scratch',
+      'FROM --platform=linux/arm64 scratch AS build',
+      'FROM --platform=linux/arm/v7 scratch AS for-v7',
+      'FROM --platform=x86_64 scratch AS for-x86_64',
+    ],
     quiet: [
       'FROM --platform=$BUILDPLATFORM scratch',
       'FROM --platform=linux/arm64 scratch AS build_arm64',
       'FROM --platform=linux/arm64 scratch AS linux',
+      'FROM --platform=linux/x86_64 scratch AS buildamd64',
     ],
   },
   CopyIgnoredFile: {

@@ -89,12 +89,10 @@ describe('lines', () => {
   test('L-PARSE-4: comments and empty lines inside a continued instruction are dropped; an empty line is told', async () => {
     const text = 'FROM a\nRUN a \\\n# no \\\n  # no\n  b \\\n\n \t\n  c\nRUN d\n';
     expect(shell(text)).toEqual(['a   b   c', 'd']);
-    const { diagnostics } = parse(text);
-    expect(diagnostics.map(({ rule, source }) => [rule, source?.range.start.line])).toEqual([
-      ['NoEmptyContinuation', 6],
-      ['NoEmptyContinuation', 7],
-    ]);
-    expect((await imageOf('FROM scratch\nLABEL a=1 \\\n\n b=2\n')).config.Labels).toEqual({ a: '1', b: '2' });
+    expect(parse(text).emptyContinuations.map(({ range }) => range.start.line)).toEqual([6, 7]);
+    const { config, warnings } = await imageOf('FROM scratch\nLABEL a=1 \\\n\n b=2\n');
+    expect(config.Labels).toEqual({ a: '1', b: '2' });
+    expect(warnings).toEqual(['NoEmptyContinuation']);
   });
 
   test('L-PARSE-5: blanks in front of an instruction do not count, those in its arguments do', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { OpenContextOptions } from '../../src/source/load-context.ts';
@@ -42,9 +42,9 @@ describe('local directories', () => {
     };
     await withFiles(files, async ({ options }) => {
       await using one = await openContext('ctx', options);
-      expect(await one.dockerfile()).toEqual({ name: 'dockerfile', text: 'lower' });
+      expect(await one.dockerfile()).toMatchObject({ name: 'dockerfile', text: 'lower' });
       await using two = await openContext('two', options);
-      expect(await two.dockerfile()).toEqual({ name: 'Dockerfile', text: 'UPPER' });
+      expect(await two.dockerfile()).toMatchObject({ name: 'Dockerfile', text: 'UPPER' });
       expect(await two.tree.list('')).toEqual([]);
     });
   });
@@ -58,7 +58,9 @@ describe('local directories', () => {
     };
     await withFiles(files, async ({ options }) => {
       await using inside = await openContext('ctx', { ...options, dockerfile: 'ctx/docker/D' });
-      expect((await inside.dockerfile()).text).toBe('in');
+      const { text, file = '' } = await inside.dockerfile();
+      expect(text).toBe('in');
+      expect(readFileSync(file, 'utf8')).toBe('in');
       expect(await inside.tree.list('')).toEqual(['a', 'docker']);
       await using outside = await openContext('ctx', { ...options, dockerfile: 'elsewhere/D' });
       expect((await outside.dockerfile()).text).toBe('out');

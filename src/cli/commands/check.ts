@@ -1,5 +1,5 @@
-import { renameSync, rmSync, statSync, writeFileSync, realpathSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { chmodSync, chownSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { Option } from 'commander';
 import type { BuildOptions, CheckResult } from '../../index.ts';
 import { BuildError } from '../../util/build-error.ts';
@@ -9,7 +9,7 @@ import { planOptions } from '../build-options.ts';
 import type { CheckFormat } from '../check-report.ts';
 import { checkFormats, checkJson, checkSarif, checkText } from '../check-report.ts';
 import { contextWord } from '../context-word.ts';
-import type { CliContext, Library } from '../context.ts';
+import type { CliContext } from '../context.ts';
 import { hasColor } from '../context.ts';
 import { newCommand } from '../options.ts';
 import { parseChoice } from '../values.ts';
@@ -18,6 +18,7 @@ import type { Verb } from '../verbs.ts';
 interface CheckFlags extends PlanFlags {
   readonly format: CheckFormat;
   readonly fix?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** `tsbuild check`: status 1 when something is found or the file is faulty, 0 when all is well. Runs nothing. */
@@ -31,6 +32,7 @@ export const check: Verb = {
         .usage('[options] PATH | URL | -')
         .argument('[words...]')
         .option('--fix', 'change the Dockerfile where a rule can be satisfied without changing the image')
+        .option('--dry-run', 'with --fix: only tell what would be changed')
         .addOption(
           new Option('--format <format>', 'text, json or sarif')
             .default('text')
@@ -39,30 +41,14 @@ export const check: Verb = {
     ),
   run: async (command, context) => {
     const flags = command.opts<CheckFlags>();
+    if (flags.dryRun === true && flags.fix !== true)
+      throw new BuildError('USAGE', '`--dry-run` goes with --fix', {
+        hint: 'without --fix nothing is changed',
+      });
     const options = planOptions(flags, contextWord(command.args).context, context);
-    if (flags.fix !== true) return runCheck(options, flags.format, context);
-    const library = await context.library();
-    const file = await fileToFix(options, library);
-    const result = await library.check({ ...options, fix: true });
-    // A file from stdin has no place to go back to: the new text is the answer, and the report goes aside.
-    const report = (await reportOf(result, flags.format, { file, context })) + unfixed(result, flags.format);
-    if (file === undefined) {
-      context.stdout.write(result.source.text);
-      context.stderr.write(report);
-    } else {
-      if (result.fixed !== undefined) replaceFile(file, result.fixed.text);
-      context.stdout.write(report);
-    }
-    return statusOf(result);
+    return flags.fix === true ? runFix(options, flags, context) : runCheck(options, flags.format, context);
   },
 };
-
-/** Why `--fix` left the file alone, for people. */
-function unfixed({ errors, fixed }: CheckResult, format: CheckFormat): string {
-  return format === 'text' && errors.length > 0 && fixed === undefined
-    ? 'Nothing was fixed: correct the errors first.\n'
-    : '';
-}
 
 /** Checks and writes the result to stdout. Returns the exit status. */
 export async function runCheck(
@@ -72,8 +58,33 @@ export async function runCheck(
 ): Promise<number> {
   const library = await context.library();
   const result = await library.check(options);
-  context.stdout.write(await reportOf(result, format, { file: localFile(options), context }));
+  context.stdout.write(await reportOf(result, format, context));
   return statusOf(result);
+}
+
+/** Checks, and changes the Dockerfile. One that is no file of this machine has no place to go back to: its new text goes to stdout. */
+async function runFix(options: BuildOptions, flags: CheckFlags, context: CliContext): Promise<number> {
+  const library = await context.library();
+  const result = await library.check({ ...options, fix: true });
+  const { source, fixed } = result;
+  const isDry = flags.dryRun === true;
+  const report = (await reportOf(result, flags.format, context, isDry)) + unfixed(result, flags.format);
+  if (isDry || source.file !== undefined) {
+    if (!isDry && source.file !== undefined && fixed !== undefined)
+      replaceFile(source.file, fixed.before, source.text);
+    context.stdout.write(report);
+  } else {
+    context.stdout.write(source.text);
+    context.stderr.write(report);
+  }
+  return isDry && fixed !== undefined ? 1 : statusOf(result);
+}
+
+/** Why `--fix` left the file alone, for people. */
+function unfixed({ errors, fixed }: CheckResult, format: CheckFormat): string {
+  return format === 'text' && errors.length > 0 && fixed === undefined
+    ? 'Nothing was fixed: correct the errors first.\n'
+    : '';
 }
 
 function statusOf({ findings, errors }: CheckResult): number {
@@ -83,49 +94,54 @@ function statusOf({ findings, errors }: CheckResult): number {
 async function reportOf(
   result: CheckResult,
   format: CheckFormat,
-  { file, context }: { readonly file: string | undefined; readonly context: CliContext },
+  context: CliContext,
+  isDry = false,
 ): Promise<string> {
-  if (format === 'text') return checkText(result, hasColor(context.stdout, context.env));
-  if (format === 'json') return checkJson(result);
+  if (format === 'text') return checkText(result, { color: hasColor(context.stdout, context.env), isDry });
   const library = await context.library();
-  const uri = encodeURI(file === undefined ? result.source.name : relative(process.cwd(), file));
-  return checkSarif(result, { version: library.version, rules: await library.listChecks(), uri });
+  const rules = await library.listChecks();
+  if (format === 'json') return checkJson(result, rules);
+  const { file, name } = result.source;
+  const uri = encodeURI(file === undefined ? name : relative(process.cwd(), file));
+  return checkSarif(result, { version: library.version, rules, uri });
 }
 
-/** The Dockerfile of these options on this machine; undefined: it comes from elsewhere. */
-function localFile({ context = '.', dockerfile }: BuildOptions): string | undefined {
-  if (typeof context === 'object' || typeof dockerfile === 'object') return undefined;
-  const usual = ['Dockerfile', 'dockerfile'].map((name) => join(context, name));
-  const names = dockerfile === undefined ? usual : [dockerfile];
-  return names.find((name) => statSync(name, { throwIfNoEntry: false })?.isFile());
-}
-
-async function fileToFix(options: BuildOptions, library: Library): Promise<string | undefined> {
-  if (typeof options.dockerfile === 'object') return undefined;
-  const file = localFile(options);
-  if (file !== undefined) return file;
-  const { context = '.' } = options;
-  // Where a directory merely lacks the file, the check itself says what is missing.
-  if (typeof context === 'string' && statSync(context, { throwIfNoEntry: false })?.isDirectory() === true)
-    await library.check(options);
-  throw new BuildError('USAGE', 'only a Dockerfile of this machine can be fixed', {
-    hint: 'name it with -f, or pass its text with `-f -` and get the new one on stdout',
-  });
-}
-
-/** The new text in place of the old one, whole or not at all; a link stays a link, the mode stays. */
-function replaceFile(file: string, text: string): void {
-  const path = realpathSync(file);
-  const temporary = `${path}.${process.pid}.tmp`;
+/**
+ * The new text in place of the old one, whole or not at all; owner and mode stay. A file that is not what was checked stays as it is: one
+ * that was changed meanwhile, or one of other bytes than UTF-8, which would be lost.
+ */
+function replaceFile(file: string, before: string, text: string): void {
+  const temporary = `${file}.${process.pid}.tmp`;
+  const fail = (why: string, cause?: unknown): BuildError =>
+    new BuildError('OUTPUT_FAILED', `\`${file}\` cannot be changed: ${why}`, { cause });
   try {
-    writeFileSync(temporary, text, { flag: 'wx', mode: statSync(path).mode });
-    renameSync(temporary, path);
+    const { mode, uid, gid } = statSync(file);
+    if (!readFileSync(file).equals(Buffer.from(before)))
+      throw fail('it is not the UTF-8 text that was checked');
+    writeFileSync(temporary, text, { flag: 'wx', mode: 0o600 });
+    if (!canOwn(temporary, uid, gid)) {
+      // Somebody else's file that we may write to stays theirs.
+      rmSync(temporary);
+      writeFileSync(file, text);
+      return;
+    }
+    chmodSync(temporary, mode);
+    renameSync(temporary, file);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    throw new BuildError(
-      'OUTPUT_FAILED',
-      `\`${file}\` cannot be changed: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    throw cause instanceof BuildError
+      ? cause
+      : fail(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}
+
+function canOwn(file: string, uid: number, gid: number): boolean {
+  const made = statSync(file);
+  if (made.uid === uid && made.gid === gid) return true;
+  try {
+    chownSync(file, uid, gid);
+    return true;
+  } catch {
+    return false;
   }
 }

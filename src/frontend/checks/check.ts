@@ -7,8 +7,8 @@ import type { CheckOptions } from './options.ts';
 import { namesRule } from './options.ts';
 import { checkRule, checkUrl } from './rules.ts';
 
-/** The checks that need the text alone, in source order. */
-export function lintParsed(file: LintInput, check: CheckOptions): readonly Diagnostic[] {
+/** The checks that need the text alone, and the values of ARGs that FROM uses; in source order. */
+export function lintText(file: LintInput, check: CheckOptions): readonly Diagnostic[] {
   const found: Diagnostic[] = [];
   for (const [rule, find] of Object.entries({ ...fromRules, ...instructionRules })) {
     for (const finding of find(file)) {
@@ -50,8 +50,10 @@ export function makeDiagnostic(rule: string, finding: Finding, check: CheckOptio
   };
 }
 
-/** Order of diagnostics: by place, then by rule. */
+/** Order of diagnostics: by file, place, then rule; those without a place last. */
 export function bySource(left: Diagnostic, right: Diagnostic): number {
+  const [file, other] = [left.source?.source.name, right.source?.source.name];
+  if (file !== undefined && other !== undefined && file !== other) return file < other ? -1 : 1;
   const a = left.source?.range.start ?? { line: Number.MAX_SAFE_INTEGER, column: 0 };
   const b = right.source?.range.start ?? { line: Number.MAX_SAFE_INTEGER, column: 0 };
   return (

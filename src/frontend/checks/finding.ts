@@ -1,6 +1,8 @@
 import type { Edit } from '../../util/edit.ts';
 import type { Range, SourceText } from '../../util/source.ts';
 import type { ArgInstruction, Instruction, InstructionBase } from '../instruction.ts';
+import type { EmptyLine } from '../parse.ts';
+import type { EnvList } from '../scope.ts';
 import type { Word } from '../lex.ts';
 import type { Stage } from '../stages.ts';
 import type { Expansion } from '../words.ts';
@@ -25,7 +27,11 @@ export interface LintInput {
   readonly instructions: readonly Instruction[];
   readonly globalArgs: readonly ArgInstruction[];
   readonly stages: readonly Stage[];
-  readonly emptyContinuations: readonly Word[];
+  readonly emptyContinuations: readonly EmptyLine[];
+  /** The stages whose instructions count: as with BuildKit most rules look at no others. Names and FROM count in all. */
+  readonly built: readonly Stage[];
+  /** The ARGs before the first FROM with their default values, and the automatic ones; undefined: a default is faulty. */
+  readonly defaults?: EnvList | undefined;
 }
 
 export type TextRule = (file: LintInput) => Iterable<Finding>;

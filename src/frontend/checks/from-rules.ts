@@ -1,10 +1,13 @@
 import type { Edit } from '../../util/edit.ts';
+import { parsePlatform } from '../../oci/platform.ts';
 import { parseReference } from '../../oci/reference.ts';
 import type { FromInstruction, InstructionBase } from '../instruction.ts';
 import type { Word } from '../lex.ts';
 import { description } from '../outline.ts';
 import { platformArgNames } from '../scope.ts';
 import { didYouMean } from '../suggest.ts';
+import type { Stage } from '../stages.ts';
+import { findStage, namesIn } from '../stages.ts';
 import { expandWord } from '../words.ts';
 import type { Finding, TextRule } from './finding.ts';
 import { attempt, casing, replaceWord, usedNames } from './finding.ts';
@@ -13,13 +16,14 @@ import type { CheckName } from './rules.ts';
 /** The checks of FROM and of definitions that need the text alone (6.3). */
 export const fromRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
   *StageNameCasing({ stages }) {
-    for (const { from } of stages) {
+    const uses = stages.some(({ from }) => isUpper(from.as?.name)) ? usesOfStages(stages) : new Map();
+    for (const { index, from } of stages) {
       const name = from.as?.name;
-      if (name === undefined || name.text === name.text.toLowerCase()) continue;
+      if (name === undefined || !isUpper(name)) continue;
       yield {
         about: from,
         range: name.range,
-        fix: replaceWord(name, name.text.toLowerCase()),
+        fix: inLowerCase(name, uses.get(index) ?? []),
         message: `the stage name \`${name.text}\` should be lower case`,
       };
     }
@@ -27,11 +31,13 @@ export const fromRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
   *FromAsCasing({ stages }) {
     for (const { from } of stages) {
       const as = from.as?.keyword;
-      if (as === undefined || casing(as.text) === casing(from.keyword.text)) continue;
+      const wanted = casing(from.keyword.text);
+      // A FROM of mixed case is what ConsistentInstructionCasing is about.
+      if (as === undefined || wanted === 'mixed' || casing(as.text) === wanted) continue;
       yield {
         about: from,
         range: as.range,
-        fix: replaceWord(as, casing(from.keyword.text) === 'lower' ? 'as' : 'AS'),
+        fix: replaceWord(as, wanted === 'lower' ? 'as' : 'AS'),
         message: `\`${as.text}\` and \`${from.keyword.text}\` differ in casing`,
       };
     }
@@ -90,43 +96,36 @@ export const fromRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
       };
     }
   },
-  *InvalidDefaultArgInFrom(file) {
-    const defaults = new Map<string, string>();
-    const { escape } = file.directives;
-    const lookup = (name: string): string | undefined => defaults.get(name);
-    for (const { args } of file.globalArgs) {
-      for (const { name, value } of args) {
-        if (value !== undefined)
-          defaults.set(name.text, attempt(() => expandWord(value.text, { escape, lookup })) ?? '');
-      }
-    }
-    for (const { from } of file.stages) {
-      if (
-        !from.image.text.includes('$') ||
-        usedNames(from.image.text, escape).some((name) => isPlatform(name))
-      )
-        continue;
-      const image = attempt(() => expandWord(from.image.text, { escape, lookup }));
-      if (image === 'scratch' || (image !== undefined && attempt(() => parseReference(image)) !== undefined))
-        continue;
+  *InvalidDefaultArgInFrom({ stages, directives: { escape }, defaults }) {
+    if (defaults === undefined) return;
+    const values = new Map(defaults);
+    for (const { from } of stages) {
+      const { text, range } = from.image;
+      if (!text.includes('$')) continue;
+      const image = attempt(() => expandWord(text, { escape, lookup: (name) => values.get(name) }));
+      // A faulty word, or `${x:?}`: who gives no value is told by the build.
+      if (image === undefined) return;
+      if (attempt(() => parseReference(image)) !== undefined) continue;
       yield {
         about: from,
-        range: from.image.range,
-        message: `with the default values of its ARGs, \`${from.image.text}\` is no image`,
+        range,
+        message: `with the default values of its ARGs, \`${text}\` is no image`,
         hint: 'give the ARG before FROM a default value',
       };
     }
   },
-  *FromPlatformFlagConstDisallowed({ stages }) {
-    for (const { name, from } of stages) {
-      const platform = from.platform?.text;
-      if (platform === undefined || platform.includes('$')) continue;
-      if (name !== undefined && platform.split('/').some((part) => name.split(/[-_.]/).includes(part)))
+  *FromPlatformFlagConstDisallowed({ stages, directives: { escape } }) {
+    for (const { name = '', from } of stages) {
+      const { text = '', range } = from.platform ?? {};
+      if (text === '' || usedNames(text, escape).length > 0) continue;
+      const platform = attempt(() => parsePlatform(expandWord(text, { escape, lookup: () => undefined })));
+      // One that is none is a fault.
+      if (platform === undefined || name.includes(platform.os) || name.includes(platform.architecture))
         continue;
       yield {
         about: from,
-        range: from.platform?.range,
-        message: `FROM should not fix its platform to \`${platform}\``,
+        range,
+        message: `FROM should not fix its platform to \`${text}\``,
         hint: 'use $BUILDPLATFORM, or name the stage after the platform',
       };
     }
@@ -162,6 +161,28 @@ function withoutFlags({ keyword, image }: FromInstruction): readonly Edit[] | un
   return end.line === start.line ? [{ range: { start: end, end: start }, text: ' ' }] : undefined;
 }
 
-function isPlatform(name: string): boolean {
-  return platformArgNames.includes(name);
+function isUpper(word: Word | undefined): boolean {
+  return word !== undefined && word.text !== word.text.toLowerCase();
+}
+
+/** Where stages are called by names with capitals, by the stage that is meant. */
+function usesOfStages(stages: readonly Stage[]): ReadonlyMap<number, readonly Word[]> {
+  const uses = new Map<number, Word[]>();
+  for (const stage of stages) {
+    for (const word of [stage.from.image, ...namesIn(stage)]) {
+      const how = { before: stage.index, byIndex: false };
+      const meant = isUpper(word) ? findStage(stages, word.text, how) : undefined;
+      if (meant === undefined) continue;
+      const list = uses.get(meant.index);
+      if (list === undefined) uses.set(meant.index, [word]);
+      else list.push(word);
+    }
+  }
+  return uses;
+}
+
+/** The name and its uses, those alone that stand in one line as they are: a name means the same in any case. */
+function inLowerCase(name: Word, uses: readonly Word[]): readonly Edit[] | undefined {
+  const edits = replaceWord(name, name.text.toLowerCase());
+  return edits?.concat(uses.flatMap((word) => replaceWord(word, word.text.toLowerCase()) ?? []));
 }

@@ -1,7 +1,7 @@
 import type { Edit } from '../../util/edit.ts';
-import type { SourceText } from '../../util/source.ts';
 import type { Instruction, InstructionBase, Pair } from '../instruction.ts';
 import type { Word } from '../lex.ts';
+import type { Stage } from '../stages.ts';
 import type { TextRule } from './finding.ts';
 import { casing, replaceWord } from './finding.ts';
 import type { CheckName } from './rules.ts';
@@ -12,9 +12,10 @@ const harmlessWords = /(?:^|_)(?:public|file|version)(?:_|$)/i;
 /** The checks of all other instructions that need the text alone (6.3). */
 export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
   *NoEmptyContinuation({ source, emptyContinuations }) {
-    for (const { range } of emptyContinuations) {
+    for (const { range, about } of emptyContinuations) {
       const next = { line: range.start.line + 1, column: 1 };
       yield {
+        about,
         source,
         range,
         fix: [{ range: { start: range.start, end: next }, text: '' }],
@@ -22,7 +23,9 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
       };
     }
   },
-  *ConsistentInstructionCasing({ instructions }) {
+  *ConsistentInstructionCasing({ stages }) {
+    // As with BuildKit an ARG before the first FROM does not count.
+    const instructions = stages.flatMap((stage) => [stage.from, ...stage.instructions]);
     const casings = instructions.map((instruction) => casing(instruction.keyword.text));
     const lower = casings.filter((style) => style === 'lower').length;
     const upper = casings.filter((style) => style === 'upper').length;
@@ -53,41 +56,24 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
       };
     }
   },
-  *WorkdirRelativePath({ stages }) {
-    const anchored = new Map<string, boolean>();
-    for (const { name, from, instructions } of stages) {
-      let known = anchored.get(from.image.text.toLowerCase()) ?? false;
-      for (const instruction of instructions) {
-        if (instruction.kind !== 'workdir' || known) continue;
-        known = true;
-        if (/^["']?(?:[/$\\]|[A-Za-z]:)/.test(instruction.value.text)) continue;
-        yield {
-          about: instruction,
-          range: instruction.value.range,
-          message: `\`${instruction.value.text}\` depends on the working directory of the base image`,
-          hint: 'use an absolute path',
-        };
-      }
-      if (name !== undefined) anchored.set(name, known);
-    }
-  },
-  *MultipleInstructionsDisallowed({ source, stages }) {
-    for (const { instructions } of stages) {
+  *MultipleInstructionsDisallowed({ source, built }) {
+    const lines = source.text.split('\n');
+    for (const { instructions } of built) {
       for (const kind of ['cmd', 'entrypoint', 'healthcheck'] as const) {
         const found = instructions.filter((instruction) => instruction.kind === kind);
         for (const ignored of found.slice(0, -1)) {
           yield {
             about: ignored,
             range: ignored.range,
-            fix: removeLines(source, ignored),
+            fix: removeLines(lines, ignored),
             message: `the stage has several ${kind.toUpperCase()}; only the last one counts`,
           };
         }
       }
     }
   },
-  *LegacyKeyValueFormat({ instructions, directives }) {
-    for (const instruction of instructions) {
+  *LegacyKeyValueFormat({ built, directives }) {
+    for (const instruction of instructionsOf(built)) {
       if ((instruction.kind !== 'env' && instruction.kind !== 'label') || !instruction.legacy) continue;
       const name = instruction.kind.toUpperCase();
       yield {
@@ -98,9 +84,8 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
       };
     }
   },
-  *SecretsUsedInArgOrEnv({ stages }) {
-    // An ARG before the first FROM is in no image.
-    for (const instruction of stages.flatMap((stage) => stage.instructions)) {
+  *SecretsUsedInArgOrEnv({ built }) {
+    for (const instruction of instructionsOf(built)) {
       const names =
         instruction.kind === 'arg'
           ? instruction.args.map(({ name }) => name)
@@ -118,8 +103,8 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
       }
     }
   },
-  *ExposeProtoCasing({ instructions }) {
-    for (const word of exposed(instructions)) {
+  *ExposeProtoCasing({ built }) {
+    for (const word of exposed(built)) {
       const message = protoCasing(word.text);
       if (message === undefined) continue;
       const fix = replaceWord(
@@ -129,8 +114,8 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
       yield { about: word.about, range: word.range, fix, message };
     }
   },
-  *ExposeInvalidFormat({ instructions }) {
-    for (const word of exposed(instructions)) {
+  *ExposeInvalidFormat({ built }) {
+    for (const word of exposed(built)) {
       const message = hostPort(word.text);
       if (message === undefined) continue;
       const fix = replaceWord(word, word.text.slice(word.text.lastIndexOf(':') + 1));
@@ -138,6 +123,9 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
     }
   },
 };
+
+const instructionsOf = (stages: readonly Stage[]): readonly Instruction[] =>
+  stages.flatMap(({ instructions }) => instructions);
 
 /** What ExposeProtoCasing says of a port without variables. */
 export function protoCasing(port: string): string | undefined {
@@ -153,8 +141,8 @@ export function hostPort(port: string): string | undefined {
 }
 
 /** The ports that no variable is in; those of variables are looked at when they have values. */
-function* exposed(instructions: readonly Instruction[]): Generator<Word & { about: InstructionBase }> {
-  for (const instruction of instructions) {
+function* exposed(stages: readonly Stage[]): Generator<Word & { about: InstructionBase }> {
+  for (const instruction of instructionsOf(stages)) {
     if (instruction.kind !== 'expose') continue;
     for (const word of instruction.values)
       if (!word.text.includes('$')) yield { ...word, about: instruction };
@@ -165,16 +153,14 @@ function* exposed(instructions: readonly Instruction[]): Generator<Word & { abou
  * Takes whole lines out. Not where a comment stands right above, which would then be about the next instruction, nor where the instruction
  * begins behind something else.
  */
-function removeLines({ text }: SourceText, { range }: InstructionBase): readonly Edit[] | undefined {
-  const lines = text.split('\n');
-  const { start, end } = range;
-  const before =
-    lines
-      .slice(0, start.line - 1)
-      .findLast((line) => line.trim() !== '')
-      ?.trim() ?? '';
+function removeLines(
+  lines: readonly string[],
+  { range: { start, end } }: InstructionBase,
+): readonly Edit[] | undefined {
+  let above = start.line - 2;
+  while (lines[above]?.trim() === '') above--;
   const clean =
-    !before.startsWith('#') &&
+    lines[above]?.trimStart().startsWith('#') !== true &&
     (lines[start.line - 1] ?? '').slice(0, start.column - 1).trim() === '' &&
     (lines[end.line - 1] ?? '').slice(end.column - 1).trim() === '';
   if (!clean || end.line >= lines.length) return undefined;

@@ -4,12 +4,17 @@ const from = 'src/frontend/checks/from-rules.ts';
 const instruction = 'src/frontend/checks/instruction-rules.ts';
 
 export const mutations: readonly Mutation[] = [
-  { row: 'CK-1', file: from, from: 'fix: replaceWord(name, name.text.toLowerCase()),', to: '' },
+  {
+    row: 'CK-1',
+    file: from,
+    from: 'edits?.concat(uses.flatMap(',
+    to: 'edits?.concat(uses.slice(1).flatMap(',
+  },
   {
     row: 'CK-2',
     file: from,
-    from: 'casing(as.text) === casing(from.keyword.text)',
-    to: "casing(as.text) !== 'mixed'",
+    from: "wanted === 'mixed' || casing(as.text) === wanted",
+    to: 'casing(as.text) === wanted',
   },
   {
     row: 'CK-3',
@@ -28,7 +33,7 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'CK-7',
     file: 'src/frontend/lower-config.ts',
-    from: "command.form === 'shell' && state.config.Shell === undefined",
+    from: "command.form === 'shell' && (state.config.Shell ?? []).length === 0",
     to: "command.form === 'shell'",
   },
   {
@@ -43,7 +48,12 @@ export const mutations: readonly Mutation[] = [
     from: 'for (const word of [from.image, from.platform])',
     to: 'for (const word of [from.image])',
   },
-  { row: 'CK-10', file: instruction, from: 'if (name !== undefined) anchored.set(name, known);', to: '' },
+  {
+    row: 'CK-10',
+    file: 'src/frontend/lower-stage.ts',
+    from: 'state: { ...state, hasCmd: false }',
+    to: 'state: { ...state, hasCmd: false, hasWorkdir: false }',
+  },
   { row: 'CK-11', file: 'src/frontend/lowering.ts', from: 'if (state.unseenBase || ', to: 'if (' },
   {
     row: 'CK-12',
@@ -73,14 +83,14 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'CK-17',
     file: from,
-    from: 'expandWord(from.image.text, { escape, lookup })',
-    to: "expandWord(from.image.text, { escape, lookup: () => 'x' })",
+    from: 'attempt(() => parseReference(image)) !== undefined',
+    to: "image !== ''",
   },
   {
     row: 'CK-18',
     file: from,
-    from: "platform.split('/').some((part) => name.split(/[-_.]/).includes(part))",
-    to: "platform.split('/').every((part) => name.split(/[-_.]/).includes(part))",
+    from: 'name.includes(platform.os) || name.includes(platform.architecture)',
+    to: 'name.includes(text)',
   },
   {
     row: 'CK-19',
@@ -106,5 +116,23 @@ export const mutations: readonly Mutation[] = [
     file: 'src/cli/commands/check.ts',
     from: 'return findings.length === 0 && errors.length === 0 ? 0 : 1;',
     to: 'return errors.length === 0 ? 0 : 1;',
+  },
+  {
+    row: 'CK-13',
+    file: 'src/frontend/lower.ts',
+    from: 'stages.has(index) && !isContext(bases[index])',
+    to: '!isContext(bases[index])',
+  },
+  {
+    row: 'CK-14',
+    file: 'src/frontend/lower.ts',
+    from: 'checkRule(rule) !== undefined',
+    to: "checkRule(rule) !== undefined && rule !== 'InvalidBaseImagePlatform'",
+  },
+  {
+    row: 'I-3',
+    file: 'src/cli/check-report.ts',
+    from: 'description: descriptions.get(item.rule),',
+    to: 'description: item.message,',
   },
 ];
