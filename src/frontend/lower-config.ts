@@ -62,8 +62,8 @@ export function lowerPairs(state: StageState, instruction: EnvInstruction, step:
   });
   const text = pairs.map(([name, value]) => `${name}=${value}`).join(' ');
   if (instruction.kind === 'label') {
-    const labels = new Map([...Object.entries(state.config.Labels ?? {}), ...pairs]);
-    return withHistory(withConfig(state, { Labels: Object.fromEntries(labels) }), `LABEL ${text}`);
+    const labels = { ...state.config.Labels, ...Object.fromEntries(pairs) };
+    return withHistory(withConfig(state, { Labels: labels }), `LABEL ${text}`);
   }
   let image = readEnv(state.config.Env ?? []);
   let { env } = state;
