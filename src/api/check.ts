@@ -59,7 +59,8 @@ export function listChecks(): Promise<readonly CheckRuleInfo[]> {
 async function fixed(source: SourceText, options: LowerOptions): Promise<Omit<CheckResult, 'unknownBases'>> {
   let text = source;
   const done: Diagnostic[] = [];
-  let result = await findingsOf(text, options);
+  const first = await findingsOf(text, options);
+  let result = first;
   for (let round = 0; round < rounds && result.errors.length === 0; round++) {
     const { findings } = result;
     // What a trigger of a base image says stands in no file of the user's.
@@ -70,11 +71,9 @@ async function fixed(source: SourceText, options: LowerOptions): Promise<Omit<Ch
     text = { ...text, text: changed };
     result = await findingsOf(text, options);
   }
-  return {
-    source: text,
-    ...result,
-    ...(done.length === 0 ? {} : { fixed: { before: source.text, findings: done } }),
-  };
+  if (done.length === 0) return { source, ...result };
+  const before = { source, findings: first.findings.filter(({ fix }) => fix === undefined) };
+  return { source: text, ...result, fixed: { findings: done, before } };
 }
 
 async function findingsOf(

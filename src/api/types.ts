@@ -201,8 +201,12 @@ export interface CheckResult {
   readonly errors: readonly BuildError[];
   /** Base images that the store does not know: what they set is not known to the checks either. */
   readonly unknownBases: readonly string[];
-  /** With `fix`, when anything could be changed: the text that was there before, and what it was changed for. */
-  readonly fixed?: { readonly before: string; readonly findings: readonly Diagnostic[] };
+  /** With `fix`, when anything could be changed: what it was changed for. */
+  readonly fixed?: {
+    readonly findings: readonly Diagnostic[];
+    /** The text as it was, and what was found there that has no fix. */
+    readonly before: { readonly source: SourceText; readonly findings: readonly Diagnostic[] };
+  };
 }
 
 /** One build check. */

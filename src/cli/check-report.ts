@@ -42,9 +42,9 @@ export function checkJson(
   { source, findings, errors, fixed, unknownBases }: CheckResult,
   rules: readonly CheckRuleInfo[],
 ): string {
-  const sources = [
-    ...new Set([source, ...[...findings, ...errors].flatMap((item) => item.source?.source ?? [])]),
-  ];
+  // What was fixed stands in the text as it was.
+  const items = [...findings, ...errors, ...(fixed?.findings ?? [])];
+  const sources = [...new Set([source, ...items.flatMap((item) => item.source?.source ?? [])])];
   const location = (at: SourceLocation | undefined): { readonly location?: unknown } =>
     at === undefined
       ? {}

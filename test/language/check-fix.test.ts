@@ -48,15 +48,32 @@ describe('check --fix writes', () => {
   });
 
   test('nothing with --dry-run, which tells what would be changed and ends with status 1', async () => {
-    const text = 'FROM scratch as x\n';
+    const text = 'FROM scratch as x\nCMD ["a"]\nCMD b\n';
     const context = store.contextOf(text);
     const { status, stdout, stderr } = await ask(['--dry-run', context]);
     expect(stdout).toContain('would fix FromAsCasing: `as` and `FROM` differ in casing (line 1)');
-    expect(stderr).toBe('');
-    expect(status).toBe(1);
+    // What is left stands where it stands, not where it would.
+    expect(stdout).toContain('3 │ CMD b');
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
     expect(readFileSync(join(context, 'Dockerfile'), 'utf8')).toBe(text);
+    expect(await ask(['--dry-run', '-f', '-', context], text)).toMatchObject({ status: 1, stdout });
     expect(await ask(['--dry-run', store.contextOf('FROM scratch\n')])).toMatchObject({ status: 0 });
     expect(await store.run(['check', '--dry-run', context])).toMatchObject({ status: 2 });
+  });
+
+  test('and tells in JSON what it was, in the text as it was', async () => {
+    const text = 'FROM scratch\nCMD ["a"]\nCMD ["b"]\nMAINTAINER x\n';
+    const { stdout } = await ask(['--format=json', store.contextOf(text)]);
+    const { sources, warnings, fixed } = JSON.parse(stdout) as Record<
+      'sources' | 'warnings' | 'fixed',
+      { data: string; location: { sourceIndex: number; ranges: { start: { line: number } }[] } }[]
+    >;
+    const shown = ({ location }: (typeof fixed)[number]): string | undefined =>
+      Buffer.from(sources[location.sourceIndex]?.data ?? '', 'base64')
+        .toString()
+        .split('\n')[(location.ranges[0]?.start.line ?? 0) - 1];
+    expect(warnings.map(shown)).toEqual(['MAINTAINER x']);
+    expect(fixed.map(shown)).toEqual(['CMD ["a"]']);
   });
 
   test('the file behind a link, with its mode whatever the umask', async () => {
@@ -160,7 +177,7 @@ describe('check --fix changes neither graph nor config, and a second time nothin
     const before = await store.check(text);
     const first = await store.check(text, { fix: true });
     const once = first.source.text;
-    expect(first.fixed?.before ?? once).toBe(text);
+    expect(first.fixed?.before.source.text ?? once).toBe(text);
     const again = await store.check(once, { fix: true });
     expect(again.fixed, once).toBeUndefined();
     expect(await outcome(once), once).toEqual(await outcome(text));

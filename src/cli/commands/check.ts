@@ -68,23 +68,24 @@ async function runFix(options: BuildOptions, flags: CheckFlags, context: CliCont
   const result = await library.check({ ...options, fix: true });
   const { source, fixed } = result;
   const isDry = flags.dryRun === true;
-  const report = (await reportOf(result, flags.format, context, isDry)) + unfixed(result, flags.format);
-  if (isDry || source.file !== undefined) {
-    if (!isDry && source.file !== undefined && fixed !== undefined)
-      replaceFile(source.file, fixed.before, source.text);
-    context.stdout.write(report);
-  } else {
+  // Of a file that is not changed places are those of its text as it is.
+  const shown = isDry && fixed !== undefined ? { ...result, ...fixed.before } : result;
+  const report =
+    (await reportOf(shown, flags.format, context, isDry)) + (flags.format === 'text' ? unfixed(result) : '');
+  if (isDry) context.stdout.write(report);
+  else if (source.file === undefined) {
     context.stdout.write(source.text);
     context.stderr.write(report);
+  } else {
+    if (fixed !== undefined) replaceFile(source.file, fixed.before.source.text, source.text);
+    context.stdout.write(report);
   }
   return isDry && fixed !== undefined ? 1 : statusOf(result);
 }
 
 /** Why `--fix` left the file alone, for people. */
-function unfixed({ errors, fixed }: CheckResult, format: CheckFormat): string {
-  return format === 'text' && errors.length > 0 && fixed === undefined
-    ? 'Nothing was fixed: correct the errors first.\n'
-    : '';
+function unfixed({ errors, fixed }: CheckResult): string {
+  return errors.length > 0 && fixed === undefined ? 'Nothing was fixed: correct the errors first.\n' : '';
 }
 
 function statusOf({ findings, errors }: CheckResult): number {
