@@ -33,7 +33,7 @@ const oneImporter: Readonly<Record<string, string>> = {
   'dockerfile-ast': 'frontend/parse.ts',
   'tar-stream': 'image/tar-write.ts',
   undici: 'net/http.ts',
-  koffi: 'host/syscalls.ts',
+  koffi: 'host/native.ts',
   'node:sqlite': 'store/state.ts',
 };
 

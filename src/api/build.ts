@@ -17,6 +17,7 @@ import { layerTimes } from './runners/layer-times.ts';
 import { gitAuthorization, httpAuthorization } from './secrets.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
+import { lazySteps, openSteps } from './steps/open-steps.ts';
 import type { BuildOptions, BuildResult } from './types.ts';
 
 /**
@@ -56,19 +57,14 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
   await checkPushRights({ options, outputs, session });
   await using settings = await execSettings(options, session.env, tempDir);
   requireEntitlements(plan.lowered.definition, settings.allow);
+  await using steps = lazySteps(() => openSteps(session, { layerStore, runtime }));
   const runners = buildRunners({
     bases,
     layerStore,
     times: layerTimes(plan.sourceDateEpoch),
     settings,
     openContext: (name) => contexts.open(name),
-    executor: lazily(async () => {
-      const { createExecutor } = await import('../executor/executor.ts');
-      const executor = createExecutor({ root: store.root, runtime, emit, env: session.env });
-      // What killed builds have left: their processes and mounts ended with them, their directories did not.
-      await executor.cleanStale();
-      return executor;
-    }),
+    steps: () => steps.get(),
     fetchHttp: async (op, forStep) => {
       const { fetchHttp } = await import('../source/http.ts');
       return fetchHttp(op, {
@@ -108,9 +104,4 @@ async function runBuild(options: BuildOptions, session: Session): Promise<Omit<B
     origins: bases.origins,
   });
   return { ...exported, diagnostics: plan.diagnostics };
-}
-
-function lazily<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => (made ??= make());
 }

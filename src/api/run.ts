@@ -1,8 +1,8 @@
 import { BuildError } from '../util/build-error.ts';
 import { createBaseImages } from './base-images.ts';
 import { knownRuntime } from './known-runtime.ts';
-import { directories } from './runners/exec.ts';
 import { withSession } from './session.ts';
+import { openSteps } from './steps/open-steps.ts';
 import type { RunOptions } from './types.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import type { ContainerConfig } from '../oci/config.ts';
@@ -15,22 +15,18 @@ const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
  */
 export function run(options: RunOptions): Promise<{ readonly exitCode: number }> {
   return withSession(options, async (session) => {
-    const bases = createBaseImages(session, session.layerStore(), false);
+    const layerStore = session.layerStore();
+    const bases = createBaseImages(session, layerStore, false);
     const { config, digest, reference } = await bases.resolve(options.image, hostPlatform());
     const layers = await bases.layers(reference, digest);
-    const { createExecutor } = await import('../executor/executor.ts');
-    const executor = createExecutor({
-      root: session.store.root,
+    await using steps = await openSteps(session, {
+      layerStore,
       runtime: await knownRuntime(options.runtime),
-      emit: session.emit,
-      env: session.env,
     });
     const image = config.config ?? {};
-    return executor.runContainer({
-      layers: await directories(
-        layers.map((layer) => ({ layer })),
-        session.signal,
-      ),
+    // Awaited here: the steps are closed when this function ends.
+    return await steps.runContainer({
+      layers,
       args: commandOf(image, options),
       env: environmentOf(image, options, session.env),
       cwd:

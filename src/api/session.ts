@@ -1,3 +1,4 @@
+import { mappedIds } from '../host/probe.ts';
 import type { Emit } from '../progress/event.ts';
 import type { LayerStore, LayerTable } from '../image/layer-store.ts';
 import { createLayerStore } from '../image/layer-store.ts';
@@ -70,6 +71,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
         table: layerTable(store, (diffId) => (isBase(diffId) ? undefined : compression.type)),
         compression,
         tempDir: () => store.tempDir(),
+        ids: mappedIds(),
       }),
     registry: (special) => (special === undefined ? (usual ??= connect({})) : connect(special)),
     [Symbol.asyncDispose]: async () => {

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { release, userInfo } from 'node:os';
+import type { IdRange } from '../host/probe.ts';
 import {
   appArmorRestrictsUserNamespaces,
   binfmtNames,
@@ -160,8 +161,9 @@ function network(path: string): Check {
 
 function subordinate(): Check {
   const { username: name, uid } = userInfo();
-  const uids = subordinateIds('/etc/subuid', { name, uid });
-  const gids = subordinateIds('/etc/subgid', { name, uid });
+  const total = (ranges: readonly IdRange[]): number => ranges.reduce((sum, { count }) => sum + count, 0);
+  const uids = total(subordinateIds('/etc/subuid', { name, uid }));
+  const gids = total(subordinateIds('/etc/subgid', { name, uid }));
   if (uid === 0) return { status: 'ok', detail: 'not needed by root' };
   return Math.min(uids, gids) >= 65_536
     ? { status: 'ok', detail: `${uids} users, ${gids} groups` }

@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join, posix } from 'node:path';
-import * as sys from '../host/syscalls.ts';
+import * as sys from '../host/container-syscalls.ts';
 import { allCapabilities, capabilityMask } from './capabilities.ts';
 import { makeDevice, mountInto, parseOptions } from './embedded-mounts.ts';
 import { rlimitNumber } from './rlimits.ts';
@@ -28,9 +28,8 @@ try {
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   writeSync(log, `${JSON.stringify({ level: 'error', msg: message })}\n`);
-  // Node complains there while it ends, since the filter of the step forbids what it does then (io_uring).
-  closeSync(2);
-  process.exit(125);
+  // Not Node's own way out: it waits for threads, and does what the filter of the step forbids.
+  sys.exitNow(125);
 }
 
 function start(spec: RuntimeSpec): void {
@@ -39,8 +38,18 @@ function start(spec: RuntimeSpec): void {
   const root = spec.root.path;
   // No device cgroup guards the devices here: so nothing that a step can write to may hold device files that work.
   if (sandboxed)
-    sys.mount({ source: 'none', target: root, flags: sys.MS_REMOUNT | sys.MS_BIND | sys.MS_NODEV });
-  for (const mount of spec.mounts) mountInto(root, mount, { sandboxed });
+    sys.mount({
+      source: 'none',
+      target: root,
+      flags: sys.MS_REMOUNT | sys.MS_BIND | sys.MS_NODEV | sys.mountFlags(root),
+    });
+  for (const mount of spec.mounts) {
+    try {
+      mountInto(root, mount, { sandboxed });
+    } catch (error) {
+      throw new Error(`mounting ${mount.destination}: ${(error as Error).message}`, { cause: error });
+    }
+  }
   for (const device of spec.linux.devices ?? []) makeDevice(root, device);
   process.chdir(root);
   // Old and new root on one spot: the old one is on top then, and goes.
@@ -66,7 +75,11 @@ function makeReadonly(path: string): void {
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
   sys.mount({ source: path, target: path, flags: sys.MS_BIND | sys.MS_REC });
   const { flags } = parseOptions(['nosuid', 'nodev', 'noexec', 'ro']);
-  sys.mount({ source: 'none', target: path, flags: flags | sys.MS_REMOUNT | sys.MS_BIND });
+  sys.mount({
+    source: 'none',
+    target: path,
+    flags: flags | sys.mountFlags(path) | sys.MS_REMOUNT | sys.MS_BIND,
+  });
 }
 
 /** Gives up rights in the one order that works, and ends in execve. Only the calling thread survives that. */

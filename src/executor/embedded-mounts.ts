@@ -4,13 +4,15 @@ import {
   constants,
   fstatSync,
   mkdirSync,
+  readdirSync,
   openSync,
   readlinkSync,
   statSync,
   symlinkSync,
 } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
-import * as sys from '../host/syscalls.ts';
+import * as sys from '../host/container-syscalls.ts';
+import { mknod, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from '../host/syscalls.ts';
 import { RootTree } from './root-tree.ts';
 import type { SpecDevice, SpecMount } from './runtime-spec.ts';
 
@@ -63,7 +65,11 @@ export function mountInto(root: string, mount: SpecMount, how: { readonly sandbo
     // A bind mount takes its flags only when it is mounted again.
     const rest = (flags & ~(sys.MS_BIND | sys.MS_REC)) | (how.sandboxed ? sys.MS_NODEV : 0);
     onMountPoint(root, { path: mount.destination, file }, (target) =>
-      sys.mount({ source: 'none', target, flags: rest | sys.MS_REMOUNT | sys.MS_BIND }),
+      sys.mount({
+        source: 'none',
+        target,
+        flags: rest | sys.mountFlags(target) | sys.MS_REMOUNT | sys.MS_BIND,
+      }),
     );
   }
   if (mount.destination === '/dev') fillDev(root);
@@ -77,8 +83,8 @@ function onMountPoint(
 ): void {
   const rootFd = openSync(root, O_PATH | constants.O_DIRECTORY);
   try {
-    const resolve = sys.RESOLVE_IN_ROOT | sys.RESOLVE_NO_MAGICLINKS;
-    const open = (): number => sys.openat2(rootFd, point.path, { flags: O_PATH, resolve });
+    const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    const open = (): number => openat2(rootFd, point.path, { flags: O_PATH, resolve });
     let fd: number;
     try {
       fd = open();
@@ -130,7 +136,8 @@ function fillDev(root: string): void {
     sys.mount({
       source: 'none',
       target,
-      flags: sys.MS_BIND | sys.MS_REMOUNT | sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NOEXEC,
+      flags:
+        sys.MS_BIND | sys.MS_REMOUNT | sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NOEXEC | sys.mountFlags(target),
     });
   }
   const links: Readonly<Record<string, string>> = {
@@ -148,15 +155,17 @@ function fillDev(root: string): void {
 export function makeDevice(root: string, device: SpecDevice): void {
   const path = join(root, device.path);
   mkdirSync(dirname(path), { recursive: true });
-  sys.mknod(path, (device.type === 'b' ? constants.S_IFBLK : constants.S_IFCHR) | 0o666, device);
+  mknod(path, (device.type === 'b' ? constants.S_IFBLK : constants.S_IFCHR) | 0o666, device);
   chmodSync(path, 0o666);
 }
 
-/** With cgroup v2 the container sees its own cgroup namespace; the old hierarchies are not shown. */
+/** With cgroup v2 the container sees its own cgroup namespace; the old hierarchies are not shown, also where /sys is the host's. */
 function mountCgroup(root: string, mount: SpecMount): void {
-  if (statSync('/sys/fs/cgroup/cgroup.controllers', { throwIfNoEntry: false }) === undefined) return;
   const { flags } = parseOptions(mount.options);
-  onMountPoint(root, { path: mount.destination, file: false }, (target) =>
-    sys.mount({ source: 'cgroup2', target, type: 'cgroup2', flags }),
-  );
+  const v2 = statSync('/sys/fs/cgroup/cgroup.controllers', { throwIfNoEntry: false }) !== undefined;
+  onMountPoint(root, { path: mount.destination, file: false }, (target) => {
+    if (v2) sys.mount({ source: 'cgroup2', target, type: 'cgroup2', flags });
+    else if (readdirSync(target).length > 0)
+      sys.mount({ source: 'tmpfs', target, type: 'tmpfs', flags: flags | sys.MS_RDONLY, data: 'size=0k' });
+  });
 }

@@ -33,6 +33,8 @@ export interface ExecutionHost {
   readonly path: string;
   readonly arch: SeccompArch | undefined;
   readonly cgroupV2: boolean;
+  /** The ids of the user namespace that this process is in; undefined: it is in none, or in one that has all. */
+  readonly ids: 'many' | 'single' | undefined;
   /** Bounding set of this process. */
   readonly capabilities: bigint;
   /** The program slirp4netns. */
@@ -210,7 +212,7 @@ async function writeBundle(request: StepRequest, execution: InSandbox): Promise<
       hostname: op.hostname,
       terminal: execution.terminal === 'tty' && runtime.makesTerminal,
       security: op.security,
-      network: network === 'none' ? 'own' : 'given',
+      network: network === 'none' ? 'own' : network === 'host' ? 'host' : 'given',
       mounts: plan.mounts,
       devices: op.security === 'insecure' ? insecureDevices() : undefined,
       shmSize: request.shmSize,

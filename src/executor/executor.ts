@@ -1,6 +1,14 @@
 import { makeDirectories } from '../util/make-directories.ts';
 import { join } from 'node:path';
-import { capabilitySet, cgroupMode, findProgram, helperPath, kernelVersion } from '../host/probe.ts';
+import {
+  capabilitySet,
+  cgroupMode,
+  findProgram,
+  hasSingleId,
+  helperPath,
+  kernelVersion,
+  mappedIds,
+} from '../host/probe.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -129,6 +137,7 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
     path,
     arch: seccompArch(),
     cgroupV2: cgroupMode() === 'v2',
+    ids: mappedIds() === undefined ? undefined : hasSingleId() ? 'single' : 'many',
     capabilities: capabilitySet('CapBnd'),
     slirp: findProgram('slirp4netns', path),
     warnHostNetwork(reason) {
@@ -169,14 +178,5 @@ export function hostProblem(env: NodeJS.ProcessEnv): BuildError | undefined {
     return new BuildError('SANDBOX_UNAVAILABLE', 'a step needs Linux 5.10 or later', {
       hint: 'a Dockerfile without RUN builds on any kernel',
     });
-  const SYS_ADMIN = 21n;
-  if (process.getuid?.() !== 0 || (capabilitySet('CapEff') & (1n << SYS_ADMIN)) === 0n)
-    return new BuildError(
-      'SANDBOX_UNAVAILABLE',
-      process.getuid?.() === 0
-        ? 'a step needs the capability CAP_SYS_ADMIN, which this container does not have'
-        : 'a step needs root here: rootless execution is not there yet',
-      { hint: 'build as root, or in a container with --privileged; a Dockerfile without RUN builds without' },
-    );
   return undefined;
 }

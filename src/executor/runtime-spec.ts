@@ -28,8 +28,8 @@ export interface ContainerRequest {
   readonly hostname: string;
   readonly terminal: boolean;
   readonly security: 'sandbox' | 'insecure';
-  /** 'own': a new network namespace with nothing but `lo`; 'given': that of the caller of the runtime. */
-  readonly network: 'own' | 'given';
+  /** 'own': a new network namespace with nothing but `lo`; 'given': one that was made around the runtime; 'host': the host's. */
+  readonly network: 'own' | 'given' | 'host';
   /** After the default mounts, in this order. */
   readonly mounts: readonly SpecMount[];
   /** Besides those that every container has; for 'insecure' only. */
@@ -42,6 +42,8 @@ export interface ContainerRequest {
   readonly host: {
     readonly arch: SeccompArch | undefined;
     readonly cgroupV2: boolean;
+    /** The ids of the user namespace that this is in, whose root may do less than that of the host. undefined: in none. */
+    readonly ids: 'many' | 'single' | undefined;
     /** Bounding set of this process: more cannot be given. */
     readonly capabilities: bigint;
   };
@@ -66,7 +68,7 @@ export interface RuntimeSpec {
   readonly hostname: string;
   readonly mounts: readonly SpecMount[];
   readonly linux: {
-    readonly cgroupsPath: string;
+    readonly cgroupsPath?: string;
     readonly namespaces: readonly { readonly type: string }[];
     readonly devices?: readonly SpecDevice[];
     readonly resources: { readonly devices: readonly { readonly allow: boolean; readonly access: string }[] };
@@ -128,7 +130,8 @@ export function runtimeSpec(request: ContainerRequest): RuntimeSpec {
     hostname: request.hostname,
     mounts: [...defaultMounts(request), ...request.mounts],
     linux: {
-      cgroupsPath: request.cgroupsPath,
+      // A runtime takes a path that it is given as one that it must be able to make.
+      ...(request.host.ids === undefined ? { cgroupsPath: request.cgroupsPath } : {}),
       namespaces: [
         ...['mount', 'pid', 'ipc', 'uts'],
         ...(request.host.cgroupV2 ? ['cgroup'] : []),
@@ -146,6 +149,7 @@ export function runtimeSpec(request: ContainerRequest): RuntimeSpec {
 function defaultMounts(request: ContainerRequest): SpecMount[] {
   const access = request.security === 'insecure' ? 'rw' : 'ro';
   const common = ['nosuid', 'noexec', 'nodev'];
+  const terminals = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'];
   const shmSize = request.shmSize ?? DEFAULT_SHM_SIZE;
   const mount = (destination: string, type: string, options: readonly string[]): SpecMount => ({
     destination,
@@ -156,10 +160,13 @@ function defaultMounts(request: ContainerRequest): SpecMount[] {
   return [
     mount('/proc', 'proc', common),
     mount('/dev', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
-    mount('/dev/pts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
+    mount('/dev/pts', 'devpts', [...terminals, ...(request.host.ids === 'single' ? [] : ['gid=5'])]),
     mount('/dev/shm', 'tmpfs', [...common, 'mode=1777', `size=${shmSize}`]),
     mount('/dev/mqueue', 'mqueue', common),
-    mount('/sys', 'sysfs', [...common, access]),
+    // sysfs shows a network, and may be mounted by its owner alone: that of the host is bound as it is.
+    request.host.ids !== undefined && request.network === 'host'
+      ? { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', ...common, access] }
+      : mount('/sys', 'sysfs', [...common, access]),
     mount('/sys/fs/cgroup', 'cgroup', [...common, 'relatime', access]),
   ];
 }

@@ -13,6 +13,7 @@ import {
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeCgroups } from './step-cgroups.ts';
+import { mappedIds } from '../host/probe.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
 
@@ -93,6 +94,8 @@ export function layOutOverlay(
   }
   // The upper directory must be a plain diff: no redirects, no metadata-only copies.
   options.push('redirect_dir=nofollow', 'metacopy=off', 'index=off');
+  // In a user namespace the kernel keeps its marks in attributes that the user may write.
+  if (mappedIds() !== undefined) options.push('userxattr');
   const text = options.join(',');
   if (lower.length > MAX_LAYERS || text.length > MAX_OPTIONS)
     throw new BuildError('UNSUPPORTED_HERE', `the kernel cannot stack ${lower.length} layers for a step`, {

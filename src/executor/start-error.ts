@@ -40,7 +40,7 @@ export function startError(
       hint: 'check the name and the PATH of the image; a script also needs its interpreter, a program its loader',
       details: { ...details, exitCode: 127 },
     });
-  if (/permission denied|EACCES/i.test(said))
+  if (/exec.*(permission denied|EACCES)/i.test(said))
     return new BuildError('STEP_START', `\`${command}\` cannot be executed: permission denied`, {
       hint: 'make it executable (chmod +x, or COPY --chmod), for the user of the step too',
       details: { ...details, exitCode: 126 },

@@ -112,8 +112,9 @@ function stateOf(tree: RootTree, path: string): DirectoryState {
 }
 
 function isOpaque(tree: RootTree, path: string): boolean {
-  return tree.at(
-    path,
-    (_fd, stable) => lgetxattr(`${stable}/.`, 'trusted.overlay.opaque')?.toString() === 'y',
+  return tree.at(path, (_fd, stable) =>
+    ['trusted.overlay.opaque', 'user.overlay.opaque'].some(
+      (name) => lgetxattr(`${stable}/.`, name)?.toString() === 'y',
+    ),
   );
 }

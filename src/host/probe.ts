@@ -61,6 +61,12 @@ export function capabilitySet(name: 'CapEff' | 'CapBnd'): bigint {
   return hex === undefined ? 0n : BigInt(`0x${hex}`);
 }
 
+/** Is this process root with CAP_SYS_ADMIN, if only in its user namespace? It may mount then. */
+export function hasRightsOfRoot(): boolean {
+  const SYS_ADMIN = 1n << 21n;
+  return process.getuid?.() === 0 && (capabilitySet('CapEff') & SYS_ADMIN) !== 0n;
+}
+
 /** Does the kernel know a filesystem? undefined: perhaps, as a module that is not loaded. */
 export function knowsFilesystem(name: string): true | undefined {
   const known = (readText('/proc/filesystems') ?? '')
@@ -80,16 +86,38 @@ export function appArmorRestrictsUserNamespaces(): boolean {
   return readText('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1';
 }
 
+/** Ids of the host that belong to a user besides its own. */
+export interface IdRange {
+  readonly first: number;
+  readonly count: number;
+}
+
 /** Ranges in /etc/subuid or /etc/subgid for a user, by name or number. */
 export function subordinateIds(
   file: '/etc/subuid' | '/etc/subgid',
-  user: { name: string; uid: number },
-): number {
-  return (readText(file) ?? '')
-    .split('\n')
-    .map((line) => line.split(':'))
-    .filter(([name]) => name === user.name || name === String(user.uid))
-    .reduce((sum, [, , count]) => sum + (Number(count) || 0), 0);
+  user: { readonly name: string; readonly uid: number },
+): IdRange[] {
+  return (readText(file) ?? '').split('\n').flatMap((line) => {
+    const [name, first, count] = line.split(':');
+    const range = { first: Number(first), count: Number(count) };
+    const isOurs = name !== undefined && (name === user.name || name === String(user.uid));
+    return isOurs && range.first > 0 && range.count > 0 ? [range] : [];
+  });
+}
+
+/**
+ * Which ids this process has, in a user namespace that has not all of them: a short word that says the same for the same map.
+ * undefined: in one where every id is itself.
+ */
+export function mappedIds(): string | undefined {
+  const maps = ['uid_map', 'gid_map'].map((name) => readText(`/proc/self/${name}`) ?? '');
+  const words = maps.map((map) => map.trim().split(/\s+/).join('.'));
+  return words.every((map) => map === '' || map === '0.0.4294967295') ? undefined : words.join('-');
+}
+
+/** Has this process's user namespace no id but that of its root? */
+export function hasSingleId(): boolean {
+  return /^\s*\d+\s+\d+\s+1\s*$/.test(readText('/proc/self/uid_map') ?? '');
 }
 
 /** Names of the registered interpreters for foreign programs; undefined where binfmt_misc is not mounted. */

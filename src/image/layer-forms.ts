@@ -9,7 +9,7 @@ import { SharedTask } from './shared-task.ts';
 
 /**
  * The uncompressed forms of one layer on disk, in `layers/<hex of the diffId>/`: `tar`; `fs`, the unpacked directory as overlayfs wants
- * it; `index.json`. Each appears by rename, so what is there is complete.
+ * it, one for each map of ids; `index.json`. Each appears by rename, so what is there is complete.
  */
 export class LayerForms {
   readonly diffId: Digest;
@@ -25,13 +25,15 @@ export class LayerForms {
   readonly directoryTask: SharedTask<void> = new SharedTask();
   readonly indexTask: SharedTask<LayerIndex> = new SharedTask();
 
-  constructor(root: string, diffId: Digest) {
+  /** `ids`: of the user namespace that unpacks here; its files have other owners on disk than those of anybody else. */
+  constructor(root: string, diffId: Digest, ids?: string) {
     this.diffId = diffId;
     this.#home = join(root, 'layers', digestHex(diffId));
-    this.directory = join(this.#home, 'fs');
+    const suffix = ids === undefined ? '' : `-${ids}`;
+    this.directory = join(this.#home, `fs${suffix}`);
     this.tar = join(this.#home, 'tar');
     this.#index = join(this.#home, 'index.json');
-    this.#canonical = join(this.#home, 'canonical');
+    this.#canonical = join(this.#home, `canonical${suffix}`);
   }
 
   hasTar(): boolean {

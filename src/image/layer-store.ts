@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { storeError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { ByteStream } from '../util/streams.ts';
 import type { CompressOptions } from './compression.ts';
 import { overlayDiff } from './diff.ts';
 import type { Entry, EntryStream } from './entry.ts';
@@ -43,12 +44,23 @@ export interface LayerStoreOptions {
   readonly compression?: CompressOptions;
   /** Gives a directory on the store's filesystem for unfinished work. Default: `tmp` of the root. */
   readonly tempDir?: () => Promise<string>;
+  /**
+   * Which ids this process has, where it is in a user namespace. Directories are kept apart from those of others then, and of what is made
+   * from one a tar is kept too: whoever reads it outside could not read the files.
+   */
+  readonly ids?: string | undefined;
 }
 
 export interface NewLayerOptions {
   /** Later mtimes become this one, nanoseconds. */
   readonly clampMtime?: bigint | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Where a layer is: in forms of its own, or in a blob of the store. Plain data, for other processes. */
+export interface LocatedLayer {
+  readonly diffId: Digest;
+  readonly blob?: BlobRecord | undefined;
 }
 
 /** Layers in the local store, in whatever form they are there. Processes share one store: forms appear whole, by rename. */
@@ -60,6 +72,8 @@ export interface LayerStore {
   fromDirectory(upper: string, options?: NewLayerOptions): Promise<StoredLayer>;
   /** A layer from elsewhere. Nothing is fetched before it is read; then its blob is fetched into the store, once. */
   fromRemote(diffId: Digest, layer: Layer): StoredLayer;
+  /** A layer that another process has located in this store. */
+  open(located: LocatedLayer): StoredLayer;
   /** undefined when no form from which the layer can be had is local. */
   get(diffId: Digest): StoredLayer | undefined;
 }
@@ -70,7 +84,7 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
   const local = new Map<Digest, StoredLayer>();
 
   const forms = (diffId: Digest): LayerForms => {
-    const known = formsOf.get(diffId) ?? new LayerForms(options.root, diffId);
+    const known = formsOf.get(diffId) ?? new LayerForms(options.root, diffId, options.ids);
     formsOf.set(diffId, known);
     return known;
   };
@@ -98,19 +112,14 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
     },
     fromDirectory: async (upper, { clampMtime, signal } = {}) => {
       const index = new IndexBuilder();
-      const hash = createHash('sha256');
       // What the layer leaves out must not stay in the directory either, or steps would see it.
       const entries = clamped(overlayDiff(upper, { onSocket: (path) => rmSync(path) }), upper, clampMtime);
-      for await (const chunk of writeTar(index.watch(ordinaryNames(entries)), {
-        clampMtime,
-        onEntry: index.onEntry,
-      })) {
-        signal?.throwIfAborted();
-        hash.update(chunk);
-      }
-      const diffId: Digest = `sha256:${hash.digest('hex')}`;
+      const tar = writeTar(index.watch(ordinaryNames(entries)), { clampMtime, onEntry: index.onEntry });
+      const file = options.ids === undefined ? undefined : join(await tempDir(), `${randomUUID()}.tar`);
+      const diffId = await (file === undefined ? hashed(tar, signal) : writeHashed(tar, file, signal));
       const target = forms(diffId);
       try {
+        if (file !== undefined) target.adoptTar(file);
         target.saveIndex(index.finish());
         if (!target.adoptDirectory(upper, { canonical: true }))
           await rm(upper, { recursive: true, force: true });
@@ -120,11 +129,40 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
       return layerOf(diffId);
     },
     fromRemote: (diffId, remote) => createStoredLayer({ ...options, tempDir, forms: forms(diffId), remote }),
+    open: ({ diffId, blob }) =>
+      blob === undefined
+        ? layerOf(diffId)
+        : createStoredLayer({
+            ...{ ...options, tempDir, forms: forms(diffId) },
+            remote: storedBlob(diffId, blob, options.blobs),
+          }),
     get: (diffId) => {
       const layer = layerOf(diffId);
       return layer.hasLocal() ? layer : undefined;
     },
   };
+}
+
+function storedBlob(diffId: Digest, { mediaType, digest, size }: BlobRecord, blobs: BlobStore): Layer {
+  return {
+    mediaType: () => Promise.resolve(mediaType),
+    digest: () => Promise.resolve(digest),
+    size: () => Promise.resolve(size),
+    diffId: () => Promise.resolve(diffId),
+    compressed: (options = {}) => blobs.open(digest, options),
+    uncompressed: () => {
+      throw new TypeError('read through the layer store');
+    },
+  };
+}
+
+async function hashed(bytes: ByteStream, signal?: AbortSignal): Promise<Digest> {
+  const hash = createHash('sha256');
+  for await (const chunk of bytes) {
+    signal?.throwIfAborted();
+    hash.update(chunk);
+  }
+  return `sha256:${hash.digest('hex')}`;
 }
 
 async function defaultTempDir(root: string): Promise<string> {

@@ -18,7 +18,7 @@ import { fileContent } from './file-content.ts';
 import type { LayerForms } from './layer-forms.ts';
 import type { IndexedEntry, LayerIndex } from './layer-index.ts';
 import { IndexBuilder } from './layer-index.ts';
-import type { BlobRecord, LayerTable } from './layer-store.ts';
+import type { BlobRecord, LayerTable, LocatedLayer } from './layer-store.ts';
 import type { Layer, OpenOptions } from './layer.ts';
 import type { LinkStat } from './root-path.ts';
 import { resolveInRootSync } from './root-path.ts';
@@ -41,6 +41,8 @@ export interface StoredLayer extends Layer {
   hasBlob(): boolean;
   /** Whether it can be had without fetching anything. */
   hasLocal(): boolean;
+  /** Says where it is in the store, fetched if it has to be: what another process needs to read it. */
+  locate(signal?: AbortSignal): Promise<LocatedLayer>;
   /** Makes sure that the compressed blob is in the blob store: fetches or makes it. */
   storeBlob(options?: OpenOptions): Promise<void>;
 }
@@ -52,6 +54,7 @@ interface Parts {
   readonly tempDir: () => Promise<string>;
   readonly compression?: CompressOptions | undefined;
   readonly remote?: Layer | undefined;
+  readonly ids?: string | undefined;
 }
 
 const mediaTypes: Readonly<Record<Compression, string>> = {
@@ -161,11 +164,15 @@ export function createStoredLayer(parts: Parts): StoredLayer {
   const index = async (signal?: AbortSignal): Promise<LayerIndex> =>
     forms.loadIndex() ?? forms.indexTask.join(makeIndex, signal);
 
+  const overlayXattrs = parts.ids === undefined ? 'trusted' : 'user';
   const unpack = async (signal: AbortSignal): Promise<void> => {
     const temp = join(await parts.tempDir(), `${randomUUID()}.fs`);
     mkdirSync(temp, { mode: 0o755 });
     try {
-      await pass((entries) => applyEntries(entries, temp, { form: 'overlay', signal }), signal);
+      await pass(
+        (entries) => applyEntries(entries, temp, { form: 'overlay', overlayXattrs, signal }),
+        signal,
+      );
       if (forms.adoptDirectory(temp, { canonical: false })) return;
     } catch (error) {
       await rm(temp, { recursive: true, force: true });
@@ -225,6 +232,10 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     hasBlob: () =>
       (remote === undefined || descriptor !== undefined ? localBlob() : readableBlob()) !== undefined,
     hasLocal: () => readableBlob() !== undefined || forms.hasTar() || forms.hasCanonicalDirectory(),
+    locate: async (signal) => {
+      if (forms.hasTar()) return { diffId };
+      return { diffId, blob: readableBlob() ?? (await storeBlob({ signal })) };
+    },
     storeBlob: async (options) => {
       await storeBlob(options);
     },

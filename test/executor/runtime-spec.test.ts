@@ -18,7 +18,7 @@ const request: ContainerRequest = {
     { destination: '/etc/hosts', type: 'bind', source: '/store/snapshots/0/hosts', options: ['bind', 'ro'] },
   ],
   cgroupsPath: 'tsbuild-0',
-  host: { arch: 'x64', cgroupV2: true, capabilities: (1n << 41n) - 1n },
+  host: { arch: 'x64', cgroupV2: true, ids: undefined, capabilities: (1n << 41n) - 1n },
 };
 
 describe('config.json', () => {

@@ -1,6 +1,7 @@
 import { closeSync, lstatSync, mkdirSync, openSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { mount } from '../../src/host/container-syscalls.ts';
 import {
   deviceNumbers,
   flock,
@@ -13,7 +14,6 @@ import {
   lsetxattr,
   lutimes,
   mknod,
-  mount,
   openat2,
   RESOLVE_BENEATH,
 } from '../../src/host/syscalls.ts';

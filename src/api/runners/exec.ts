@@ -1,18 +1,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
 import { goQuote } from '../../frontend/go-quote.ts';
 import type { Definition } from '../../graph/definition.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import { applyEntries } from '../../image/apply.ts';
 import { treeContentKey } from '../../image/content-hash.ts';
-import type { LayerStore } from '../../image/layer-store.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner, RunContext } from '../../solver/runner.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { JsonValue } from '../../util/canonical-json.ts';
-import type { ResultLayer, StepOutcome } from '../result.ts';
+import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
+import type { HeldCaches, Steps, TaskSource } from '../steps/steps.ts';
 import type { UlimitOption } from '../types.ts';
 import type { LayerTimes } from './layer-times.ts';
 
@@ -31,8 +30,7 @@ export interface ExecSettings {
 }
 
 interface ExecDependencies {
-  readonly executor: () => Promise<Executor>;
-  readonly layerStore: LayerStore;
+  readonly steps: () => Promise<Steps>;
   readonly times: LayerTimes;
   readonly settings: ExecSettings;
 }
@@ -41,8 +39,8 @@ interface ExecDependencies {
  * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, host addresses and what is in cache
  * mounts. A bind mount of a tree is keyed by the content below its source.
  */
-export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp, CacheDirectories> {
-  const { settings, times, layerStore } = dependencies;
+export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp, HeldCaches> {
+  const { settings, times, steps } = dependencies;
   return {
     cacheKey: (op) =>
       Promise.resolve(
@@ -61,40 +59,40 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       return treeContentKey(input.tree, sources);
     },
     check: async () => {
-      await (await dependencies.executor()).runtimeName();
+      await (await steps()).runtimeName();
     },
     reserve: async (op, signal) =>
-      op.mounts.some(({ type }) => type === 'cache')
-        ? (await dependencies.executor()).takeCaches(op, signal)
-        : undefined,
+      op.mounts.some(({ type }) => type === 'cache') ? (await steps()).takeCaches(op, signal) : undefined,
     run: async (op, inputs, context) => {
-      const executor = await dependencies.executor();
       const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
-      await using sources = await mountSources(op, inputs, { settings, signal: context.signal });
-      const step = await executor.run({
-        id: context.vertex.digest.slice(7, 23),
-        op: sources.op,
-        layers: await directories(base, context.signal),
-        binds: sources.binds,
-        env: settings.proxyEnv,
-        secrets: settings.secrets,
-        sshSockets: settings.sshSockets,
-        extraHosts: settings.extraHosts,
-        ...(settings.shmSize === undefined ? {} : { shmSize: settings.shmSize }),
-        ulimits: settings.ulimits,
-        signal: context.signal,
-        caches: context.held,
-        onOutput: (stream, data) => {
-          context.emit({ type: 'log', id: context.vertex.digest, stream, data, time: Date.now() });
-          return settings.drained?.();
+      const { signal, held: caches } = context;
+      await using sources = await mountSources(op, inputs, { settings, signal });
+      const { exitCode, oomKilled, layer } = await (
+        await steps()
+      ).run(
+        {
+          id: context.vertex.digest.slice(7, 23),
+          op: sources.op,
+          layers: base.map((one) => one.layer),
+          binds: sources.binds,
+          env: settings.proxyEnv,
+          secrets: settings.secrets,
+          sshSockets: settings.sshSockets,
+          extraHosts: settings.extraHosts,
+          shmSize: settings.shmSize,
+          ulimits: settings.ulimits,
+          ...times.clamp(),
         },
-      });
-      if (step.exitCode !== 0) {
-        await step.discard();
-        throw stepFailed(op, step, context);
-      }
-      const layer = await layerStore.fromDirectory(step.upper, { ...times.clamp(), signal: context.signal });
-      await step.discard();
+        {
+          caches,
+          onOutput: (stream, data) => {
+            context.emit({ type: 'log', id: context.vertex.digest, stream, data, time: Date.now() });
+            return settings.drained?.();
+          },
+          signal,
+        },
+      );
+      if (layer === undefined) throw stepFailed(op, { exitCode, oomKilled }, context);
       return { kind: 'layers', layers: [...base, { layer, created: times.created() }] };
     },
   };
@@ -153,15 +151,10 @@ export function requireEntitlements(definition: Definition, allow: ReadonlySet<s
   }
 }
 
-/** The unpacked directories of a stack; unpacking is what makes a base layer come down from its registry. */
-export async function directories(layers: readonly ResultLayer[], signal: AbortSignal): Promise<string[]> {
-  return Promise.all(layers.map(({ layer }) => layer.directory(signal)));
-}
-
 interface MountSources extends AsyncDisposable {
   /** With the sources of tree mounts resolved: only what a mount shows is copied. */
   readonly op: ExecOp;
-  readonly binds: ReadonlyMap<number, MountSource>;
+  readonly binds: ReadonlyMap<number, TaskSource>;
 }
 
 /** What bind mounts and seeds of cache mounts show, by index of the mount. Trees are copied to a temporary directory first: a step must
@@ -171,7 +164,9 @@ async function mountSources(
   inputs: readonly StepOutcome[],
   { settings, signal }: { settings: ExecSettings; signal: AbortSignal },
 ): Promise<MountSources> {
-  const binds = new Map<number, MountSource>();
+  // Without the rights of root everything is this user's, who is root where the step runs.
+  const owners = process.getuid?.() === 0 ? 'keep' : 'ignore';
+  const binds = new Map<number, TaskSource>();
   const mounts = [...op.mounts];
   const temporary: string[] = [];
   const dispose = async (): Promise<void> => {
@@ -183,13 +178,13 @@ async function mountSources(
       const input = inputs[mount.input];
       if (input === undefined) throw new TypeError(`a mount has no input ${mount.input}`);
       if (input.kind === 'layers') {
-        binds.set(index, { kind: 'layers', directories: await directories(input.layers, signal) });
+        binds.set(index, { kind: 'layers', layers: input.layers.map(({ layer }) => layer) });
         continue;
       }
       const directory = await mkdtemp(join(await settings.tempDir(), 'bind-'));
       temporary.push(directory);
       const source = await input.tree.resolve(mount.source.replace(/^\/+/, ''));
-      await applyEntries(withoutRoot(input.tree.walk(source)), directory, { form: 'plain', owners: 'keep' });
+      await applyEntries(withoutRoot(input.tree.walk(source)), directory, { form: 'plain', owners, signal });
       mounts[index] = { ...mount, source };
       binds.set(index, { kind: 'directory', path: directory });
     }

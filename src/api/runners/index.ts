@@ -1,10 +1,10 @@
-import type { Executor } from '../../executor/executor.ts';
 import type { GitOp, HttpOp } from '../../graph/op.ts';
 import type { LayerStore } from '../../image/layer-store.ts';
 import type { Tree } from '../../image/tree.ts';
 import type { OpRunners } from '../../solver/runner.ts';
 import type { BaseImages } from '../base-images.ts';
 import type { StepOutcome } from '../result.ts';
+import type { Steps } from '../steps/steps.ts';
 import { copyRunner } from './copy.ts';
 import type { ExecSettings } from './exec.ts';
 import { execRunner } from './exec.ts';
@@ -19,7 +19,7 @@ export interface RunnerDependencies {
   readonly layerStore: LayerStore;
   readonly times: LayerTimes;
   readonly openContext: OpenContext;
-  readonly executor: () => Promise<Executor>;
+  readonly steps: () => Promise<Steps>;
   readonly settings: ExecSettings;
   readonly fetchHttp: (op: HttpOp, signal: AbortSignal) => Promise<Tree>;
   readonly checkoutGit: (op: GitOp, signal: AbortSignal) => Promise<Tree>;

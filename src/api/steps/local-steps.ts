@@ -1,0 +1,53 @@
+import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
+import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
+import type { HeldCaches, Steps, StepTask } from './steps.ts';
+
+/** Executes steps in this process, which must have the rights of root, be it in a user namespace. */
+export function localSteps(executor: Executor, layerStore: LayerStore): Steps {
+  return {
+    runtimeName: () => executor.runtimeName(),
+    takeCaches: (op, signal) => executor.takeCaches(op, signal),
+    async run(task, { caches, onOutput, signal }) {
+      const { op, id, env, secrets, sshSockets, extraHosts, shmSize, ulimits, clampMtime } = task;
+      const step = await executor.run({
+        ...{ id, op, env, secrets, sshSockets, extraHosts, shmSize, ulimits, onOutput, signal },
+        layers: await directories(task.layers, signal),
+        binds: await mountSources(task, signal),
+        caches: taken(caches),
+      });
+      const { exitCode, oomKilled = false } = step;
+      const layer =
+        exitCode === 0 ? await layerStore.fromDirectory(step.upper, { clampMtime, signal }) : undefined;
+      await step.discard();
+      return { exitCode, oomKilled, layer };
+    },
+    runContainer: async (task) =>
+      executor.runContainer({ ...task, layers: await directories(task.layers, task.signal) }),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** The unpacked directories of a stack; unpacking is what makes a base layer come down from its registry. */
+function directories(layers: readonly StoredLayer[], signal: AbortSignal): Promise<string[]> {
+  return Promise.all(layers.map((layer) => layer.directory(signal)));
+}
+
+async function mountSources(
+  { binds }: StepTask,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<number, MountSource>> {
+  const sources = new Map<number, MountSource>();
+  for (const [index, source] of binds) {
+    const ready =
+      source.kind === 'directory'
+        ? source
+        : { kind: source.kind, directories: await directories(source.layers, signal) };
+    sources.set(index, ready);
+  }
+  return sources;
+}
+
+function taken(caches: HeldCaches | undefined): CacheDirectories | undefined {
+  if (caches !== undefined && 'token' in caches) throw new TypeError('these caches are held elsewhere');
+  return caches;
+}

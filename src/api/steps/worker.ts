@@ -1,0 +1,131 @@
+import { createExecutor } from '../../executor/executor.ts';
+import type { OnOutput } from '../../executor/executor.ts';
+import { openSession } from '../session.ts';
+import { localSteps } from './local-steps.ts';
+import type { Call, FromWorker, LocatedSource, RunResult, ToWorker } from './messages.ts';
+import { sendError } from './messages.ts';
+import type { HeldCaches, TaskSource } from './steps.ts';
+
+// A program of its own (`worker <root> <runtime>`), started as root of a user namespace: it executes the steps of one build there, with the
+// code that root runs in-process. It ends with the build that started it, and all that it started ends with it.
+
+/** Output that may be under way before a step has to wait for its reader, in bytes. */
+const UNDER_WAY = 1 << 20;
+
+const [root = '', runtime = ''] = process.argv.slice(2);
+const say = (message: FromWorker): void => void process.send?.(message);
+
+process.once('disconnect', () => process.exit());
+// Whoever started it decides when a build ends.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+process.umask(0o022);
+dropGroups();
+
+const session = await openSession({ root, onEvent: (event) => say({ event }) });
+const executor = createExecutor({
+  root: session.store.root,
+  runtime: runtime === '' ? undefined : runtime,
+  emit: session.emit,
+  env: session.env,
+});
+const layerStore = session.layerStore();
+const steps = localSteps(executor, layerStore);
+const aborts = new Map<number, AbortController>();
+const drains = new Map<number, (bytes: number) => void>();
+const held = new Map<number, HeldCaches & Disposable>();
+const cleaned = executor.cleanStale();
+
+process.on('message', (message: ToWorker) => {
+  if ('abort' in message) aborts.get(message.abort)?.abort();
+  else if ('drained' in message) drains.get(message.drained)?.(message.bytes);
+  else void answer(message);
+});
+
+async function answer(message: Call & { readonly id: number }): Promise<void> {
+  const { id } = message;
+  const controller = new AbortController();
+  aborts.set(id, controller);
+  try {
+    say({ id, result: await execute(message, controller.signal) });
+  } catch (error) {
+    say({ id, error: sendError(error) });
+  } finally {
+    aborts.delete(id);
+    drains.delete(id);
+  }
+}
+
+async function execute(message: Call & { readonly id: number }, signal: AbortSignal): Promise<unknown> {
+  await cleaned;
+  switch (message.call) {
+    case 'runtimeName':
+      return steps.runtimeName();
+    case 'takeCaches':
+      held.set(message.id, await steps.takeCaches(message.op, signal));
+      return message.id;
+    case 'freeCaches':
+      held.get(message.token)?.[Symbol.dispose]();
+      held.delete(message.token);
+      return undefined;
+    case 'run': {
+      const { task, token } = message;
+      const ended = await steps.run(
+        {
+          ...task,
+          layers: task.layers.map((layer) => layerStore.open(layer)),
+          binds: new Map([...task.binds].map(([index, source]) => [index, opened(source)])),
+          secrets: { get: (name) => Promise.resolve(task.secrets.get(name)) },
+        },
+        {
+          caches: token === undefined ? undefined : held.get(token),
+          onOutput: output(message.id),
+          signal,
+        },
+      );
+      return { ...ended, layer: await ended.layer?.locate(signal) } satisfies RunResult;
+    }
+    case 'runContainer':
+      return steps.runContainer({
+        ...message.task,
+        layers: message.task.layers.map((layer) => layerStore.open(layer)),
+        onOutput: output(message.id),
+        signal,
+      });
+    default:
+      throw new TypeError(`no such call: ${JSON.stringify(message)}`);
+  }
+}
+
+function opened(source: LocatedSource): TaskSource {
+  return source.kind === 'directory'
+    ? source
+    : { kind: source.kind, layers: source.layers.map((layer) => layerStore.open(layer)) };
+}
+
+/** Sends output on; a step that writes faster than it is read has to wait. */
+function output(id: number): OnOutput {
+  let underWay = 0;
+  let waiting: PromiseWithResolvers<void> | undefined;
+  drains.set(id, (bytes) => {
+    underWay -= bytes;
+    if (underWay > UNDER_WAY) return;
+    waiting?.resolve();
+    waiting = undefined;
+  });
+  return (stream, data) => {
+    underWay += data.length;
+    say({ id, stream, data });
+    if (underWay <= UNDER_WAY) return undefined;
+    waiting ??= Promise.withResolvers();
+    return waiting.promise;
+  };
+}
+
+/** The groups of the user outside have no name here; where the kernel allows it they go. */
+function dropGroups(): void {
+  try {
+    process.setgroups?.([0]);
+  } catch {
+    // Given up with the single id (user_namespaces(7)).
+  }
+}
