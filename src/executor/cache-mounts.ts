@@ -1,17 +1,9 @@
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { flock, LOCK_EX, LOCK_NB, LOCK_SH } from '../host/syscalls.ts';
+import { giveTo } from '../image/owners.ts';
 import type { CacheSharing } from './step.ts';
 
 // Directories of cache mounts (L-MNT-2): <root>/cache-mounts/<sha256 of the id>/{lock,data}, and for `private` further ones
@@ -114,7 +106,7 @@ function directoryAt(base: string, lock: number, sharing: CacheSharing): CacheDi
     staging,
     commit({ mode, uid, gid }) {
       if (existsSync(path)) return;
-      chownSync(staging, uid, gid);
+      giveTo(staging, { uid, gid });
       chmodSync(staging, mode);
       renameSync(staging, path);
       if (sharing === 'shared') flock(lock, LOCK_SH | LOCK_NB);

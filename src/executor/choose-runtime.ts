@@ -30,7 +30,7 @@ export interface RuntimeSearch {
   readonly path: string;
   /** 'runc', 'crun', 'youki', 'embedded' or a program's path; undefined: the best that works. */
   readonly requested: string | undefined;
-  readonly host: { readonly cgroupV2: boolean };
+  readonly host: { readonly cgroupV2: boolean; readonly ids: 'many' | 'single' | undefined };
   /** Runs a command once; undefined when that worked, else what was said. */
   trial(runtime: Runtime): Promise<string | undefined>;
 }
@@ -39,8 +39,15 @@ export interface RuntimeSearch {
 export async function chooseRuntime(search: RuntimeSearch): Promise<Runtime> {
   const { requested } = search;
   const problems: string[] = [];
+  if (search.host.ids === 'single' && requested !== undefined && requested !== 'embedded')
+    throw new BuildError(
+      'SANDBOX_UNAVAILABLE',
+      `with a single id only the embedded runtime works, not ${requested}`,
+      { hint: 'run `tsbuild doctor`: it names what gives this user more ids' },
+    );
+  const known = search.host.ids === 'single' ? ['embedded'] : [...ociRuntimeNames, 'embedded'];
   const unsafe: RuntimeFinding[] = [];
-  for (const candidate of requested === undefined ? [...ociRuntimeNames, 'embedded'] : [requested]) {
+  for (const candidate of requested === undefined ? known : [requested]) {
     const finding = await examineRuntime(candidate, search);
     if (finding === undefined) problems.push(`${candidate}: not found`);
     else if (!finding.usable) problems.push(`${candidate}: ${finding.problem ?? 'does not work'}`);

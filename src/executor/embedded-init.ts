@@ -5,13 +5,16 @@ import {
   fstatSync,
   openSync,
   readFileSync,
+  readSync,
   statSync,
   writeSync,
 } from 'node:fs';
 import { join, posix } from 'node:path';
 import * as sys from '../host/container-syscalls.ts';
+import { hasSingleId } from '../host/probe.ts';
 import { allCapabilities, capabilityMask } from './capabilities.ts';
 import { makeDevice, mountInto, parseOptions } from './embedded-mounts.ts';
+import { ownerProgram } from './owner-filter.ts';
 import { rlimitNumber } from './rlimits.ts';
 import type { RuntimeSpec } from './runtime-spec.ts';
 import { seccompArch, seccompProgram } from './seccomp.ts';
@@ -93,16 +96,18 @@ function becomeUser(spec: RuntimeSpec): void {
     sys.keepOnExec(fd);
     // As runc does, so that a user other than root may open /dev/stdout.
     const stat = fstatSync(fd);
-    if (stat.isFIFO()) fchownSync(fd, user.uid, stat.gid);
+    if (stat.isFIFO() && !hasSingleId()) fchownSync(fd, user.uid, stat.gid);
   }
   // A terminal of the host that controls the step could be fed with input for the host's shell (TIOCSTI).
   sys.setsid();
+  const single = hasSingleId();
   process.umask(0o022);
   const arch = seccompArch();
   if (spec.linux.seccomp !== undefined) {
     if (arch === undefined) throw new Error(`there is no system call filter for ${process.arch}`);
     // Before the rights go: a filter without no_new_privs needs CAP_SYS_ADMIN.
     sys.installSeccompFilter(seccompProgram(arch));
+    if (single) awaitSupervisor(sys.installSeccompListener(ownerProgram(arch)));
   }
   const bounding = capabilityMask(capabilities.bounding);
   for (const [bit] of allCapabilities.entries()) {
@@ -110,9 +115,11 @@ function becomeUser(spec: RuntimeSpec): void {
   }
   sys.prctl(sys.PR_CAP_AMBIENT, sys.PR_CAP_AMBIENT_CLEAR_ALL);
   sys.prctl(sys.PR_SET_KEEPCAPS, 1);
-  process.setgroups?.([...user.additionalGids]);
-  process.setgid?.(user.gid);
-  process.setuid?.(user.uid);
+  if (!single) {
+    process.setgroups?.([...user.additionalGids]);
+    process.setgid?.(user.gid);
+    process.setuid?.(user.uid);
+  }
   sys.capset({
     effective: capabilityMask(capabilities.effective),
     permitted: capabilityMask(capabilities.permitted),
@@ -131,6 +138,13 @@ function becomeUser(spec: RuntimeSpec): void {
   } catch (error) {
     throw new Error(`exec ${program}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Where there is a single id, changes of owner are answered from outside: says where they can be heard, and waits until they are. */
+function awaitSupervisor(listener: number): void {
+  const channel = 3;
+  writeSync(channel, `listener ${listener}\n`);
+  if (readSync(channel, Buffer.alloc(16)) === 0) throw new Error('nobody answers for the step');
 }
 
 /** A descriptor of the host's /dev/null would let the step change that file's mode (fchmod); the container's own is read-only. As runc does. */

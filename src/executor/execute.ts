@@ -19,6 +19,8 @@ import type { Snapshot } from './snapshot.ts';
 import { layOutOverlay, makeSnapshot } from './snapshot.ts';
 import { runtimeError, startError } from './start-error.ts';
 import type { StepOp, StepRequest, StepResult } from './step.ts';
+import type { OwnerOf } from './step-owners.ts';
+import { StepOwners } from './step-owners.ts';
 import type { MountPointStubs } from './stubs.ts';
 import type { StepUser } from './users.ts';
 import { resolveUser } from './users.ts';
@@ -135,9 +137,9 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
       throw startError(said, { args: request.op.args, platform: formatPlatform(request.op.platform) });
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
-    const { exitCode } = ended;
+    const { exitCode, ownerOf } = ended;
     const oomKilled = exitCode === SIGKILLED && oomKills() > killsBefore;
-    return { exitCode, upper, oomKilled, discard: () => snapshot.discard() };
+    return { exitCode, upper, ownerOf, oomKilled, discard: () => snapshot.discard() };
   } catch (error) {
     await sandbox?.kill();
     failed = true;
@@ -159,7 +161,11 @@ interface InSandbox extends Attempt {
 async function inSandbox(
   request: StepRequest,
   execution: InSandbox,
-): Promise<{ readonly exitCode: number; readonly stubs: MountPointStubs }> {
+): Promise<{
+  readonly exitCode: number;
+  readonly stubs: MountPointStubs;
+  readonly ownerOf: OwnerOf | undefined;
+}> {
   const { sandbox, host } = execution;
   await sandbox.ready();
   // The helper starts while the mounts are made.
@@ -171,14 +177,24 @@ async function inSandbox(
   let plan: MountPlan | undefined;
   try {
     await sandbox.overlay(execution.overlay, 'merged');
-    plan = await writeBundle(request, execution);
+    const written = await writeBundle(request, execution);
+    ({ plan } = written);
     await networkReady(helper);
-    return { exitCode: await sandbox.run(), stubs: plan.stubs };
+    await using owners = stepOwners(request, execution);
+    const exitCode = await sandbox.run(owners?.guard.bind(owners));
+    return { exitCode, stubs: plan.stubs, ownerOf: owners?.ownerOf(written.user) };
   } finally {
     await plan?.[Symbol.asyncDispose]();
     const started = await helper?.catch(() => undefined);
     await started?.[Symbol.asyncDispose]();
   }
+}
+
+/** Only where there is a single id the owners of files have to be written down. */
+function stepOwners(request: StepRequest, { host, bundle }: InSandbox): StepOwners | undefined {
+  const { arch, ids } = host;
+  if (ids !== 'single' || arch === undefined) return undefined;
+  return new StepOwners({ arch, upper: join(bundle.directory, 'upper'), lower: request.layers });
 }
 
 async function networkReady(helper: Promise<NetworkHelper> | undefined): Promise<void> {
@@ -190,7 +206,10 @@ async function networkReady(helper: Promise<NetworkHelper> | undefined): Promise
 }
 
 /** Prepares mounts, user and working directory in the mounted root filesystem, and writes config.json. */
-async function writeBundle(request: StepRequest, execution: InSandbox): Promise<MountPlan> {
+async function writeBundle(
+  request: StepRequest,
+  execution: InSandbox,
+): Promise<{ readonly plan: MountPlan; readonly user: StepUser }> {
   const { sandbox, bundle, host, runtime, network, caches, volumes } = execution;
   const { op } = request;
   const rootfs = join(bundle.directory, 'merged');
@@ -198,6 +217,7 @@ async function writeBundle(request: StepRequest, execution: InSandbox): Promise<
   using tree = new RootTree(sandbox.view(rootfs));
   const plan = await prepareMounts({
     ...{ request, sandbox, directory: bundle.directory, tree, caches, network, volumes },
+    single: host.ids === 'single',
   });
   try {
     const user = resolveUser(tree, op.user);
@@ -221,7 +241,7 @@ async function writeBundle(request: StepRequest, execution: InSandbox): Promise<
       host,
     });
     await writeSpec(JSON.stringify(spec), bundle, plan);
-    return plan;
+    return { plan, user };
   } catch (error) {
     await plan[Symbol.asyncDispose]();
     throw error;

@@ -1,5 +1,6 @@
-import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import { giveTo } from '../image/owners.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories } from './cache-mounts.ts';
 import { hostResolvers, hostsFile, resolvConf } from './network.ts';
@@ -11,6 +12,11 @@ import { listenForAgent } from './ssh-agent.ts';
 import type { MountSource, StepMount, StepRequest } from './step.ts';
 import { MountPointStubs } from './stubs.ts';
 
+/** apt downloads as a user of its own, and looks whether it has become that user: where there is a single id it cannot. */
+const aptSettings = {
+  path: '/etc/apt/apt.conf.d/zz-tsbuild',
+  content: 'APT::Sandbox::User "root";\n',
+} as const;
 /** L-MNT-4 */
 const MAX_SECRET = 500 * 1024;
 /** Directories that the runtime mounts; an image in which one of them is a link is refused (S-P-7). */
@@ -37,6 +43,8 @@ export interface MountContext {
   readonly tree: RootTree;
   readonly caches: CacheDirectories;
   readonly network: 'host' | 'none' | 'slirp4netns';
+  /** The step has a single id. */
+  readonly single: boolean;
   /** Directories and files of the host that the user asked for (`tsbuild run -v`). */
   readonly volumes?: readonly HostVolume[] | undefined;
 }
@@ -80,6 +88,8 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
       mode: 0o644,
     });
     file('hosts', '/etc/hosts', { content: hostsFile(op.hostname, request.extraHosts), mode: 0o644 });
+    if (context.single && tree.plainDirectory(posix.dirname(aptSettings.path)) === true)
+      file('apt.conf', aptSettings.path, { content: aptSettings.content, mode: 0o644 });
     op.files.forEach(({ path, content, mode }, index) => file(`file${index}`, path, { content, mode }));
     for (const volume of context.volumes ?? []) ready.push(hostVolume(volume));
     let agents = 0;
@@ -334,7 +344,7 @@ export class MemoryFiles {
     const path = await this.#next();
     const seen = this.#context.sandbox.view(path);
     writeFileSync(seen, content, { flag: 'wx', mode: 0o600 });
-    chownSync(seen, owner.uid, owner.gid);
+    giveTo(seen, owner);
     chmodSync(seen, owner.mode);
     return path;
   }

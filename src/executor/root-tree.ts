@@ -2,7 +2,6 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fchownSync,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -19,6 +18,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
 } from '../host/syscalls.ts';
+import { giveTo } from '../image/owners.ts';
 import { BuildError } from '../util/build-error.ts';
 
 // Work inside a root filesystem that somebody else made (S-P-1): every name is resolved by the kernel below an open
@@ -128,7 +128,7 @@ export class RootTree {
     const path = posix.join(parent, name);
     const fd = this.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      fchownSync(fd, owner.uid, owner.gid);
+      this.at(parent, (_fd, stable) => giveTo(`${stable}/${name}`, owner));
       fchmodSync(fd, owner.mode);
     } finally {
       closeSync(fd);
@@ -146,7 +146,7 @@ export class RootTree {
     try {
       for (let done = 0; done < file.content.length;)
         done += writeSync(fd, file.content, done, file.content.length - done);
-      fchownSync(fd, file.uid, file.gid);
+      this.at(parent, (_fd, stable) => giveTo(`${stable}/${name}`, file));
       fchmodSync(fd, file.mode);
     } finally {
       closeSync(fd);

@@ -25,6 +25,7 @@ while IFS=' ' read -r verb first second <&3; do
     unmount) umount "$first"; reply $? ;;
     copy) cp -a -- "$first/." "$second/"; reply $? ;;
     run) cd / && umask 022 && exec "$@" 2>&4 3>&- 4>&- ;;
+    guarded) cd / && umask 022 && exec "$@" 2>&4 4>&- ;;
     *) exit 125 ;;
   esac
 done
@@ -181,10 +182,21 @@ export class SandboxProcess {
     );
   }
 
-  /** Becomes the runtime and waits for its end: 0 to 255, 128 + n for signal n. */
-  async run(): Promise<number> {
+  /**
+   * Becomes the runtime and waits for its end: 0 to 255, 128 + n for signal n. With `guard` the runtime keeps the channel, says the number of a
+   * descriptor (`listener 5`), and goes on once `guard` has dealt with it.
+   */
+  async run(guard?: (fd: number, pid: number) => void): Promise<number> {
     this.#running = true;
-    this.#control.write('run\n');
+    this.#control.write(guard === undefined ? 'run\n' : 'guarded\n');
+    if (guard !== undefined) {
+      const fd = /^listener (\d+)$/.exec((await this.#replies.next()).value ?? '')?.[1];
+      // Without one the runtime has failed, and says itself why.
+      if (fd !== undefined && this.#inner !== undefined) {
+        guard(Number(fd), this.#inner);
+        this.#control.write('go\n');
+      }
+    }
     await this.#closed;
     const status = await this.#exit;
     // unshare before 2.39 cannot end as its child did when that was killed.

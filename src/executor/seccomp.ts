@@ -77,7 +77,8 @@ const native = {
   arm64: { audit: 0xc000_00b7, clone: 220, clone3: 435, socket: 198, personality: 92 },
 } as const;
 
-type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, value: number];
+/** struct sock_filter */
+export type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, value: number];
 
 /**
  * The same filter as an array of struct sock_filter, for SECCOMP_SET_MODE_FILTER. Stricter in one point: programs of another
@@ -122,6 +123,11 @@ export function seccompProgram(arch: SeccompArch): Uint8Array {
     program.push([JUMP_GREATER_EQUAL, 1, 0, first], deny, [JUMP_GREATER, 1, 0, last], allow);
   }
   program.push(deny);
+  return encodeProgram(program);
+}
+
+/** An array of struct sock_filter. */
+export function encodeProgram(program: readonly Instruction[]): Uint8Array {
   const bytes = Buffer.alloc(program.length * 8);
   program.forEach(([code, jumpTrue, jumpFalse, value], index) => {
     bytes.writeUInt16LE(code, index * 8);

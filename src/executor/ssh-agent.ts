@@ -1,7 +1,8 @@
-import { chmodSync, chownSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
+import { giveTo } from '../image/owners.ts';
 
 /** A socket that stands for an agent of the host while a step runs. */
 export interface AgentSocket extends AsyncDisposable {
@@ -40,7 +41,7 @@ export async function listenForAgent(
   } finally {
     closeSync(fd);
   }
-  chownSync(path, owner.uid, owner.gid);
+  giveTo(path, owner);
   chmodSync(path, owner.mode);
   return {
     path,

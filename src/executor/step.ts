@@ -1,5 +1,6 @@
 import type { Platform } from '../oci/platform.ts';
 import type { CacheDirectories } from './cache-mounts.ts';
+import type { OwnerOf } from './step-owners.ts';
 
 // What the executor needs to know of a RUN. `ExecOp` of the graph has this shape; it is written down here again because the
 // executor knows no graph.
@@ -105,6 +106,8 @@ export interface StepResult {
   readonly exitCode: number;
   /** The overlay upper directory: what the step changed, no mount point stubs. */
   readonly upper: string;
+  /** Whom a file below `upper` belongs to; undefined: its inode says so. */
+  readonly ownerOf?: OwnerOf | undefined;
   /** Removes what is left of the step. The caller may have moved `upper` away before; calls this in any case. */
   discard(): Promise<void>;
   /** The kernel ended a process of the step for want of memory. Not known where the runtime has a cgroup of its own in hierarchy v1. */

@@ -131,13 +131,23 @@ export function capset(sets: CapabilitySets): void {
 
 /** Installs a seccomp filter: an array of struct sock_filter as bytes (8 each). Needs CAP_SYS_ADMIN or no_new_privs. */
 export function installSeccompFilter(program: Uint8Array): void {
+  setSeccompFilter(program, 0);
+}
+
+/** The same for a filter that notifies: returns the descriptor at which its notifications are (close-on-exec). */
+export function installSeccompListener(program: Uint8Array): number {
+  const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+  return setSeccompFilter(program, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+}
+
+function setSeccompFilter(program: Uint8Array, flags: number): number {
   if (program.length === 0 || program.length % 8 !== 0) throw new RangeError('no seccomp program');
   // struct sock_fprog { unsigned short len; struct sock_filter *filter; }: the pointer is made by koffi.
   const address = addressOf(program);
   const description = new BigUint64Array([BigInt(program.length / 8), address]);
   const SECCOMP_SET_MODE_FILTER = 1;
   const parameters = ['long', 'uint', 'uint', 'const uint64 *'];
-  call('syscall', parameters, [numberOf('seccomp'), SECCOMP_SET_MODE_FILTER, 0, description], {
+  return call('syscall', parameters, [numberOf('seccomp'), SECCOMP_SET_MODE_FILTER, flags, description], {
     as: 'seccomp',
   });
 }

@@ -7,7 +7,11 @@ import { getSystemErrorMap } from 'node:util';
 // this module is free. Everything is synchronous, costs about a microsecond, and throws Node-like errors (code, errno,
 // syscall, path). Paths with a NUL byte are refused: C would cut them short.
 
-type Native = (...args: readonly unknown[]) => number | bigint;
+interface Native {
+  (...args: readonly unknown[]): number | bigint;
+  /** On another thread; the last argument gets the result. */
+  async(...args: readonly unknown[]): void;
+}
 interface Koffi {
   load(path: null): { func(name: string, result: string, parameters: readonly string[]): Native };
   errno(): number;

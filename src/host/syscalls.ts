@@ -11,11 +11,20 @@ const absent: ReadonlySet<string | undefined> = new Set(['ENODATA', 'ENOTSUP', '
 
 /** Value of an attribute of the file itself (links are not followed); undefined where it, or support for it, is absent. */
 export function lgetxattr(path: RawPath, name: string): Buffer | undefined {
+  return readXattr('lgetxattr', path, name);
+}
+
+/** The same for what `path` leads to. */
+export function getxattr(path: RawPath, name: string): Buffer | undefined {
+  return readXattr('getxattr', path, name);
+}
+
+function readXattr(as: 'getxattr' | 'lgetxattr', path: RawPath, name: string): Buffer | undefined {
   const parameters = ['const uint8 *', 'const uint8 *', 'uint8 *', 'size_t'];
   let value = Buffer.allocUnsafe(256);
   for (;;) {
     try {
-      const size = call('lgetxattr', parameters, [cPath(path), cPath(name), value, value.length], { path });
+      const size = call(as, parameters, [cPath(path), cPath(name), value, value.length], { path });
       return value.subarray(0, size);
     } catch (error) {
       if (absent.has(codeOf(error))) return undefined;
@@ -27,10 +36,23 @@ export function lgetxattr(path: RawPath, name: string): Buffer | undefined {
 
 /** Sets an attribute of the file itself. */
 export function lsetxattr(path: RawPath, name: string, value: Uint8Array): void {
+  writeXattr('lsetxattr', path, { name, value });
+}
+
+/** Sets an attribute of what `path` leads to. */
+export function setxattr(path: RawPath, name: string, value: Uint8Array): void {
+  writeXattr('setxattr', path, { name, value });
+}
+
+function writeXattr(
+  as: 'setxattr' | 'lsetxattr',
+  path: RawPath,
+  { name, value }: { readonly name: string; readonly value: Uint8Array },
+): void {
   const parameters = ['const uint8 *', 'const uint8 *', 'const uint8 *', 'size_t', 'int'];
   // An empty typed array is a null pointer: give it one byte, and the size 0.
   const bytes = value.length === 0 ? Buffer.alloc(1) : value;
-  call('lsetxattr', parameters, [cPath(path), cPath(name), bytes, value.length, 0], { path });
+  call(as, parameters, [cPath(path), cPath(name), bytes, value.length, 0], { path });
 }
 
 /** Names of the attributes of the file itself, in no promised order; empty where the filesystem has none. */
@@ -49,9 +71,21 @@ export function llistxattr(path: RawPath): string[] {
   }
 }
 
+/** Changes the owner of what a descriptor names, be it open for nothing (O_PATH) or a symbolic link. */
+export function chownOpen(fd: number, uid: number, gid: number): void {
+  const AT_EMPTY_PATH = 0x1000;
+  const parameters = ['int', 'const uint8 *', 'uint', 'uint', 'int'];
+  call('fchownat', parameters, [fd, cPath(''), uid, gid, AT_EMPTY_PATH]);
+}
+
 /** Removes an attribute of the file itself; throws ENODATA where there is none. */
 export function lremovexattr(path: RawPath, name: string): void {
   call('lremovexattr', ['const uint8 *', 'const uint8 *'], [cPath(path), cPath(name)], { path });
+}
+
+/** Removes an attribute of what `path` leads to; throws ENODATA where there is none. */
+export function removexattr(path: RawPath, name: string): void {
+  call('removexattr', ['const uint8 *', 'const uint8 *'], [cPath(path), cPath(name)], { path });
 }
 
 // --- Files

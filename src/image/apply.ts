@@ -3,8 +3,6 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fchownSync,
-  lchownSync,
   linkSync,
   lstatSync,
   lutimesSync,
@@ -24,6 +22,7 @@ import { lsetxattr, lutimes, mknod } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Entry, EntryStream } from './entry.ts';
 import { baseName, joinPath, parentPath } from './entry-path.ts';
+import { giveTo } from './owners.ts';
 import { isPortableXattr, opaqueXattr } from './xattr.ts';
 
 export interface ApplyOptions {
@@ -71,6 +70,7 @@ class Applier {
   readonly #root: string;
   readonly #options: ApplyOptions;
   readonly #keepOwners: boolean;
+  readonly #mapped: boolean;
   /** Real directories seen, by path. Invariant: emptied whenever anything is removed, so no entry outlives a change of type. */
   readonly #known = new Set<string>();
   /** What this layer has made, by real path. */
@@ -82,6 +82,7 @@ class Applier {
     this.#root = root;
     this.#options = options;
     this.#keepOwners = options.owners !== 'ignore';
+    this.#mapped = options.overlayXattrs === 'user';
   }
 
   async apply(entry: Entry): Promise<void> {
@@ -167,7 +168,7 @@ class Applier {
   }
 
   #setDirectory(entry: Attributes, path: string): void {
-    if (this.#keepOwners) lchownSync(this.#full(path), entry.uid, entry.gid);
+    if (this.#keepOwners) giveTo(this.#full(path), entry);
     this.#setXattrs(entry, path);
     this.#directories.delete(path);
     this.#directories.set(path, { mode: this.#mode(entry), mtime: entry.mtime });
@@ -181,14 +182,15 @@ class Applier {
         break;
       case 'symlink':
         symlinkSync(entry.linkTarget ?? '', full);
-        if (this.#keepOwners) lchownSync(full, entry.uid, entry.gid);
+        if (this.#keepOwners) giveTo(full, entry);
         break;
       case 'char':
       case 'block':
       case 'fifo':
-        if (!this.#keepOwners && entry.type !== 'fifo') return;
+        // A user namespace has no devices of its own. Steps see those of the sandbox, and the layer's bytes stay what they are.
+        if ((!this.#keepOwners || this.#mapped) && entry.type !== 'fifo') return;
         mknod(full, nodeType(entry.type) | 0o600, { major: entry.devMajor ?? 0, minor: entry.devMinor ?? 0 });
-        if (this.#keepOwners) lchownSync(full, entry.uid, entry.gid);
+        if (this.#keepOwners) giveTo(full, entry);
         chmodSync(full, this.#mode(entry));
         break;
       case 'directory':
@@ -212,7 +214,7 @@ class Applier {
         }
       }
       // In this order: chown clears setuid and capabilities.
-      if (this.#keepOwners) fchownSync(fd, entry.uid, entry.gid);
+      if (this.#keepOwners) giveTo(full, entry);
       fchmodSync(fd, this.#mode(entry));
     } finally {
       closeSync(fd);

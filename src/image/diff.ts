@@ -6,6 +6,8 @@ import { BuildError } from '../util/build-error.ts';
 import type { Entry } from './entry.ts';
 import { compareBytes, joinPath } from './entry-path.ts';
 import { fileContent } from './file-content.ts';
+import type { Owner } from './owners.ts';
+import { ownerOf } from './owners.ts';
 import { isPortableXattr } from './xattr.ts';
 
 /**
@@ -21,6 +23,8 @@ export async function* overlayDiff(upper: string, options: DiffOptions = {}): As
 export interface DiffOptions {
   /** Told the full path of each socket. */
   readonly onSocket?: (path: string) => void;
+  /** Default: what the file and its attributes say. */
+  readonly ownerOf?: ((path: string, stat: BigIntStats) => Owner) | undefined;
 }
 
 interface State extends DiffOptions {
@@ -70,8 +74,7 @@ function entryOf(state: State, path: string): Entry | undefined {
   const common = {
     path,
     mode: Number(stat.mode) & 0o7777,
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
+    ...(state.ownerOf ?? ownerOf)(full, stat),
     size: 0,
     mtime: stat.mtimeNs,
     ...xattrsOf(full),

@@ -9,6 +9,7 @@ import { storeError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import type { CompressOptions } from './compression.ts';
+import type { DiffOptions } from './diff.ts';
 import { overlayDiff } from './diff.ts';
 import type { Entry, EntryStream } from './entry.ts';
 import { baseName } from './entry-path.ts';
@@ -54,6 +55,8 @@ export interface LayerStoreOptions {
 export interface NewLayerOptions {
   /** Later mtimes become this one, nanoseconds. */
   readonly clampMtime?: bigint | undefined;
+  /** Of `fromDirectory`: whom a file belongs to, where its inode does not say. */
+  readonly ownerOf?: DiffOptions['ownerOf'];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -110,10 +113,14 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
         throw isSystemError(error) ? storeError(error, 'writing a layer') : error;
       }
     },
-    fromDirectory: async (upper, { clampMtime, signal } = {}) => {
+    fromDirectory: async (upper, { clampMtime, ownerOf, signal } = {}) => {
       const index = new IndexBuilder();
       // What the layer leaves out must not stay in the directory either, or steps would see it.
-      const entries = clamped(overlayDiff(upper, { onSocket: (path) => rmSync(path) }), upper, clampMtime);
+      const entries = clamped(
+        overlayDiff(upper, { ownerOf, onSocket: (path) => rmSync(path) }),
+        upper,
+        clampMtime,
+      );
       const tar = writeTar(index.watch(ordinaryNames(entries)), { clampMtime, onEntry: index.onEntry });
       const file = options.ids === undefined ? undefined : join(await tempDir(), `${randomUUID()}.tar`);
       const diffId = await (file === undefined ? hashed(tar, signal) : writeHashed(tar, file, signal));

@@ -1,9 +1,11 @@
 /**
  * Attributes that go from images to disk and from RUN steps into layers (S-P-3): file capabilities and those of users. Others belong to
- * the host (labels, ACLs of its filesystems), and `overlay` ones would let a layer speak to the kernel's overlayfs.
+ * the host (labels, ACLs of its filesystems), `overlay` ones would let a layer
+ * speak to the kernel's overlayfs, and `tsbuild` ones to us (`owners.ts`).
  */
 export function isPortableXattr(name: string): boolean {
-  return name === 'security.capability' || (name.startsWith('user.') && !name.startsWith('user.overlay.'));
+  if (/^user\.(overlay|tsbuild)\./.test(name)) return false;
+  return name === 'security.capability' || name.startsWith('user.');
 }
 
 /** Marks a directory of an overlayfs layer that hides what lower layers have in it. */

@@ -15,9 +15,11 @@ export function localSteps(executor: Executor, layerStore: LayerStore): Steps {
         binds: await mountSources(task, signal),
         caches: taken(caches),
       });
-      const { exitCode, oomKilled = false } = step;
+      const { exitCode, ownerOf, oomKilled = false } = step;
       const layer =
-        exitCode === 0 ? await layerStore.fromDirectory(step.upper, { clampMtime, signal }) : undefined;
+        exitCode === 0
+          ? await layerStore.fromDirectory(step.upper, { clampMtime, ownerOf, signal })
+          : undefined;
       await step.discard();
       return { exitCode, oomKilled, layer };
     },
