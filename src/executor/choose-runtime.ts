@@ -35,6 +35,11 @@ export interface RuntimeSearch {
   trial(runtime: Runtime): Promise<string | undefined>;
 }
 
+/** The runtimes that may work, best first: OCI runtimes need the ids that images have. */
+export function runtimeNames(host: RuntimeSearch['host']): readonly string[] {
+  return host.ids === 'single' ? ['embedded'] : [...ociRuntimeNames, 'embedded'];
+}
+
 /** Finds the runtime for steps. Throws SANDBOX_UNAVAILABLE with what each candidate lacks. */
 export async function chooseRuntime(search: RuntimeSearch): Promise<Runtime> {
   const { requested } = search;
@@ -45,9 +50,8 @@ export async function chooseRuntime(search: RuntimeSearch): Promise<Runtime> {
       `with a single id only the embedded runtime works, not ${requested}`,
       { hint: 'run `tsbuild doctor`: it names what gives this user more ids' },
     );
-  const known = search.host.ids === 'single' ? ['embedded'] : [...ociRuntimeNames, 'embedded'];
   const unsafe: RuntimeFinding[] = [];
-  for (const candidate of requested === undefined ? known : [requested]) {
+  for (const candidate of requested === undefined ? runtimeNames(search.host) : [requested]) {
     const finding = await examineRuntime(candidate, search);
     if (finding === undefined) problems.push(`${candidate}: not found`);
     else if (!finding.usable) problems.push(`${candidate}: ${finding.problem ?? 'does not work'}`);

@@ -1,21 +1,19 @@
-import { readdirSync } from 'node:fs';
-import { release, userInfo } from 'node:os';
-import type { IdRange } from '../host/probe.ts';
+import { accessSync, constants, readdirSync } from 'node:fs';
+import { release } from 'node:os';
 import {
   appArmorRestrictsUserNamespaces,
   binfmtNames,
-  capabilitySet,
   cgroupMode,
   findProgram,
   helperPath,
   kernelVersion,
   knowsFilesystem,
-  subordinateIds,
   userNamespaceLimit,
 } from '../host/probe.ts';
-import { chooseRuntime, examineRuntime } from './choose-runtime.ts';
-import { hostProblem, inspect, runtimeSearch } from './executor.ts';
-import { ociRuntimeNames } from './oci-runtime.ts';
+import { bestIdMap, currentUser } from '../host/userns.ts';
+import type { RuntimeFinding } from './choose-runtime.ts';
+import { chooseRuntime, examineRuntime, runtimeNames } from './choose-runtime.ts';
+import { inspect, runtimeSearch } from './executor.ts';
 
 export interface HostCheck {
   readonly name: string;
@@ -25,76 +23,64 @@ export interface HostCheck {
   readonly fix?: string | undefined;
 }
 
-export interface HostReport {
+/** What the runtimes here can do, for a process that has the rights of root. */
+export interface RuntimeReport {
   readonly checks: readonly HostCheck[];
-  /** The runtime that RUN steps would use; undefined: they cannot run here. */
+  /** The runtime that RUN steps would use; undefined: they cannot run. */
   readonly runtime: string | undefined;
 }
 
 type Check = Omit<HostCheck, 'name'>;
 
-/** What this host can do (`tsbuild doctor`). Tries each runtime once; changes nothing else. */
-export async function inspectHost(options: {
+/** What this host has that RUN steps need or use, runtimes apart. Changes nothing. */
+export function inspectHost(env: NodeJS.ProcessEnv): HostCheck[] {
+  const path = helperPath(env);
+  const checks: Readonly<Record<string, () => Check>> = {
+    system,
+    ...(process.platform === 'linux'
+      ? {
+          kernel,
+          overlay,
+          'user namespaces': userNamespaces,
+          'subordinate ids': () => subordinate(path),
+          cgroups: () => ({ status: 'ok', detail: cgroupMode() }),
+          'util-linux': () => utilLinux(path),
+          network: () => network(path),
+          'foreign platforms': foreignPlatforms,
+        }
+      : {}),
+    git: () => git(path),
+  };
+  return Object.entries(checks).map(([name, check]) => ({ name, ...check() }));
+}
+
+/** Tries each runtime once. Throws SANDBOX_UNAVAILABLE, UNSUPPORTED_HERE where no step can run at all. */
+export async function inspectRuntimes(options: {
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;
-}): Promise<HostReport> {
-  const path = helperPath(options.env);
+}): Promise<RuntimeReport> {
+  const search = runtimeSearch(inspect(options), undefined);
   const checks: HostCheck[] = [];
-  const add = (name: string, check: Check): void => void checks.push({ name, ...check });
-  add('system', system());
-  if (process.platform === 'linux') {
-    add('rights', rights());
-    add('kernel', kernel());
-    add('overlay', overlay());
-    add('user namespaces', userNamespaces());
-    add('cgroups', { status: 'ok', detail: cgroupMode() });
-    add('util-linux', utilLinux(path));
+  for (const name of runtimeNames(search.host)) {
+    const finding = await examineRuntime(name, search);
+    checks.push({ name, ...runtimeCheck(name, finding) });
   }
-  const problem = hostProblem(options.env);
-  let runtime: string | undefined;
-  if (problem === undefined) {
-    const search = runtimeSearch(inspect(options), undefined);
-    for (const name of [...ociRuntimeNames, 'embedded']) {
-      const finding = await examineRuntime(name, search);
-      if (finding === undefined)
-        add(name, { status: 'missing', detail: 'not installed (one runtime is enough)' });
-      else if (!finding.usable)
-        add(name, { status: 'warning', detail: `does not work: ${finding.problem ?? ''}` });
-      else if (finding.holes !== undefined)
-        add(name, {
-          status: 'warning',
-          detail: `${finding.version ?? ''} works, but has known holes: ${finding.holes}`,
-          fix: `update ${name}`,
-        });
-      else add(name, { status: 'ok', detail: finding.version ?? 'works' });
-    }
-    runtime = await chooseRuntime(search).then(
-      (chosen) => chosen.name,
-      () => undefined,
-    );
-    add(
-      'runtime of RUN',
-      runtime === undefined
-        ? { status: 'missing', detail: 'no runtime works here', fix: 'install crun' }
-        : { status: 'ok', detail: runtime },
-    );
-  } else add('runtime of RUN', { status: 'missing', detail: problem.message, fix: problem.hint });
-  add('network', network(path));
-  if (process.platform === 'linux') {
-    add('subordinate ids', subordinate());
-    add('foreign platforms', foreignPlatforms());
-  }
-  add(
-    'git',
-    findProgram('git', path) === undefined
-      ? {
-          status: 'warning',
-          detail: 'not installed: no git contexts, no ADD of repositories',
-          fix: 'install git',
-        }
-      : { status: 'ok', detail: 'installed' },
+  const runtime = await chooseRuntime(search).then(
+    (chosen) => chosen.name,
+    () => undefined,
   );
   return { checks, runtime };
+}
+
+function runtimeCheck(name: string, finding: RuntimeFinding | undefined): Check {
+  if (finding === undefined) return { status: 'missing', detail: 'not installed (one runtime is enough)' };
+  if (!finding.usable) return { status: 'warning', detail: `does not work: ${finding.problem ?? ''}` };
+  if (finding.holes === undefined) return { status: 'ok', detail: finding.version ?? 'works' };
+  return {
+    status: 'warning',
+    detail: `${finding.version ?? ''} works, but has known holes: ${finding.holes}`,
+    fix: `update ${name}`,
+  };
 }
 
 function system(): Check {
@@ -102,19 +88,6 @@ function system(): Check {
   return process.platform === 'linux'
     ? { status: 'ok', detail }
     : { status: 'warning', detail: `${detail}: builds without RUN only`, fix: 'build with RUN on Linux' };
-}
-
-function rights(): Check {
-  const SYS_ADMIN = 1n << 21n;
-  if (process.getuid?.() !== 0)
-    return { status: 'missing', detail: `user ${userInfo().username}, not root`, fix: 'build as root' };
-  if ((capabilitySet('CapEff') & SYS_ADMIN) === 0n)
-    return {
-      status: 'missing',
-      detail: 'root without CAP_SYS_ADMIN',
-      fix: 'start the container with --privileged',
-    };
-  return { status: 'ok', detail: 'root' };
 }
 
 function kernel(): Check {
@@ -150,28 +123,42 @@ function utilLinux(path: string): Check {
 }
 
 function network(path: string): Check {
-  return findProgram('slirp4netns', path) === undefined
-    ? {
-        status: 'warning',
-        detail: "no slirp4netns: steps share the host's network",
-        fix: 'install slirp4netns',
-      }
-    : { status: 'ok', detail: 'slirp4netns isolates steps' };
+  if (findProgram('slirp4netns', path) === undefined)
+    return {
+      status: 'warning',
+      detail: "no slirp4netns: steps share the host's network",
+      fix: 'install slirp4netns',
+    };
+  const device = '/dev/net/tun';
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+  } catch {
+    return {
+      status: 'warning',
+      detail: `${device} cannot be opened by this user: steps share the host's network`,
+      fix: `sudo chmod 666 ${device}`,
+    };
+  }
+  return { status: 'ok', detail: 'slirp4netns isolates steps' };
 }
 
-function subordinate(): Check {
-  const { username: name, uid } = userInfo();
-  const total = (ranges: readonly IdRange[]): number => ranges.reduce((sum, { count }) => sum + count, 0);
-  const uids = total(subordinateIds('/etc/subuid', { name, uid }));
-  const gids = total(subordinateIds('/etc/subgid', { name, uid }));
+function subordinate(path: string): Check {
+  const { name, uid } = currentUser();
   if (uid === 0) return { status: 'ok', detail: 'not needed by root' };
-  return Math.min(uids, gids) >= 65_536
-    ? { status: 'ok', detail: `${uids} users, ${gids} groups` }
-    : {
-        status: 'warning',
-        detail: `${uids} users, ${gids} groups`,
-        fix: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`,
-      };
+  const { map, lacks } = bestIdMap(path);
+  if (lacks === undefined)
+    return {
+      status: 'ok',
+      detail: map.uids.map(({ first, count }) => `${count} from ${first}`).join(', '),
+    };
+  return {
+    status: 'warning',
+    detail: `${lacks}: files of steps have a single owner, who they belong to is written down`,
+    fix:
+      findProgram('newuidmap', path) === undefined
+        ? 'install uidmap (shadow-utils)'
+        : `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`,
+  };
 }
 
 function foreignPlatforms(): Check {
@@ -185,4 +172,14 @@ function foreignPlatforms(): Check {
         fix: 'install qemu-user-static with binfmt-support',
       }
     : { status: 'ok', detail: names.join(', ') };
+}
+
+function git(path: string): Check {
+  return findProgram('git', path) === undefined
+    ? {
+        status: 'warning',
+        detail: 'not installed: no git contexts, no ADD of repositories',
+        fix: 'install git',
+      }
+    : { status: 'ok', detail: 'installed' };
 }

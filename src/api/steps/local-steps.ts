@@ -1,10 +1,23 @@
 import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
 import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
+import type { Session } from '../session.ts';
 import type { HeldCaches, Steps, StepTask } from './steps.ts';
 
 /** Executes steps in this process, which must have the rights of root, be it in a user namespace. */
-export function localSteps(executor: Executor, layerStore: LayerStore): Steps {
+export function localSteps({
+  executor,
+  layerStore,
+  session,
+}: {
+  readonly executor: Executor;
+  readonly layerStore: LayerStore;
+  readonly session: Session;
+}): Steps {
   return {
+    async inspectRuntimes() {
+      const { inspectRuntimes } = await import('../../executor/doctor.ts');
+      return inspectRuntimes({ root: session.store.root, env: session.env });
+    },
     runtimeName: () => executor.runtimeName(),
     takeCaches: (op, signal) => executor.takeCaches(op, signal),
     async run(task, { caches, onOutput, signal }) {

@@ -25,6 +25,7 @@ export type SentContainer = Omit<ContainerTask, 'layers' | 'onOutput' | 'signal'
 
 export type Call =
   | { readonly call: 'runtimeName' }
+  | { readonly call: 'inspectRuntimes' }
   | { readonly call: 'takeCaches'; readonly op: ExecOp }
   | { readonly call: 'freeCaches'; readonly token: number }
   | { readonly call: 'run'; readonly task: SentTask; readonly token: number | undefined }

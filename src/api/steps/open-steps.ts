@@ -1,4 +1,5 @@
 import type { LayerStore } from '../../image/layer-store.ts';
+import type { Diagnostic } from '../../util/diagnostic.ts';
 import type { Session } from '../session.ts';
 import type { Steps } from './steps.ts';
 
@@ -9,25 +10,32 @@ export async function openSteps(
 ): Promise<Steps> {
   const { layerStore, runtime } = options;
   const { env, emit, store } = session;
-  const { hasRightsOfRoot } = await import('../../host/probe.ts');
-  if (!hasRightsOfRoot()) {
-    const [{ bestIdMap }, { helperPath }, { workerSteps }] = await Promise.all([
-      import('../../host/userns.ts'),
-      import('../../host/probe.ts'),
-      import('./worker-steps.ts'),
-    ]);
-    const path = helperPath(env);
-    const { map } = bestIdMap(path);
-    return workerSteps({ root: store.root, runtime, layerStore, emit, env, map, path });
-  }
-  const [{ createExecutor }, { localSteps }] = await Promise.all([
+  const [{ findRung, singleId }, { createExecutor, hostProblem }] = await Promise.all([
+    import('./rung.ts'),
     import('../../executor/executor.ts'),
-    import('./local-steps.ts'),
   ]);
+  const problem = hostProblem(env);
+  if (problem !== undefined) throw problem;
+  const rung = findRung(env);
+  if (rung.name !== 'root') {
+    const { workerSteps } = await import('./worker-steps.ts');
+    if (rung.name === 'single-id') emit({ type: 'diagnostic', diagnostic: singleIdWarning(singleId) });
+    return workerSteps({ root: store.root, runtime, layerStore, emit, env, map: rung.map, path: rung.path });
+  }
+  const { localSteps } = await import('./local-steps.ts');
   const executor = createExecutor({ root: store.root, runtime, emit, env });
   // What killed builds have left: their processes and mounts ended with them, their directories did not.
   await executor.cleanStale();
-  return localSteps(executor, layerStore);
+  return localSteps({ executor, layerStore, session });
+}
+
+function singleIdWarning(what: string): Diagnostic {
+  return {
+    severity: 'warning',
+    rule: 'SingleId',
+    message: `steps run ${what}`,
+    hint: '`tsbuild doctor` tells what gives this user more ids',
+  };
 }
 
 /** The same, opened when first asked for: a cached build needs none. */

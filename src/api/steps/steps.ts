@@ -1,4 +1,5 @@
 import type { CacheDirectories, ContainerRun, OnOutput } from '../../executor/executor.ts';
+import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { StoredLayer } from '../../image/layer-store.ts';
 import type { UlimitOption } from '../types.ts';
@@ -50,6 +51,8 @@ export type ContainerTask = Omit<ContainerRun, 'layers'> & { readonly layers: re
 /** Where steps are executed: in this process, or in one that is root of a user namespace. Errors are those of `Executor`. */
 export interface Steps extends AsyncDisposable {
   runtimeName(): Promise<string>;
+  /** Tries each runtime (`tsbuild doctor`). */
+  inspectRuntimes(): Promise<RuntimeReport>;
   takeCaches(op: ExecOp, signal: AbortSignal): Promise<HeldCaches & Disposable>;
   run(task: StepTask, running: RunningStep): Promise<StepEnd>;
   /** A command in a throw-away container. */

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { OnOutput } from '../../executor/executor.ts';
 import type { IdMap } from '../../host/userns.ts';
 import { spawnInUserNamespace } from '../../host/userns.ts';
@@ -29,6 +30,7 @@ export async function workerSteps(options: WorkerOptions): Promise<Steps> {
   const { layerStore } = options;
   return {
     runtimeName: () => worker.call<string>({ call: 'runtimeName' }, {}),
+    inspectRuntimes: () => worker.call<RuntimeReport>({ call: 'inspectRuntimes' }, {}),
     async takeCaches(op, signal) {
       const token = await worker.call<number>({ call: 'takeCaches', op }, { signal });
       const free = (): void => void worker.call({ call: 'freeCaches', token }, {}).catch(() => {});

@@ -15,13 +15,14 @@ const UNDER_WAY = 1 << 20;
 const [root = '', runtime = ''] = process.argv.slice(2);
 const say = (message: FromWorker): void => void process.send?.(message);
 
-process.once('disconnect', () => process.exit());
+process.once('disconnect', () => void end());
 // Whoever started it decides when a build ends.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.umask(0o022);
 dropGroups();
 
 const session = await openSession({ root, onEvent: (event) => say({ event }) });
+const answers = new Set<Promise<void>>();
 const executor = createExecutor({
   root: session.store.root,
   runtime: runtime === '' ? undefined : runtime,
@@ -29,7 +30,7 @@ const executor = createExecutor({
   env: session.env,
 });
 const layerStore = session.layerStore();
-const steps = localSteps(executor, layerStore);
+const steps = localSteps({ executor, layerStore, session });
 const aborts = new Map<number, AbortController>();
 const drains = new Map<number, (bytes: number) => void>();
 const held = new Map<number, HeldCaches & Disposable>();
@@ -38,8 +39,19 @@ const cleaned = executor.cleanStale();
 process.on('message', (message: ToWorker) => {
   if ('abort' in message) aborts.get(message.abort)?.abort();
   else if ('drained' in message) drains.get(message.drained)?.(message.bytes);
-  else void answer(message);
+  else {
+    const answered = answer(message).finally(() => answers.delete(answered));
+    answers.add(answered);
+  }
 });
+
+/** The build is over. Had it been killed, this process would be dead too. */
+async function end(): Promise<void> {
+  for (const controller of aborts.values()) controller.abort();
+  await Promise.all(answers);
+  await session[Symbol.asyncDispose]();
+  process.exit();
+}
 
 async function answer(message: Call & { readonly id: number }): Promise<void> {
   const { id } = message;
@@ -60,6 +72,8 @@ async function execute(message: Call & { readonly id: number }, signal: AbortSig
   switch (message.call) {
     case 'runtimeName':
       return steps.runtimeName();
+    case 'inspectRuntimes':
+      return steps.inspectRuntimes();
     case 'takeCaches':
       held.set(message.id, await steps.takeCaches(message.op, signal));
       return message.id;

@@ -1,0 +1,61 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import type { CommandOptions, CommandResult } from './cli.ts';
+import { command } from './cli.ts';
+import { binary } from './paths.ts';
+import type { TempFolder } from './temp.ts';
+import { tempFolder } from './temp.ts';
+
+/** An ordinary user of this machine, made for a test: no groups, no rights. */
+export interface TestUser extends AsyncDisposable {
+  readonly name: string;
+  readonly uid: number;
+  /** Its home, and a place for its stores. */
+  readonly home: string;
+  /** Runs a program as this user, in its home, with a new environment. */
+  readonly run: (
+    program: string,
+    args: readonly string[],
+    options?: CommandOptions,
+  ) => Promise<CommandResult>;
+  /** Runs the built command. */
+  readonly tsbuild: (args: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
+}
+
+/** Makes a user, with the usual 65536 subordinate ids or with none. Needs root; disposing removes it with all it has. */
+export async function makeUser(ids: 'subordinate' | 'none'): Promise<TestUser> {
+  const name = `ts${randomBytes(4).toString('hex')}`;
+  const home: TempFolder = await tempFolder('user');
+  execFileSync('useradd', ['--no-create-home', '--home-dir', home.path, '--shell', '/bin/sh', name]);
+  const id = (flag: string): number => Number(execFileSync('id', [flag, name], { encoding: 'utf8' }));
+  const [uid, gid] = [id('-u'), id('-g')];
+  chownSync(home.path, uid, gid);
+  for (const file of ['/etc/subuid', '/etc/subgid']) {
+    // useradd gives some or none, as the machine's login.defs says. The range is this test's own.
+    removeLines(file, name);
+    if (ids === 'subordinate') appendFileSync(file, `${name}:${200_000_000 + uid * 65_536}:65536\n`);
+  }
+  const run: TestUser['run'] = (program, args, options = {}) => {
+    const as = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--', program, ...args];
+    const env = { HOME: home.path, USER: name, XDG_RUNTIME_DIR: undefined, ...options.env };
+    return command('setpriv', as, { cwd: home.path, ...options, env });
+  };
+  return {
+    name,
+    uid,
+    home: home.path,
+    run,
+    tsbuild: (args, options) => run(process.execPath, [binary, ...args], options),
+    async [Symbol.asyncDispose]() {
+      execFileSync('userdel', [name], { stdio: 'ignore' });
+      for (const file of ['/etc/subuid', '/etc/subgid']) removeLines(file, name);
+      await home[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function removeLines(file: string, name: string): void {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  writeFileSync(file, lines.filter((line) => !line.startsWith(`${name}:`)).join('\n'));
+}
