@@ -1,0 +1,155 @@
+import { copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { debianRootfs } from '../support/base-images.ts';
+import type { CommandResult } from '../support/cli.ts';
+import { command, must, tsbuild } from '../support/cli.ts';
+import type { GitServer } from '../support/git-server.ts';
+import { startGitServer } from '../support/git-server.ts';
+import { expectGolden } from '../support/golden.ts';
+import { examples } from '../support/paths.ts';
+import { findTool, suite, tool } from '../support/require.ts';
+import type { TempFolder } from '../support/temp.ts';
+import { tempFolder } from '../support/temp.ts';
+import type { TestUser } from '../support/users.ts';
+import { makeUser } from '../support/users.ts';
+
+// What people do in RUN steps, on each rung of the ladder and on each runtime: golden/rungs.md.
+
+const needs = [
+  'root',
+  'npm-registry',
+  tool('mmdebstrap'),
+  tool('runc'),
+  tool('newuidmap', 'uidmap'),
+  tool('git'),
+  tool('npm'),
+] as const;
+
+type Run = (args: readonly string[]) => Promise<CommandResult>;
+interface Column {
+  readonly name: string;
+  readonly runtime: string;
+  readonly user: 'root' | 'many' | 'one';
+}
+const columns: readonly Column[] = [
+  { name: 'root, runc', runtime: 'runc', user: 'root' },
+  { name: 'root, embedded', runtime: 'embedded', user: 'root' },
+  { name: 'subordinate ids, runc', runtime: 'runc', user: 'many' },
+  { name: 'subordinate ids, embedded', runtime: 'embedded', user: 'many' },
+  { name: 'single id, embedded', runtime: 'embedded', user: 'one' },
+];
+
+const packages = 'iputils-ping libcap2-bin tcc libc6-dev git ca-certificates openssh-client';
+
+/** Each row is a Dockerfile; the first makes what the others begin with. */
+const rows: Readonly<Record<string, (git: GitServer) => string>> = {
+  'apt-get install': () =>
+    `FROM debian\nRUN apt-get update -qq && apt-get install -qq -y --no-install-recommends ${packages} >/dev/null\n`,
+  'npm ci': () => 'npm',
+  useradd: () =>
+    'FROM tools\nRUN useradd -m joe && chown -R joe: /home/joe && su joe -c "touch /home/joe/x"\n',
+  su: () => 'FROM tools\nRUN useradd joe && test "$(su joe -c \'id -un\')" = joe\n',
+  USER: () => 'FROM tools\nRUN useradd joe\nUSER joe\nRUN test "$(id -un)" = joe\n',
+  setcap: () =>
+    'FROM tools\nRUN cp /bin/true /x && setcap cap_net_bind_service+ep /x && getcap /x | grep -q net_bind_service=ep && /x\n',
+  'raw sockets (ping)': () => 'FROM tools\nRUN --network=none ping -q -c1 127.0.0.1\n',
+  'git clone': (git) => `FROM tools\nRUN git clone -q ${git.url}/project.git /src && test -s /src/file\n`,
+  compiler: () =>
+    'FROM tools\nRUN echo "int puts(char*); int main(){puts(\\"made\\");return 0;}" >/a.c && tcc -o /a /a.c && test "$(/a)" = made\n',
+};
+
+/** Why a cell cannot pass: what the kernel gives no user without subordinate ids. */
+const reasons: Readonly<Record<string, string>> = {
+  'su, single id, embedded': 'setuid(2) knows no other id; the command runs as root',
+  'USER, single id, embedded': 'setuid(2) knows no other id; the step runs as root, its files belong to USER',
+};
+
+suite('the matrix of rungs and runtimes', needs, () => {
+  let work: TempFolder;
+  let git: GitServer;
+  let users: Readonly<Record<'many' | 'one', TestUser>>;
+
+  beforeAll(async () => {
+    work = await tempFolder('rungs');
+    const base = join(work.path, 'base');
+    cpSync(join(examples, 'base'), base, { recursive: true, filter: (path) => !path.endsWith('.tar') });
+    copyFileSync(debianRootfs(), join(base, 'rootfs.tar'));
+    cpSync(join(examples, 'node-app'), join(work.path, 'node-app'), { recursive: true });
+    git = await startGitServer(join(work.path, 'git'));
+    git.commit('project', (tree) => writeFileSync(join(tree, 'file'), 'text\n'));
+    await must(command('chmod', ['-R', 'u=rwX,go=rX', work.path]));
+    users = { many: await makeUser('subordinate'), one: await makeUser('none') };
+  });
+  afterAll(async () => {
+    for (const made of [work, git, users.many, users.one]) await made[Symbol.asyncDispose]();
+  });
+
+  const cells = new Map<string, string>();
+
+  test.for(columns)('$name', { timeout: 600_000 }, async ({ name, runtime, user }) => {
+    const home = user === 'root' ? work.path : users[user].home;
+    const run: Run = (args) => {
+      const all = ['--root', join(home, 'store'), ...args];
+      return user === 'root' ? tsbuild(all) : users[user].tsbuild(all);
+    };
+    const how = ['--runtime', runtime, '--network', 'host', '--no-cache'];
+    await must(run(['-t', 'debian', '-t', 'ubuntu', join(work.path, 'base')]));
+    for (const [row, dockerfile] of Object.entries(rows)) {
+      const text = dockerfile(git);
+      let result: CommandResult;
+      if (text === 'npm') result = await npmCi(run, how, home);
+      else {
+        const folder = join(work.path, `${runtime}-${user}-${row.replaceAll(/\W/g, '')}`);
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, 'Dockerfile'), text);
+        const tag = text.startsWith('FROM debian') ? 'tools' : 'row';
+        result = await run([...how, '-t', tag, folder]);
+      }
+      const reason = reasons[`${row}, ${name}`];
+      const cell = result.code === 0 ? 'passes' : (reason ?? 'FAILS');
+      if (cell === 'FAILS') expect.soft(result.stderr, `${row}, ${name}`).toBe('');
+      // A reason must not outlive what it is for.
+      if (reason !== undefined) expect.soft(result.code, `${row}, ${name}`).toBe(1);
+      cells.set(`${row}, ${name}`, cell);
+    }
+  });
+
+  /** The registry and its credentials come from the machine's own npm. */
+  async function npmCi(run: Run, how: readonly string[], home: string): Promise<CommandResult> {
+    const npm = dirname(dirname(realpathSync(findTool('npm') ?? '')));
+    const contexts = [`node-dist=${dirname(process.execPath)}`, `npm-dist=${npm}`];
+    const named = contexts.flatMap((text) => ['--build-context', text]);
+    const dockerfile = join(work.path, 'base/node.Dockerfile');
+    const based = await run([...how, '-f', dockerfile, ...named, '-t', 'node-base', join(work.path, 'base')]);
+    if (based.code !== 0) return based;
+    const ca = ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS']
+      .map((name) => process.env[name] ?? '')
+      .find(existsSync);
+    const secrets: string[] = [];
+    for (const [id, source] of [
+      ['npmrc', join(homedir(), '.npmrc')],
+      ['ca', ca ?? ''],
+    ] as const) {
+      if (!existsSync(source)) continue;
+      // A copy that the user may read.
+      const copy = join(home, `secret-${id}`);
+      copyFileSync(source, copy);
+      await must(command('chmod', ['644', copy]));
+      secrets.push('--secret', `id=${id},src=${copy}`);
+    }
+    return run([...how, ...secrets, '--target', 'build', '-t', 'row', join(work.path, 'node-app')]);
+  }
+
+  test('is what golden/rungs.md says', () => {
+    const lines = [
+      '| | ' + columns.map(({ name }) => name).join(' | ') + ' |',
+      `|---|${columns.map(() => '---|').join('')}`,
+      ...Object.keys(rows).map(
+        (row) => `| ${row} | ${columns.map(({ name }) => cells.get(`${row}, ${name}`) ?? '?').join(' | ')} |`,
+      ),
+    ];
+    expectGolden('rungs.md', `${lines.join('\n')}\n`);
+  });
+});
