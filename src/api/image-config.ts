@@ -1,7 +1,22 @@
 import type { LoweredImage } from '../frontend/lower.ts';
 import type { HistoryEntry, ImageConfig } from '../oci/config.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { SourceLocation } from '../util/source.ts';
 import type { ResultLayer } from './result.ts';
+
+/** A layer of the image that the Dockerfile made, and the line that did. */
+export interface OwnLayer {
+  readonly layer: ResultLayer;
+  readonly source: SourceLocation | undefined;
+}
+
+/** The layers that are not those of the base image, in order. */
+export function ownLayers(lowered: LoweredImage, layers: readonly ResultLayer[]): readonly OwnLayer[] {
+  const entries = lowered.history.filter(({ vertex }) => vertex !== undefined);
+  return layers
+    .slice(layers.length - entries.length)
+    .map((layer, index) => ({ layer, source: entries[index]?.source }));
+}
 
 /**
  * The config of a finished image. `created` is SOURCE_DATE_EPOCH, else the time kept with the newest layer that the build made, so
@@ -14,15 +29,13 @@ export function imageConfig(
 ): ImageConfig {
   const fixed = sourceDateEpoch === undefined ? undefined : new Date(sourceDateEpoch * 1000).toISOString();
   const start = fixed ?? lowered.baseHistory.at(-1)?.created ?? new Date(0).toISOString();
-  const own = layers.slice(
-    layers.length - lowered.history.filter((entry) => entry.vertex !== undefined).length,
-  );
+  const own = ownLayers(lowered, layers);
   const history: HistoryEntry[] = [];
   let time = start;
   let next = 0;
-  for (const { vertex, ...entry } of lowered.history) {
+  for (const { vertex, source: _, ...entry } of lowered.history) {
     if (vertex !== undefined) {
-      time = fixed ?? own[next]?.created ?? time;
+      time = fixed ?? own[next]?.layer.created ?? time;
       next += 1;
     }
     history.push({ created: time, ...entry });

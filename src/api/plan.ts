@@ -26,16 +26,24 @@ export interface Plan {
   readonly sourceDateEpoch: number | undefined;
 }
 
+/** Takes from a Dockerfile what is to be built. */
+export type CutFile = (parsed: ParsedDockerfile) => ParsedDockerfile;
+
 /** Dockerfile to graph. Resolves the base images that the target needs, and nothing else of them. */
 export async function makePlan(
   options: BuildOptions,
   session: Session,
-  { contexts, bases }: { readonly contexts: BuildContexts; readonly bases: BaseImages },
+  {
+    contexts,
+    bases,
+    cut,
+  }: { readonly contexts: BuildContexts; readonly bases: BaseImages; readonly cut?: CutFile | undefined },
 ): Promise<Plan> {
   const file = await contexts.main.dockerfile();
-  const parsed = await internalStep(session.emit, `[internal] load build definition from ${file.name}`, () =>
+  const whole = await internalStep(session.emit, `[internal] load build definition from ${file.name}`, () =>
     Promise.resolve(parseDockerfile(file)),
   );
+  const parsed = cut === undefined ? whole : cut(whole);
   const given = lowerOptions(options, session.env, contexts.named);
   const epoch = await epochOf(parsed, given, { session, contexts });
   const { SOURCE_DATE_EPOCH: _, ...buildArgs } = given.buildArgs;
@@ -57,7 +65,8 @@ export async function makePlan(
       tell(error.details['diagnostics'] as readonly Diagnostic[]);
     throw error;
   });
-  tell(lowered.diagnostics);
+  // Of a file that was cut, checks and warnings would be wrong.
+  if (cut === undefined) tell(lowered.diagnostics);
   const image = lowered.images[0];
   if (image === undefined) throw new TypeError('lowering gave no image');
   return {

@@ -1,6 +1,7 @@
 import { createLocalCache } from '../cache/local.ts';
 import type { CacheStore } from '../graph/cache-store.ts';
 import type { LayerStore } from '../image/layer-store.ts';
+import type { LayerLeak } from '../image/secret-scan.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
 import type { Store } from '../store/store.ts';
@@ -21,7 +22,11 @@ export function createResultCache(
     store,
     encode: (outcome) => {
       if (outcome.kind !== 'layers') throw new TypeError('trees are not recorded');
-      return outcome.layers.map(({ layer, created }) => [layer.knownDiffId, created ?? null]);
+      return outcome.layers.map(({ layer, created, leaks }) => [
+        layer.knownDiffId,
+        created ?? null,
+        ...(leaks === undefined ? [] : [leaks as unknown as JsonValue]),
+      ]);
     },
     decode: (json) =>
       Promise.resolve(decodeLayers(json, (diffId) => layerStore.get(diffId) ?? bases.layer(diffId))),
@@ -36,11 +41,15 @@ function decodeLayers(
   const layers: ResultLayer[] = [];
   for (const item of json as readonly JsonValue[]) {
     if (!Array.isArray(item)) return undefined;
-    const [diffId, created] = item as readonly JsonValue[];
+    const [diffId, created, leaks] = item as readonly JsonValue[];
     if (typeof diffId !== 'string' || !isDigest(diffId)) return undefined;
     const layer = find(diffId);
     if (layer === undefined) return undefined;
-    layers.push({ layer, ...(typeof created === 'string' ? { created } : {}) });
+    layers.push({
+      layer,
+      ...(typeof created === 'string' ? { created } : {}),
+      ...(leaks === undefined ? {} : { leaks: leaks as unknown as readonly LayerLeak[] }),
+    });
   }
   return { kind: 'layers', layers };
 }

@@ -1,10 +1,13 @@
 import type { StoredLayer } from '../image/layer-store.ts';
+import type { LayerLeak } from '../image/secret-scan.ts';
 import type { Tree } from '../image/tree.ts';
 
 /** A layer within a result, and when the step that made it ran: ISO 8601; absent for layers of base images. */
 export interface ResultLayer {
   readonly layer: StoredLayer;
   readonly created?: string;
+  /** Secrets that it holds since the build that made it was allowed them (M-16). */
+  readonly leaks?: readonly LayerLeak[];
 }
 
 /** What a vertex yields: a stack of layers, base to top, or a tree that other steps take files from (context, URL, git). */

@@ -24,6 +24,34 @@ export async function openSecrets(
   };
 }
 
+/** A secret and its bytes, for those who look for it. */
+export interface SecretValue {
+  readonly id: string;
+  readonly bytes: Uint8Array;
+}
+
+/** All that a build was given to keep: secrets, and key files of --ssh. Throws SECRET_MISSING. */
+export async function secretValues(
+  { secrets = [], ssh = [] }: Pick<BuildOptions, 'secrets' | 'ssh'>,
+  env: NodeJS.ProcessEnv,
+): Promise<readonly SecretValue[]> {
+  const opened = await openSecrets({ secrets }, env);
+  const found: SecretValue[] = [];
+  for (const { id } of secrets) {
+    const bytes = await opened.get(id);
+    if (bytes !== undefined) found.push({ id, bytes });
+  }
+  for (const { id, paths } of ssh) {
+    for (const path of paths) {
+      // What is missing is told by those who need it.
+      const stats = await stat(path).catch(() => undefined);
+      if (stats?.isFile() !== true || stats.size > secretLimit) continue;
+      found.push({ id: `ssh:${id}`, bytes: await readFile(path) });
+    }
+  }
+  return found;
+}
+
 /** What is said for `Authorization:` to a host; undefined: nothing. Kinds are those of BuildKit (L-ADD-2, L-ADD-4). */
 export type Authorization = (host: string) => Promise<string | undefined>;
 

@@ -98,7 +98,10 @@ export interface BuildOptions extends CommonOptions {
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly UlimitOption[] | undefined;
   readonly network?: 'default' | 'none' | 'host' | undefined;
-  /** Entitlements: 'network.host', 'security.insecure'. */
+  /**
+   * Entitlements: 'network.host', 'security.insecure', and 'secret.leak' (or 'secret.leak=ID' for one secret): the image may hold what
+   * `secrets` and `ssh` have given, which else is SECRET_LEAK.
+   */
   readonly allow?: readonly string[] | undefined;
   /** Default: one image output into the store. */
   readonly outputs?: readonly OutputOption[] | undefined;

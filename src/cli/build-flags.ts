@@ -82,7 +82,7 @@ export function addPlanFlags(command: Command): Command {
         parseChoice(text, '--network', ['default', 'none', 'host'] as const),
       ),
     )
-    .addOption(listOption('--allow <right>', 'grant network.host or security.insecure (many)'))
+    .addOption(listOption('--allow <right>', 'grant network.host, security.insecure or secret.leak (many)'))
     .addOption(
       new Option(
         '--source-date-epoch <seconds>',

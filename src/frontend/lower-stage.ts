@@ -61,7 +61,9 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
     const fromBase = instruction.source !== file.source;
     const nameOf = (title: string): string => names(fromBase ? `ONBUILD ${title}` : title);
     try {
-      state = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
+      const before = state.history.length;
+      const lowered = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
+      state = { ...lowered, history: withPlaces(lowered.history, before, instruction) };
     } catch (error) {
       lowering.fault(fromBase ? ofTrigger(error, stage) : error);
       // Without this name the faults that follow would be about its absence.
@@ -69,6 +71,17 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
     }
   }
   return state;
+}
+
+/** The new entries of the history, and where in the user's file they come from. */
+function withPlaces(
+  history: StageState['history'],
+  before: number,
+  instruction: StageInstruction,
+): StageState['history'] {
+  if (history.length === before) return history;
+  const source = locate(instruction);
+  return [...history.slice(0, before), ...history.slice(before).map((entry) => ({ ...entry, source }))];
 }
 
 function lowerInstruction(state: StageState, step: Step): StageState | Promise<StageState> {

@@ -1,10 +1,14 @@
 import type { ContainerConfig, HistoryEntry } from '../oci/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
+import type { SourceLocation } from '../util/source.ts';
 import type { EnvList } from './scope.ts';
 
-/** A history entry of this build; `vertex` makes its layer. */
-export type NewHistoryEntry = HistoryEntry & { readonly vertex?: Digest };
+/** A history entry of this build; `vertex` makes its layer, `source` is the instruction that it is of. */
+export type NewHistoryEntry = HistoryEntry & {
+  readonly vertex?: Digest;
+  readonly source?: SourceLocation;
+};
 
 /** A stage up to some instruction. Lowering is a fold over these records. */
 export interface StageState {

@@ -57,6 +57,8 @@ export interface NewLayerOptions {
   readonly clampMtime?: bigint | undefined;
   /** Of `fromDirectory`: whom a file belongs to, where its inode does not say. */
   readonly ownerOf?: DiffOptions['ownerOf'];
+  /** Sees all that will be in the layer; an error that it throws at the end leaves no layer. */
+  readonly watch?: ((entries: EntryStream) => EntryStream) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -98,7 +100,8 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
   };
 
   return {
-    fromEntries: async (entries, { clampMtime, signal } = {}) => {
+    fromEntries: async (given, { clampMtime, watch = same, signal } = {}) => {
+      const entries = watch(given);
       const file = join(await tempDir(), `${randomUUID()}.tar`);
       const index = new IndexBuilder();
       try {
@@ -113,7 +116,7 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
         throw isSystemError(error) ? storeError(error, 'writing a layer') : error;
       }
     },
-    fromDirectory: async (upper, { clampMtime, ownerOf, signal } = {}) => {
+    fromDirectory: async (upper, { clampMtime, ownerOf, watch = same, signal } = {}) => {
       const index = new IndexBuilder();
       // What the layer leaves out must not stay in the directory either, or steps would see it.
       const entries = clamped(
@@ -121,7 +124,10 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
         upper,
         clampMtime,
       );
-      const tar = writeTar(index.watch(ordinaryNames(entries)), { clampMtime, onEntry: index.onEntry });
+      const tar = writeTar(index.watch(ordinaryNames(watch(entries))), {
+        clampMtime,
+        onEntry: index.onEntry,
+      });
       const file = options.ids === undefined ? undefined : join(await tempDir(), `${randomUUID()}.tar`);
       const diffId = await (file === undefined ? hashed(tar, signal) : writeHashed(tar, file, signal));
       const target = forms(diffId);
@@ -170,6 +176,10 @@ async function hashed(bytes: ByteStream, signal?: AbortSignal): Promise<Digest> 
     hash.update(chunk);
   }
   return `sha256:${hash.digest('hex')}`;
+}
+
+function same(entries: EntryStream): EntryStream {
+  return entries;
 }
 
 async function defaultTempDir(root: string): Promise<string> {

@@ -46,6 +46,7 @@ const table = {
   STEP_START: { exit: 1, meaning: 'the command of a RUN step could not be started' },
   USER_UNKNOWN: { exit: 1, meaning: 'a user or group name is not in the passwd or group file of the image' },
   SECRET_MISSING: { exit: 1, meaning: 'a required secret or ssh agent was not given' },
+  SECRET_LEAK: { exit: 1, meaning: 'a secret of the build is in the image' },
   ENTITLEMENT_REQUIRED: { exit: 1, meaning: 'a step asks for a right that was not granted' },
   SANDBOX_UNAVAILABLE: { exit: 1, meaning: 'this host offers no way to run a step in a sandbox' },
   UNSUPPORTED_HERE: { exit: 1, meaning: 'this cannot be done on this host or in this version' },

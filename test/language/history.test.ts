@@ -79,12 +79,18 @@ describe('L-CFG-1: the text of history entries', () => {
     const { images } = await lowerText('FROM scratch\nENV A=1\nCOPY a /\nWORKDIR /\nWORKDIR /w');
     const vertex = expect.stringMatching(/^sha256:/) as string;
     const comment = 'buildkit.dockerfile.v0';
-    expect(images[0]?.history).toEqual([
+    const entries = images[0]?.history ?? [];
+    expect(entries.map((entry) => ({ ...entry, source: undefined }))).toEqual([
       { created_by: 'ENV A=1', comment, empty_layer: true },
       { created_by: 'COPY a / # buildkit', comment, vertex },
       { created_by: 'WORKDIR /', comment, empty_layer: true },
       { created_by: 'WORKDIR /w', comment, vertex },
     ]);
+  });
+
+  test('every entry knows its line, those of other stages and of triggers too', async () => {
+    const { images } = await lowerText('FROM scratch AS a\nENV A=1\nFROM a\nWORKDIR /w\nLABEL \\\n  b=1');
+    expect(images[0]?.history.map(({ source }) => source?.range.start.line)).toEqual([2, 4, 5]);
   });
 });
 

@@ -1,6 +1,5 @@
 import type { CopyOp } from '../../graph/op.ts';
 import { copyContentKey, copyEntries } from '../../image/copy.ts';
-import type { LayerStore } from '../../image/layer-store.ts';
 import { layerTree } from '../../image/layer-tree.ts';
 import type { Tree } from '../../image/tree.ts';
 import { digestOfJson } from '../../oci/digest.ts';
@@ -9,9 +8,10 @@ import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
 import type { LayerTimes } from './layer-times.ts';
+import type { NewLayers } from './new-layer.ts';
 
 /** COPY and ADD (K-7): keyed by the instruction and by the content of the files that it selects, never by where they are. */
-export function copyRunner(layerStore: LayerStore, times: LayerTimes): OpRunner<StepOutcome, CopyOp> {
+export function copyRunner(layers: NewLayers, times: LayerTimes): OpRunner<StepOutcome, CopyOp> {
   return {
     cacheKey: (op) => Promise.resolve(digestOfJson(copyIdentity(op, times))),
     inputKey: async (op, index, input) => {
@@ -35,8 +35,7 @@ export function copyRunner(layerStore: LayerStore, times: LayerTimes): OpRunner<
         base: needsBase ? layerTree(baseLayers.map(({ layer }) => layer)) : undefined,
         ...times.entryTime(),
       });
-      const layer = await layerStore.fromEntries(entries, { ...times.clamp(), signal: context.signal });
-      return { kind: 'layers', layers: [...baseLayers, { layer, created: times.created() }] };
+      return { kind: 'layers', layers: [...baseLayers, await layers.fromEntries(entries, context)] };
     },
   };
 }

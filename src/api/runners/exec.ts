@@ -11,9 +11,11 @@ import { BuildError } from '../../util/build-error.ts';
 import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
+import type { SecretGate } from '../secret-gate.ts';
 import type { HeldCaches, Steps, TaskSource } from '../steps/steps.ts';
 import type { UlimitOption } from '../types.ts';
 import type { LayerTimes } from './layer-times.ts';
+import type { NewLayers } from './new-layer.ts';
 
 /** What a build says about all of its RUN steps. */
 export interface ExecSettings {
@@ -33,6 +35,8 @@ interface ExecDependencies {
   readonly steps: () => Promise<Steps>;
   readonly times: LayerTimes;
   readonly settings: ExecSettings;
+  readonly layers: NewLayers;
+  readonly gate: SecretGate | undefined;
 }
 
 /**
@@ -67,7 +71,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
       const { signal, held: caches } = context;
       await using sources = await mountSources(op, inputs, { settings, signal });
-      const { exitCode, oomKilled, layer } = await (
+      const { exitCode, oomKilled, layer, leaks } = await (
         await steps()
       ).run(
         {
@@ -82,6 +86,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
           shmSize: settings.shmSize,
           ulimits: settings.ulimits,
           ...times.clamp(),
+          gate: dependencies.gate?.data,
         },
         {
           caches,
@@ -93,7 +98,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
         },
       );
       if (layer === undefined) throw stepFailed(op, { exitCode, oomKilled }, context);
-      return { kind: 'layers', layers: [...base, { layer, created: times.created() }] };
+      return { kind: 'layers', layers: [...base, dependencies.layers.made(layer, leaks, context)] };
     },
   };
 }

@@ -1,6 +1,5 @@
 import type { MkdirOp } from '../../graph/op.ts';
 import { makeDirectoryEntries } from '../../image/make-directory.ts';
-import type { LayerStore } from '../../image/layer-store.ts';
 import { layerTree } from '../../image/layer-tree.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner } from '../../solver/runner.ts';
@@ -8,9 +7,10 @@ import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
 import type { LayerTimes } from './layer-times.ts';
+import type { NewLayers } from './new-layer.ts';
 
 /** WORKDIR: one layer, with the directory and those of its parents that are missing. */
-export function mkdirRunner(layerStore: LayerStore, times: LayerTimes): OpRunner<StepOutcome, MkdirOp> {
+export function mkdirRunner(layers: NewLayers, times: LayerTimes): OpRunner<StepOutcome, MkdirOp> {
   return {
     cacheKey: (op) =>
       Promise.resolve(digestOfJson({ op: op as unknown as JsonValue, times: times.identity() })),
@@ -23,8 +23,7 @@ export function mkdirRunner(layerStore: LayerStore, times: LayerTimes): OpRunner
         base: tree,
         ...times.entryTime(),
       });
-      const layer = await layerStore.fromEntries(entries, { ...times.clamp(), signal: context.signal });
-      return { kind: 'layers', layers: [...base, { layer, created: times.created() }] };
+      return { kind: 'layers', layers: [...base, await layers.fromEntries(entries, context)] };
     },
   };
 }

@@ -1,6 +1,8 @@
 import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
+import type { EntryStream } from '../../image/entry.ts';
 import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
 import type { Session } from '../session.ts';
+import type { LayerInspection, SecretGateData } from '../../image/secret-scan.ts';
 import type { HeldCaches, Steps, StepTask } from './steps.ts';
 
 /** Executes steps in this process, which must have the rights of root, be it in a user namespace. */
@@ -28,18 +30,29 @@ export function localSteps({
         binds: await mountSources(task, signal),
         caches: taken(caches),
       });
-      const { exitCode, ownerOf, oomKilled = false } = step;
-      const layer =
-        exitCode === 0
-          ? await layerStore.fromDirectory(step.upper, { clampMtime, ownerOf, signal })
-          : undefined;
-      await step.discard();
-      return { exitCode, oomKilled, layer };
+      const { exitCode, upper, ownerOf, oomKilled = false } = step;
+      const inspection = task.gate && (await inspectionOf(task.gate));
+      const watch = inspection && ((entries: EntryStream): EntryStream => inspection.watch(entries));
+      try {
+        const layer =
+          exitCode === 0
+            ? await layerStore.fromDirectory(upper, { clampMtime, ownerOf, watch, signal })
+            : undefined;
+        return { exitCode, oomKilled, layer, leaks: inspection?.leaks ?? [] };
+      } finally {
+        await step.discard();
+      }
     },
     runContainer: async (task) =>
       executor.runContainer({ ...task, layers: await directories(task.layers, task.signal) }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+/** Loaded for builds with secrets alone. */
+async function inspectionOf(gate: SecretGateData): Promise<LayerInspection> {
+  const { LayerInspection: Inspection } = await import('../../image/secret-scan.ts');
+  return new Inspection(gate);
 }
 
 /** The unpacked directories of a stack; unpacking is what makes a base layer come down from its registry. */

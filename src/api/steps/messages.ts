@@ -1,6 +1,7 @@
 import type { ProgressEvent } from '../../progress/event.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { LocatedLayer } from '../../image/layer-store.ts';
+import type { LayerLeak } from '../../image/secret-scan.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
 import type { ContainerTask, StepTask } from './steps.ts';
@@ -56,6 +57,7 @@ export interface RunResult {
   readonly exitCode: number;
   readonly oomKilled: boolean;
   readonly layer: LocatedLayer | undefined;
+  readonly leaks: readonly LayerLeak[];
 }
 
 export function sendError(error: unknown): SentError {

@@ -2,6 +2,7 @@ import type { CacheDirectories, ContainerRun, OnOutput } from '../../executor/ex
 import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { StoredLayer } from '../../image/layer-store.ts';
+import type { LayerLeak, SecretGateData } from '../../image/secret-scan.ts';
 import type { UlimitOption } from '../types.ts';
 
 /** What a bind mount shows, or a cache mount begins with. */
@@ -27,6 +28,8 @@ export interface StepTask {
   readonly ulimits: readonly UlimitOption[];
   /** Later mtimes in the new layer become this one, nanoseconds. */
   readonly clampMtime?: bigint | undefined;
+  /** What the new layer is searched for. */
+  readonly gate?: SecretGateData | undefined;
 }
 
 export interface RunningStep {
@@ -41,6 +44,8 @@ export interface StepEnd {
   readonly oomKilled: boolean;
   /** What the step changed; undefined for one that failed. */
   readonly layer: StoredLayer | undefined;
+  /** Secrets in it, which are allowed. */
+  readonly leaks: readonly LayerLeak[];
 }
 
 /** Cache mounts that are held for one step. */

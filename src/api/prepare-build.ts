@@ -1,0 +1,122 @@
+import { availableParallelism } from 'node:os';
+import type { LayerStore } from '../image/layer-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Solved } from '../solver/solve.ts';
+import { solve } from '../solver/solve.ts';
+import type { Needle } from '../util/secret-needles.ts';
+import type { BaseImages } from './base-images.ts';
+import { createBaseImages } from './base-images.ts';
+import { openContexts } from './contexts.ts';
+import { execSettings } from './exec-settings.ts';
+import { knownRuntime } from './known-runtime.ts';
+import type { CutFile, Plan } from './plan.ts';
+import { makePlan } from './plan.ts';
+import { createResultCache } from './result-cache.ts';
+import type { StepOutcome } from './result.ts';
+import type { ExecSettings } from './runners/exec.ts';
+import { requireEntitlements } from './runners/exec.ts';
+import { buildRunners } from './runners/index.ts';
+import { layerTimes } from './runners/layer-times.ts';
+import type { SecretGate } from './secret-gate.ts';
+import { gitAuthorization, httpAuthorization } from './secrets.ts';
+import type { LayerCompression, Session } from './session.ts';
+import { lazySteps, openSteps } from './steps/open-steps.ts';
+import type { Steps } from './steps/steps.ts';
+import type { BuildOptions } from './types.ts';
+
+/** A build that is planned, and whose steps can be run: everything but its outputs. */
+export interface PreparedBuild extends AsyncDisposable {
+  readonly plan: Plan;
+  readonly bases: BaseImages;
+  readonly settings: ExecSettings;
+  /** undefined: the build has no secrets. */
+  readonly gate: SecretGate | undefined;
+  readonly steps: () => Promise<Steps>;
+  /** Runs what a vertex needs and is not cached; default: the plan's target. */
+  solve(target?: Digest): Promise<Solved<StepOutcome>>;
+}
+
+export interface Preparation {
+  readonly compression?: LayerCompression | undefined;
+  /** What the build's secrets look like; undefined: it has none. */
+  readonly needles?: readonly Needle[] | undefined;
+  /** What of the Dockerfile is built. */
+  readonly cut?: CutFile | undefined;
+  /** Asked before a step can run: what a plan is not to be built for. */
+  readonly check?: ((plan: Plan) => Promise<void>) | undefined;
+}
+
+/** Parses, lowers and checks; runs nothing. Dispose it after the last step. */
+export async function prepareBuild(
+  options: BuildOptions,
+  session: Session,
+  { compression, needles, cut, check }: Preparation,
+): Promise<PreparedBuild> {
+  const { store, signal, emit, env } = session;
+  await using opened = new AsyncDisposableStack();
+  const runtime = await knownRuntime(options.runtime);
+  // Made by whoever needs it: a cached build does not.
+  const tempDir = (): Promise<string> => store.tempDir();
+  const contexts = opened.use(await openContexts(options, session, tempDir));
+  const layerStore: LayerStore = session.layerStore(
+    compression,
+    (diffId) => bases.layer(diffId) !== undefined,
+  );
+  const bases = createBaseImages(session, layerStore, options.pull ?? false);
+  const plan = await makePlan(options, session, { contexts, bases, cut });
+  await check?.(plan);
+  const settings = opened.use(await execSettings(options, env, tempDir));
+  requireEntitlements(plan.lowered.definition, settings.allow);
+  const gate = needles && (await openGate(needles, settings, session));
+  gate?.checkImage(plan.image, options.annotations ?? {});
+  const steps = opened.use(lazySteps(() => openSteps(session, { layerStore, runtime })));
+  const runners = buildRunners({
+    bases,
+    layerStore,
+    times: layerTimes(plan.sourceDateEpoch),
+    settings,
+    gate,
+    openContext: (name) => contexts.open(name),
+    steps: () => steps.get(),
+    fetchHttp: async (op, forStep) => {
+      const { fetchHttp } = await import('../source/http.ts');
+      return fetchHttp(op, {
+        cacheDir: store.root,
+        env,
+        signal: forStep,
+        authorization: httpAuthorization(settings.secrets),
+      });
+    },
+    checkoutGit: async (op, forStep) => {
+      const { checkoutGit } = await import('../source/git.ts');
+      const agent = settings.sshSockets['default'];
+      return checkoutGit(op, {
+        tempDir,
+        env: agent === undefined ? env : { ...env, SSH_AUTH_SOCK: agent },
+        signal: forStep,
+        authorization: gitAuthorization(settings.secrets),
+      });
+    },
+  });
+  const cache = createResultCache(store, layerStore, bases);
+  const held = opened.move();
+  return {
+    ...{ plan, bases, settings, gate },
+    steps: () => steps.get(),
+    solve: (target) =>
+      solve(plan.lowered.definition, {
+        ...{ runners, cache, signal, emit, target },
+        parallelism: options.parallelism ?? Math.max(2, availableParallelism()),
+      }),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+async function openGate(
+  needles: readonly Needle[],
+  { allow }: ExecSettings,
+  { store, emit }: Session,
+): Promise<SecretGate> {
+  const { SecretGate: Gate } = await import('./secret-gate.ts');
+  return new Gate(needles, { allow, emit, state: store.state });
+}
