@@ -57,14 +57,15 @@ export function needlesOf(secret: string, value: Uint8Array): readonly Needle[] 
   };
   // Latin 1 keeps the bytes as they are, one a character.
   const text = Buffer.from(value).toString('latin1').trim();
-  const whole = Buffer.from(text, 'latin1');
+  const secretText = withoutPublicParts(text);
+  const whole = Buffer.from(secretText, 'latin1');
   if (whole.length <= longestEncoded) {
     addAll(whole, whole.length >= shortestLeak);
   } else {
     addAll(whole.subarray(0, longestEncoded), false);
     addAll(middle(whole, middleLength), true);
   }
-  const lines = text.slice(0, mostMasked).split(lineEnds);
+  const lines = secretText.slice(0, mostMasked).split(lineEnds);
   if (lines.length > 1 || whole.length > longestEncoded) {
     for (const line of lines.flatMap(inPieces))
       if (line.trim().length >= shortestLine) add('plain', Buffer.from(line.trim(), 'latin1'), false);
@@ -111,18 +112,34 @@ const netrc = /\bmachine\s{1,9}\S{1,200}\s{1,9}login\s{1,9}\S{1,200}\s{1,9}passw
 const userInfo = /:\/\/[^\s/:@]{0,100}:([^\s/@]{1,500})@/g;
 const words = /[\w+/.~-]+={0,2}/g;
 
+/** Whether a block is one that anybody may have, such as a certificate. */
+function isPublic(label: string): boolean {
+  return !label.includes('PRIVATE');
+}
+
+/** Of a file with certificates the longest private key: nothing, where it is a list of authorities, which is in many images. */
+function withoutPublicParts(text: string): string {
+  const blocks = [...text.matchAll(armor)];
+  if (!blocks.some(([, label = '']) => isPublic(label))) return text;
+  const keys = blocks.filter(([, label = '']) => !isPublic(label)).map(([block]) => block);
+  return keys.reduce((longest, key) => (key.length > longest.length ? key : longest), '');
+}
+
 /** The pieces of a text that are secret by themselves. */
 function* secretPieces(text: string): Generator<string> {
   const keys: string[] = [];
+  let hasPublic = false;
   const rest = text.replace(armor, (_, label: string, body: string) => {
     const lines = body.split(lineEnds).filter((line) => line.length >= shortestRandom);
-    if (label.endsWith('PRIVATE KEY')) keys.push(...lines.slice(Math.ceil(lines.length / 2)));
+    hasPublic ||= isPublic(label);
+    if (!isPublic(label)) keys.push(...lines.slice(Math.ceil(lines.length / 2)));
     return '\n';
   });
   yield* keys;
   for (const pattern of [named, netrc, userInfo])
     for (const [, value = ''] of rest.matchAll(pattern)) if (isPassword(value)) yield value;
-  for (const line of rest.split(lineEnds))
+  // Names stand between certificates.
+  for (const line of hasPublic ? [] : rest.split(lineEnds))
     if (line.length >= shortestLoneLine && /^[^\s=:/{[][^\s=:]*$/.test(line)) yield line;
   for (const [word] of rest.matchAll(words)) if (isRandom(word)) yield word;
 }
@@ -133,7 +150,7 @@ function isPassword(value: string): boolean {
   return value.length >= shortestLoneLine || (value.length >= shortestValue && /\d/.test(value));
 }
 
-/** Whether lower case, upper case and digits change as often as only chance has it: `/oauth2/v1/certs` and `getElementById` do not. */
+/** Whether digits and capitals stand about as only chance puts them: not in `/oauth2/v1/certs`, nor in `getElementById`. */
 function isRandom(word: string): boolean {
   if (word.length < shortestRandom) return false;
   let changes = 0;
@@ -141,7 +158,8 @@ function isRandom(word: string): boolean {
   for (const char of word) {
     const kind = /\d/.test(char) ? '0' : /[a-z]/.test(char) ? 'a' : /[A-Z]/.test(char) ? 'A' : '';
     if (kind === '') continue;
-    if (before !== '' && kind !== before) changes += 1;
+    // A capital begins a word: what follows it says nothing.
+    if (before !== '' && kind !== before && before + kind !== 'Aa') changes += 1;
     before = kind;
   }
   return changes >= word.length / 4;
