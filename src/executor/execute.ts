@@ -1,4 +1,4 @@
-import { readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -15,7 +15,6 @@ import type { Bundle, Runtime } from './runtime.ts';
 import { runtimeSpec } from './runtime-spec.ts';
 import { SandboxProcess } from './sandbox-process.ts';
 import type { SeccompArch } from './seccomp.ts';
-import type { Snapshot } from './snapshot.ts';
 import { layOutOverlay, makeSnapshot } from './snapshot.ts';
 import { runtimeError, startError } from './start-error.ts';
 import type { StepOp, StepRequest, StepResult } from './step.ts';
@@ -148,7 +147,6 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     signal.removeEventListener('abort', stop);
     await removeCgroups(directory, bundle.id);
     if (failed) await snapshot.discard();
-    else tidy(snapshot);
   }
 }
 
@@ -289,21 +287,4 @@ function makeWorkingDirectory(
     about.stubs.keep(parent);
   }
   return place.path;
-}
-
-/** All of a step's directory but its lock and its upper directory. */
-function tidy(snapshot: Snapshot): void {
-  for (const name of listNames(snapshot.directory)) {
-    if (name !== 'lock' && name !== 'upper')
-      rmSync(join(snapshot.directory, name), { recursive: true, force: true });
-  }
-}
-
-function listNames(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    // Discarded already.
-    return [];
-  }
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { findProgram } from '../host/probe.ts';
 import { pipe } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { OnOutput } from './step.ts';
@@ -71,12 +72,14 @@ export class SandboxProcess {
       out === undefined || err === undefined || said === undefined
         ? ['inherit', 'inherit', 'inherit', 'pipe', 2]
         : ['ignore', out.write, said.write, 'pipe', err.write];
+    // A search along PATH costs a failed execve(2) for each directory.
+    const program = (name: string): string => findProgram(name, options.path) ?? name;
     const namespaces = ['mount', 'pid', ...options.namespaces].map((name) => `--${name}`);
     const args = [
-      ...['--pdeathsig', 'KILL', '--', 'unshare', ...namespaces, '--mount-proc', '--fork', '--kill-child'],
-      ...['--', 'sh', '-c', script, 'sh', ...options.command],
+      ...['--pdeathsig', 'KILL', '--', program('unshare'), ...namespaces, '--mount-proc', '--fork'],
+      ...['--kill-child', '--', program('sh'), '-c', script, 'sh', ...options.command],
     ];
-    this.#child = spawn('setpriv', args, {
+    this.#child = spawn(program('setpriv'), args, {
       cwd: options.directory,
       // An allow-list (S-P-9). The mount program must not use the new mount calls: they limit an option to 255 bytes.
       env: { PATH: options.path, LC_ALL: 'C', LIBMOUNT_FORCE_MOUNT2: 'always' },

@@ -11,7 +11,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { removeCgroups } from './step-cgroups.ts';
 import { mappedIds } from '../host/probe.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
@@ -34,6 +34,8 @@ const YOUNG = 60_000;
 const MAX_LAYERS = 500;
 /** One page, with its NUL. */
 const MAX_OPTIONS = 4095;
+/** Of the page, for names of lower directories: the rest is for other options. */
+const MAX_PLAIN = 3800;
 
 /** Makes a step's directory below `<root>/snapshots`. */
 export function makeSnapshot(root: string): Snapshot {
@@ -58,32 +60,20 @@ export function makeSnapshot(root: string): Snapshot {
 
 /**
  * Lays out an overlay in `directory` and says its mount options, with names relative to `base`, of which `directory` is a
- * sub directory or itself (`prefix` is the way there). Lower directories get short names, since all options must fit into one
- * page; a path with `:` or `,` is no trouble then. Throws UNSUPPORTED_HERE for more layers than the kernel takes.
+ * sub directory or itself (`prefix` is the way there). All options must fit into one page; a path with `:` or `,` is no trouble. Throws UNSUPPORTED_HERE for more layers than the kernel takes.
  */
 export function layOutOverlay(
   directory: string,
   prefix: string,
   layout: { readonly lower: readonly string[]; readonly writable: boolean },
 ): string {
-  mkdirSync(join(directory, 'l'), { mode: 0o700 });
   mkdirSync(join(directory, 'merged'), { mode: 0o700 });
   const lower = withoutRepeats(layout.lower);
-  const links = lower.map((path, index) => {
-    symlinkSync(path, join(directory, 'l', String(index)));
-    return `${prefix}l/${index}`;
-  });
   // At least one lower directory, at least two without an upper one; an empty one changes nothing.
-  const needed = layout.writable ? 1 : 2;
-  if (links.length < needed) {
-    mkdirSync(join(directory, 'l', 'empty'), { mode: 0o755 });
-    links.unshift(`${prefix}l/empty`);
-    if (links.length < needed) {
-      mkdirSync(join(directory, 'l', 'none'), { mode: 0o755 });
-      links.unshift(`${prefix}l/none`);
-    }
-  }
-  const options = [`lowerdir=${links.toReversed().join(':')}`];
+  const fillers = ['empty', 'none'].slice(0, Math.max(0, (layout.writable ? 1 : 2) - lower.length));
+  for (const name of fillers) mkdirSync(join(directory, name), { mode: 0o755 });
+  const names = [...fillers.map((name) => `${prefix}${name}`), ...namesOfLower(directory, prefix, lower)];
+  const options = [`lowerdir=${names.toReversed().join(':')}`];
   if (layout.writable) {
     const upper = join(directory, 'upper');
     mkdirSync(upper);
@@ -102,6 +92,24 @@ export function layOutOverlay(
       hint: 'join steps, or copy the files of many steps into a stage that begins with FROM scratch',
     });
   return text;
+}
+
+/** Names without marks that mean something to overlayfs: as they are while these are few, else links with short names. */
+function namesOfLower(directory: string, prefix: string, lower: readonly string[]): readonly string[] {
+  const base = resolve(
+    directory,
+    ...prefix
+      .split('/')
+      .slice(1)
+      .map(() => '..'),
+  );
+  const plain = lower.map((path) => relative(base, path));
+  if (plain.join(':').length < MAX_PLAIN && plain.every((name) => /^[\w./-]+$/.test(name))) return plain;
+  mkdirSync(join(directory, 'l'), { mode: 0o700 });
+  return lower.map((path, index) => {
+    symlinkSync(path, join(directory, 'l', String(index)));
+    return `${prefix}l/${index}`;
+  });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { mkdirSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { layOutOverlay } from '../../src/executor/snapshot.ts';
@@ -8,7 +8,9 @@ import { tempFolder } from '../support/temp.ts';
 function stack(directory: string, lower: readonly string[]): string[] {
   const options = layOutOverlay(directory, '', { lower, writable: false });
   const links = /^lowerdir=([^,]*)/.exec(options)?.[1]?.split(':').toReversed() ?? [];
-  return links.map((link) => (/^l\/\d+$/.test(link) ? readlinkSync(join(directory, link)) : link));
+  return links.map((link) =>
+    /^l\/\d+$/.test(link) ? readlinkSync(join(directory, link)) : join(directory, link),
+  );
 }
 
 describe('the overlay of a step', () => {
@@ -34,10 +36,19 @@ describe('the overlay of a step', () => {
     expect(stacked).toHaveLength(2);
   });
 
+  test('of names that mean something to overlayfs has links in their place', async () => {
+    await using folder = await tempFolder();
+    const directory = join(folder.path, 'step');
+    mkdirSync(directory);
+    const odd = [join(folder.path, 'a:b'), join(folder.path, 'c,d')];
+    expect(stack(directory, odd)).toEqual(odd);
+    expect(readdirSync(join(directory, 'l'))).toEqual(['0', '1']);
+  });
+
   test('holds up to 500 layers in one page of options, and says so of more', async () => {
     await using folder = await tempFolder();
     const layers = (count: number): string[] =>
-      Array.from({ length: count }, (_, index) => join(folder.path, String(index)));
+      Array.from({ length: count }, (_, index) => join(folder.path, 'a-name-that-is-long', String(index)));
     const lay = (name: string, prefix: string, count: number): string => {
       mkdirSync(join(folder.path, name));
       return layOutOverlay(join(folder.path, name), prefix, { lower: layers(count), writable: false });

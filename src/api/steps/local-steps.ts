@@ -15,6 +15,7 @@ export function localSteps({
   readonly layerStore: LayerStore;
   readonly session: Session;
 }): Steps {
+  const discards: Promise<void>[] = [];
   return {
     async inspectRuntimes() {
       const { inspectRuntimes } = await import('../../executor/doctor.ts');
@@ -40,12 +41,15 @@ export function localSteps({
             : undefined;
         return { exitCode, oomKilled, layer, leaks: inspection?.leaks ?? [] };
       } finally {
-        await step.discard();
+        // Nobody waits for it but the end of the build.
+        discards.push(step.discard());
       }
     },
     runContainer: async (task) =>
       executor.runContainer({ ...task, layers: await directories(task.layers, task.signal) }),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled(discards);
+    },
   };
 }
 

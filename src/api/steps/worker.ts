@@ -49,6 +49,7 @@ process.on('message', (message: ToWorker) => {
 async function end(): Promise<void> {
   for (const controller of aborts.values()) controller.abort();
   await Promise.all(answers);
+  await steps[Symbol.asyncDispose]();
   await session[Symbol.asyncDispose]();
   process.exit();
 }
