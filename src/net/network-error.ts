@@ -64,7 +64,8 @@ export function networkFailure(error: unknown): NetworkFailure | undefined {
     }
     const entry = known[code];
     if (entry !== undefined) return { certificate: false, protocol: false, ...entry };
-    if (code.startsWith('HPE_')) {
+    // undici gives its parser's errors no code.
+    if (code.startsWith('HPE_') || item.name === 'HTTPParserError') {
       return { reason: 'the answer is no HTTP', retryable: false, certificate: false, protocol: true };
     }
     if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {

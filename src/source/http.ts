@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { networkFailure } from '../net/network-error.ts';
 import { defaultRetryPolicy, isRetryableStatus, retry, retryAfter } from '../net/retry.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestHex, digestOf, digestOfJson, isDigest } from '../oci/digest.ts';
+import { fullDiskError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import { redactUrl } from '../util/redact.ts';
 
@@ -74,7 +75,7 @@ export async function fetchFile(
       details: { url: redactUrl(source.url), actual: fresh.digest, expected: source.checksum },
     });
   }
-  const temporary = `${record}.${process.pid}`;
+  const temporary = temporaryIn(folder);
   await writeFile(temporary, JSON.stringify(fresh), { mode: 0o600 });
   await rename(temporary, record);
   return downloadOf(folder, fresh);
@@ -90,6 +91,11 @@ async function remembered(record: string, folder: string): Promise<Remembered | 
     // Not fetched before, or the cache was cleaned: fetch it.
     return undefined;
   }
+}
+
+/** A name of its own for each that writes: steps of one build may fetch one URL at once, and processes share the folder. */
+function temporaryIn(folder: string): string {
+  return join(folder, `part-${randomUUID()}`);
 }
 
 function bodyOf(folder: string, digest: Digest): string {
@@ -176,6 +182,7 @@ async function follow(
     const location = response.header('location');
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     await response.discard();
+    if (!URL.canParse(location, url.href)) throw failed('it redirects to what is no URL');
     const next = new URL(location, url);
     // What was asked for safely must not come back unsafely.
     if (url.protocol === 'https:' && next.protocol !== 'https:')
@@ -190,7 +197,7 @@ async function save(
   folder: string,
   signal: AbortSignal | undefined,
 ): Promise<Remembered> {
-  const temporary = join(folder, `part-${process.pid}-${process.hrtime.bigint()}`);
+  const temporary = temporaryIn(folder);
   const hash = createHash('sha256');
   let size = 0;
   async function* hashed(): AsyncGenerator<Uint8Array> {
@@ -215,7 +222,7 @@ async function save(
     };
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw fullDiskError(error, 'keeping a download');
   }
 }
 

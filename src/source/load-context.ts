@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { openArchive } from '../image/archive-detect.ts';
 import type { Tree } from '../image/tree.ts';
+import { fullDiskError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { SourceText } from '../util/source.ts';
 import type { ByteStream } from '../util/streams.ts';
@@ -150,6 +151,8 @@ async function fromStream(stream: ByteStream, options: OpenContextOptions): Prom
     const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
     await pipeline(limited(), out, ...(options.signal === undefined ? [] : [{ signal: options.signal }]));
     return await fromFile(file, options);
+  } catch (error) {
+    throw fullDiskError(error, 'keeping the context archive');
   } finally {
     await removeTree(file);
   }

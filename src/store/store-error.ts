@@ -5,6 +5,11 @@ const fullCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT'])
 const sqliteReadOnly = 8;
 const sqliteFull = 13;
 
+/** As storeError where no space is left; what has other reasons stays what it is. */
+export function fullDiskError(error: unknown, doing: string): unknown {
+  return fullCodes.has((error as { code?: string }).code) ? storeError(error, doing) : error;
+}
+
 /** What a failed read or write of the store is to the user: DISK_FULL when no space is left, else STORE_FAILED. A BuildError passes. */
 export function storeError(error: unknown, doing: string): BuildError {
   if (error instanceof BuildError) return error;

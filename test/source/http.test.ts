@@ -79,6 +79,7 @@ test('redirects are followed, not for ever, and never to another scheme', async 
       '/go': '/there',
       '/loop': '/loop',
       '/file': 'file:///etc/passwd',
+      '/nowhere': 'http://[::bad',
     };
     const location = to[request.url ?? ''];
     if (location === undefined) response.end('there');
@@ -88,7 +89,12 @@ test('redirects are followed, not for ever, and never to another scheme', async 
     const options = { cacheDir: folder.path, env: {} };
     const tree = await fetchHttp({ url: `${base}/go`, filename: 'x' }, options);
     expect((await tree.lstat('x'))?.size).toBe(5);
-    for (const bad of [`${base}/loop`, `${base}/file`, 'file:///etc/passwd', 'ftp://127.0.0.1/x']) {
+    for (const path of ['/loop', '/file', '/nowhere']) {
+      await expect(fetchHttp({ url: base + path, filename: 'x' }, options), path).rejects.toMatchObject({
+        code: 'DOWNLOAD_FAILED',
+      });
+    }
+    for (const bad of ['file:///etc/passwd', 'ftp://127.0.0.1/x']) {
       await expect(fetchHttp({ url: bad, filename: 'x' }, options), bad).rejects.toMatchObject({
         code: 'DOWNLOAD_FAILED',
       });
@@ -108,6 +114,40 @@ test('what the server refuses is told without the secrets of the URL', async () 
         code: 'DOWNLOAD_FAILED',
         message: expect.not.stringContaining('hunter2'),
       });
+    },
+  );
+});
+
+test.each([
+  'garbage',
+  'HTTP/1.1 200 OK\r\ncontent-length: -3',
+  'HTTP/1.1 200 OK\r\netag: "a\x01"',
+  'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz',
+])('an answer that is no HTTP is the fault of the server: %j', async (said) => {
+  await using folder = await tempFolder('http');
+  await serve(
+    (_, response) => void response.socket?.end(`${said}\r\n\r\n`),
+    async (base) => {
+      const fetched = fetchHttp({ url: base, filename: 'x' }, { cacheDir: folder.path, env: {} });
+      await expect(fetched).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' });
+    },
+  );
+});
+
+test('many may fetch one URL at once', async () => {
+  await using folder = await tempFolder('http');
+  const waiting: (() => void)[] = [];
+  await serve(
+    (_, response) => {
+      waiting.push(() => response.end('content'));
+      if (waiting.length === 8) for (const answer of waiting) answer();
+    },
+    async (base) => {
+      const options = { cacheDir: folder.path, env: {} };
+      const trees = await Promise.all(
+        Array.from({ length: 8 }, () => fetchHttp({ url: `${base}/a`, filename: 'x' }, options)),
+      );
+      expect(new Set(await Promise.all(trees.map((tree) => tree.contentDigest('x')))).size).toBe(1);
     },
   );
 });

@@ -197,6 +197,17 @@ describe('local directories', () => {
 });
 
 describe('from a stream', () => {
+  test('a disk that gets full meanwhile is told as that', async () => {
+    async function* full(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('FROM scratch\n');
+      throw Object.assign(new Error('write'), { code: 'ENOSPC' });
+    }
+    await withFiles({}, async ({ root, options }) => {
+      await expect(openContext({ stream: full() }, options)).rejects.toMatchObject({ code: 'DISK_FULL' });
+      expect(readdirSync(join(root, 'temp'))).toEqual([]);
+    });
+  });
+
   test('a tar archive, packed too; owners are root; no ignore file counts', async () => {
     const files = { 't/Dockerfile': 'FROM x', 't/.dockerignore': '*', 't/d/f': 'F', 't/other': 'O' };
     await withFiles(files, async ({ root, options }) => {
