@@ -1,4 +1,5 @@
 import { BuildError } from '../util/build-error.ts';
+import { mostErrors } from './draft.ts';
 import type { Heredoc, HeredocStart } from './heredoc.ts';
 import { heredocStarts } from './heredoc.ts';
 import type { LineMap } from './text.ts';
@@ -52,6 +53,7 @@ export function maskForAst(map: LineMap, bodyStart: number, escape: string): Mas
           out.push(end < text.length ? '\n' : '');
           next = Math.min(next, text.length);
           for (const head of starts) {
+            if (errors.length >= mostErrors) break;
             const found = readBody(map, { from: next, head }, errors);
             bodies.push(found.heredoc);
             out.push(text.slice(next, found.next).replace(/[^\n]/g, ' '));

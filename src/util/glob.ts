@@ -53,7 +53,9 @@ export function compileGlob(pattern: string, options: { readonly globstar: boole
       const separate = codes[at] === SLASH;
       if (separate) at += 1;
       const anyEnd = at >= codes.length || (at === 2 && !separate && isPlain(codes, at));
-      tokens.push({ kind: anyEnd ? 'rest' : 'directories' });
+      const kind = anyEnd ? 'rest' : 'directories';
+      // Many in a row are one: `add` below goes from each to the next.
+      if (tokens.at(-1)?.kind !== kind) tokens.push({ kind });
     } else if (code === STAR) {
       if (tokens.at(-1)?.kind !== 'many') tokens.push({ kind: 'many' });
     } else if (code === 0x3f) {
@@ -153,15 +155,24 @@ export function mayMatchBelow(glob: Glob, prefix: string): boolean {
 function run(glob: Glob, text: string): readonly number[] {
   const { tokens } = glob;
   let states: number[] = [];
+  // By state, those below 0 behind the others: the step in which it was added last.
+  const seen = new Int32Array(2 * tokens.length + 2);
+  let step = 1;
+  const isNew = (state: number): boolean => {
+    const place = state < 0 ? tokens.length - state : state;
+    if (seen[place] === step) return false;
+    seen[place] = step;
+    return true;
+  };
   // A state inside `directories` is kept as -(index) - 1, so that it only ends after a slash.
   const add = (into: number[], state: number): void => {
-    if (into.includes(state)) return;
+    if (!isNew(state)) return;
     into.push(state);
     const token = tokens[state];
     if (token?.kind === 'many' || token?.kind === 'rest') add(into, state + 1);
     if (token?.kind === 'directories') {
       const inside = -state - 1;
-      if (!into.includes(inside)) into.push(inside);
+      if (isNew(inside)) into.push(inside);
       add(into, state + 1);
     }
   };
@@ -170,9 +181,10 @@ function run(glob: Glob, text: string): readonly number[] {
     const code = text.codePointAt(at) as number;
     if (code > 0xffff) at += 1;
     const next: number[] = [];
+    step += 1;
     for (const state of states) {
       if (state < 0) {
-        if (!next.includes(state)) next.push(state);
+        if (isNew(state)) next.push(state);
         if (code === SLASH) add(next, -state);
         continue;
       }

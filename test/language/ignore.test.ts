@@ -16,6 +16,15 @@ const all = 'FROM scratch\nCOPY . /\n';
 const paths = (lines: readonly string[]): string[] =>
   lines.map((line) => line.replace(/^\S+ \S+ \S+ |=[^]*$/g, ''));
 
+test('L-IGN-3: a pattern of many `**` is read and matched', () => {
+  const ignore = parseIgnore(`${'**/'.repeat(20_000)}a`, '.dockerignore');
+  expect(['a', 'b/c/a', 'b/c'].map((path) => ignore.excluded(path) !== undefined)).toEqual([
+    true,
+    true,
+    false,
+  ]);
+});
+
 describe('L-IGN-1: which ignore file counts', () => {
   test('the one beside the Dockerfile and named after it, else the one in the root; they are not merged', async () => {
     await using project = await makeProject({

@@ -284,6 +284,7 @@ describe('places', () => {
   test('L-PARSE-11: a hundred faults are enough', () => {
     expect(faults(`FROM a\n${'x\n'.repeat(500)}`)).toHaveLength(100);
     expect(faults(`FROM a\nRUN ${'--x '.repeat(500)}\n`)).toHaveLength(100);
+    expect(faults(`FROM a\nRUN ${'<<E '.repeat(500)}\n`)).toHaveLength(100);
   });
 
   test('L-PARSE-12: comment lines directly above FROM and ARG describe, up to a blank comment or another instruction', () => {
