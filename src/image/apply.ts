@@ -10,7 +10,6 @@ import {
   openSync,
   readdirSync,
   readlinkSync,
-  rmSync,
   rmdirSync,
   symlinkSync,
   unlinkSync,
@@ -93,7 +92,7 @@ class Applier {
     if (entry.type === 'whiteout') return this.#whiteout(path, found);
     if (entry.type === 'directory') return this.#directory(entry, path, found);
     if (entry.type === 'hardlink') return this.#hardlink(entry, path, found);
-    if (found !== undefined) this.#remove(path);
+    if (found !== undefined) this.#remove(path, found);
     await this.#create(entry, path);
     this.#written.add(path);
   }
@@ -158,7 +157,7 @@ class Applier {
 
   #directory(entry: Attributes, path: string, found: Stats | undefined): void {
     if (found?.isDirectory() !== true) {
-      if (found !== undefined) this.#remove(path);
+      if (found !== undefined) this.#remove(path, found);
       mkdirSync(this.#full(path), 0o700);
       // A whiteout and a directory in one layer: a new directory, that does not show what was below the old one.
       if (found !== undefined && this.#isOverlayWhiteout(found)) this.#markOpaque(path);
@@ -230,7 +229,7 @@ class Applier {
       throw invalid(entry.path, `is a hard link to ${target}, which is no file of this layer`);
     }
     if (real === path) return;
-    if (found !== undefined) this.#remove(path);
+    if (found !== undefined) this.#remove(path, found);
     // Where removing `path` took the target along, this fails: the link named something below itself.
     linkSync(this.#full(real), this.#full(path));
     this.#written.add(path);
@@ -261,8 +260,16 @@ class Applier {
     return this.#options.form === 'overlay' && isWhiteout(stat);
   }
 
-  #remove(path: string): void {
-    rmSync(this.#full(path), { recursive: true, force: true });
+  #remove(path: string, found: Stats): void {
+    // What is below goes one by one: looking through all that was noted would take quadratic time.
+    if (found.isDirectory()) {
+      for (const name of readdirSync(this.#full(path))) {
+        const below = joinPath(path, name);
+        const stat = this.#lstat(below);
+        if (stat !== undefined) this.#remove(below, stat);
+      }
+      rmdirSync(this.#full(path));
+    } else unlinkSync(this.#full(path));
     this.#forget(path);
   }
 
@@ -284,9 +291,8 @@ class Applier {
   /** Nothing that was noted of a removed path may be used for what takes its place: it may be a link by then. */
   #forget(path: string): void {
     this.#known.clear();
-    for (const noted of [this.#written, this.#directories]) {
-      for (const key of noted.keys()) if (key === path || key.startsWith(`${path}/`)) noted.delete(key);
-    }
+    this.#written.delete(path);
+    this.#directories.delete(path);
   }
 
   #mode(entry: Attributes): number {

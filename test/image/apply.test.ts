@@ -222,6 +222,23 @@ describe('attacks on applyEntries', () => {
     expect(existsSync(at('secret'))).toBe(false);
   });
 
+  test('nothing is remembered of what stood below a directory that was replaced', async () => {
+    await apply(
+      file('d/sub/f', 'old'),
+      hardlink('kept', 'd/sub/f'),
+      symlink('d/out', outside),
+      file('d', 'a file'),
+      dir('d', { mode: 0o755 }),
+      symlink('d/sub', outside),
+      file('d/sub/secret', 'inside'),
+      dir('d/out', { mode: 0o711 }),
+    );
+    untouched();
+    expect(text('kept')).toBe('old');
+    expect(readdirSync(at('d')).toSorted()).toEqual(['out', 'sub']);
+    expect(lstatSync(at('d/out')).mode & 0o7777).toBe(0o711);
+  });
+
   test('devices are left out when owners are ignored', async () => {
     await apply({ ...file('sda'), type: 'block', devMajor: 8, devMinor: 0 });
     expect(existsSync(at('sda'))).toBe(false);
