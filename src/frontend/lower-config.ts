@@ -18,10 +18,10 @@ import type { Range } from '../util/source.ts';
 import type { Step } from './lowering.ts';
 import { expanderFor, faultAt, placed } from './lowering.ts';
 import { parsePorts } from './ports.ts';
-import { formatEnv, getEnv, hiddenArgNames, ownValue, readEnv, setEnv } from './scope.ts';
+import { getEnv, hiddenArgNames, ownValue, setEnv, setEnvString } from './scope.ts';
 import { isSignal } from './signals.ts';
 import type { StageState } from './state.ts';
-import { withConfig, withHistory } from './state.ts';
+import { withConfig, withHistory, withLabels } from './state.ts';
 
 /** ARG in a stage (L-ARG-2): --build-arg, else its default, else the global value. */
 export function lowerArg(state: StageState, instruction: ArgInstruction, step: Step): StageState {
@@ -62,16 +62,15 @@ export function lowerPairs(state: StageState, instruction: EnvInstruction, step:
   });
   const text = pairs.map(([name, value]) => `${name}=${value}`).join(' ');
   if (instruction.kind === 'label') {
-    const labels = { ...state.config.Labels, ...Object.fromEntries(pairs) };
-    return withHistory(withConfig(state, { Labels: labels }), `LABEL ${text}`);
+    return withHistory(withLabels(state, pairs), `LABEL ${text}`);
   }
-  let image = readEnv(state.config.Env ?? []);
+  let image = state.config.Env ?? [];
   let { env } = state;
   for (const [name, value] of pairs) {
-    image = setEnv(image, name, value);
+    image = setEnvString(image, name, value);
     env = setEnv(env, name, value);
   }
-  return withHistory({ ...withConfig(state, { Env: formatEnv(image) }), env }, `ENV ${text}`);
+  return withHistory({ ...withConfig(state, { Env: image }), env }, `ENV ${text}`);
 }
 
 /** The argv of a command: shell form goes through the config's SHELL. */

@@ -315,7 +315,8 @@ function emptyState(platform: Platform): StageState {
     basePlatform: platform,
     baseHistory: [],
     unseenBase: false,
-    history: [],
+    history: undefined,
+    labels: undefined,
   };
 }
 

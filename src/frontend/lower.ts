@@ -32,6 +32,7 @@ import {
 } from './scope.ts';
 import { findCycle, targetStage } from './stages.ts';
 import type { NewHistoryEntry, StageState } from './state.ts';
+import { listOf } from './state.ts';
 import { didYouMean } from './suggest.ts';
 import { vertexSet } from './vertices.ts';
 import { expandWord } from './words.ts';
@@ -146,7 +147,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ...argsWithoutEffect(options),
   ].toSorted(bySource);
   if (check.error) failOnFindings(told, givenCheck !== undefined);
-  const labels = options.labels ?? {};
+  const labels = { ...Object.fromEntries(listOf(state.labels)), ...options.labels };
   const config: ContainerConfig =
     Object.keys(labels).length === 0
       ? state.config
@@ -159,7 +160,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
         vertex: state.vertex,
         config: { config, ...(state.author === undefined ? {} : { author: state.author }) },
         baseHistory: state.baseHistory,
-        history: state.history,
+        history: listOf(state.history),
       },
     ],
     diagnostics: told,

@@ -106,6 +106,13 @@ export function setEnv(list: EnvList, name: string, value: string): EnvList {
     : [...list, [name, value]];
 }
 
+/** As setEnv, for the strings of an image config that has each name once. */
+export function setEnvString(strings: readonly string[], name: string, value: string): readonly string[] {
+  const at = strings.findIndex((text) => text.startsWith(`${name}=`));
+  const text = `${name}=${value}`;
+  return at < 0 ? [...strings, text] : strings.with(at, text);
+}
+
 /** Reads `K=V` strings of an image config; a later one of the same name wins. */
 export function readEnv(strings: readonly string[]): EnvList {
   const values = new Map<string, string>();

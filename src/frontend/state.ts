@@ -33,7 +33,15 @@ export interface StageState {
   /** The base image was not looked at: it may set any variable. */
   readonly unseenBase: boolean;
   readonly baseHistory: readonly HistoryEntry[];
-  readonly history: readonly NewHistoryEntry[];
+  readonly history: Chain<NewHistoryEntry> | undefined;
+  /** What LABEL set, on top of those of `config`. */
+  readonly labels: Chain<readonly [name: string, value: string]> | undefined;
+}
+
+/** The last one, and what stands before it: adding one copies nothing, so a stage of many instructions takes linear time. */
+interface Chain<T> {
+  readonly last: T;
+  readonly before: Chain<T> | undefined;
 }
 
 const comment = 'buildkit.dockerfile.v0';
@@ -44,7 +52,26 @@ export function withHistory(state: StageState, text: string, vertex?: Digest): S
     vertex === undefined
       ? { created_by: text, comment, empty_layer: true }
       : { created_by: text, comment, vertex };
-  return { ...state, ...(vertex === undefined ? {} : { vertex }), history: [...state.history, entry] };
+  return {
+    ...state,
+    ...(vertex === undefined ? {} : { vertex }),
+    history: { last: entry, before: state.history },
+  };
+}
+
+/** With labels set. */
+export function withLabels(
+  state: StageState,
+  pairs: readonly (readonly [name: string, value: string])[],
+): StageState {
+  return { ...state, labels: pairs.reduce((before, last) => ({ last, before }), state.labels) };
+}
+
+/** The links of a chain, the first one first. */
+export function listOf<T>(chain: Chain<T> | undefined): readonly T[] {
+  const links: T[] = [];
+  for (let at = chain; at !== undefined; at = at.before) links.push(at.last);
+  return links.toReversed();
 }
 
 /** With some keys of the config replaced; a value of undefined takes the key away. */
