@@ -1,6 +1,7 @@
 import { formatPlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { SourceLocation } from '../util/source.ts';
 import { unreachable } from './unreachable.ts';
 import type { StageBase } from './bases.ts';
 import type { NamedContext } from './contexts.ts';
@@ -61,9 +62,8 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
     const fromBase = instruction.source !== file.source;
     const nameOf = (title: string): string => names(fromBase ? `ONBUILD ${title}` : title);
     try {
-      const before = state.history.length;
       const lowered = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
-      state = { ...lowered, history: withPlaces(lowered.history, before, instruction) };
+      state = { ...lowered, history: withPlaces(lowered.history, state.history, locate(instruction)) };
     } catch (error) {
       lowering.fault(fromBase ? ofTrigger(error, stage) : error);
       // Without this name the faults that follow would be about its absence.
@@ -73,15 +73,14 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
   return state;
 }
 
-/** The new entries of the history, and where in the user's file they come from. */
+/** The history, with the place in the user's file at the entries that came after `before`. */
 function withPlaces(
   history: StageState['history'],
-  before: number,
-  instruction: StageInstruction,
+  before: StageState['history'],
+  source: SourceLocation,
 ): StageState['history'] {
-  if (history.length === before) return history;
-  const source = locate(instruction);
-  return [...history.slice(0, before), ...history.slice(before).map((entry) => ({ ...entry, source }))];
+  if (history === undefined || history === before) return history;
+  return { last: { ...history.last, source }, before: withPlaces(history.before, before, source) };
 }
 
 function lowerInstruction(state: StageState, step: Step): StageState | Promise<StageState> {
