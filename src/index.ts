@@ -8,6 +8,7 @@ import type * as imagesApi from './api/images.ts';
 import type * as loginApi from './api/login.ts';
 import type * as outlineApi from './api/outline.ts';
 import type * as runApi from './api/run.ts';
+import type * as shellApi from './api/shell.ts';
 import type * as transferApi from './api/transfer.ts';
 
 if (Number.parseInt(process.versions.node, 10) < 24)
@@ -42,6 +43,10 @@ export const listStages: typeof outlineApi.listStages = async (options) =>
 
 /** Runs a command in an image, in the sandbox that RUN steps have. */
 export const run: typeof runApi.run = async (options) => (await import('./api/run.ts')).run(options);
+
+/** Opens a shell at any line of a Dockerfile, or in an image. */
+export const shell: typeof shellApi.shell = async (options) =>
+  (await import('./api/shell.ts')).shell(options);
 
 /** What this host can do, and what is missing for more. */
 export const doctor: typeof doctorApi.doctor = async (options) =>

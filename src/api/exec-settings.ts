@@ -22,6 +22,8 @@ export async function execSettings(
     ulimits: options.ulimits ?? [],
     allow: new Set([...(options.allow ?? []), ...(options.network === 'host' ? ['network.host'] : [])]),
     drained: options.drained,
+    onFailedStep: options.onFailedStep,
+    signal: options.signal ?? new AbortController().signal,
     tempDir,
     [Symbol.asyncDispose]: () => ssh[Symbol.asyncDispose](),
   };

@@ -24,6 +24,7 @@ export function run(options: RunOptions): Promise<{ readonly exitCode: number }>
       runtime: await knownRuntime(options.runtime),
     });
     const image = config.config ?? {};
+    options.onReady?.();
     // Awaited here: the steps are closed when this function ends.
     return await steps.runContainer({
       layers,

@@ -98,6 +98,8 @@ export interface BuildOptions extends CommonOptions {
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly UlimitOption[] | undefined;
   readonly network?: 'default' | 'none' | 'host' | undefined;
+  /** Called for the first RUN that fails, before the build ends: to look at what it has left. All other steps have been stopped. */
+  readonly onFailedStep?: ((step: FailedRun) => Promise<void>) | undefined;
   /**
    * Entitlements: 'network.host', 'security.insecure', and 'secret.leak' (or 'secret.leak=ID' for one secret): the image may hold what
    * `secrets` and `ssh` have given, which else is SECRET_LEAK.
@@ -113,6 +115,43 @@ export interface BuildOptions extends CommonOptions {
   readonly runtime?: string | undefined;
   /** Seconds since the epoch; default SOURCE_DATE_EPOCH of `env`. */
   readonly sourceDateEpoch?: number | undefined;
+}
+
+/** What a shell is opened with. */
+export interface ShellStreams {
+  /** Run by `sh -c`; undefined: a shell that reads what it is to do. */
+  readonly command?: string | undefined;
+  /** Connects this process's own standard streams; then `onOutput` is not called. */
+  readonly interactive?: boolean | undefined;
+  /** With `interactive`: gives it a terminal of its own, on the one that this process has. */
+  readonly tty?: boolean | undefined;
+  /** While a promise that it returns is open, no more is read of that stream. */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => unknown) | undefined;
+}
+
+/** A RUN step that has failed. The build has too, and ends once `BuildOptions.onFailedStep` has returned. */
+export interface FailedRun {
+  /** As progress shows it. */
+  readonly name: string;
+  /** What the build will reject with. */
+  readonly error: BuildError;
+  /**
+   * Opens a shell in the filesystem that the step has left, in the same sandbox, with its environment, user, directory, mounts and
+   * network. What is written there is thrown away. Errors as of a step: STEP_START where there is no `sh`.
+   */
+  shell(streams: ShellStreams): Promise<{ readonly exitCode: number }>;
+}
+
+/** Where `shell` opens: at a line of the Dockerfile, at the end of `target` (or of the last stage), or in an image. */
+export interface ShellOptions extends Omit<BuildOptions, 'outputs' | 'tags' | 'load'>, ShellStreams {
+  /** A line of the Dockerfile: as it is after the instruction there. */
+  readonly line?: number | undefined;
+  /** As it is before that line. */
+  readonly before?: boolean | undefined;
+  /** An image instead, with its environment, user and directory. */
+  readonly image?: string | undefined;
+  /** Called when everything is there, before the shell starts. */
+  readonly onReady?: (() => void) | undefined;
 }
 
 export interface BuildResult {
@@ -175,6 +214,8 @@ export interface RunOptions extends CommonOptions {
   readonly interactive?: boolean | undefined;
   readonly tty?: boolean | undefined;
   readonly runtime?: string | undefined;
+  /** Called when the image is there, before the command starts. */
+  readonly onReady?: (() => void) | undefined;
   /** Not called when interactive: then the caller's own terminal is used. While a promise that it returns is open, no more is read of that stream. */
   readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => unknown) | undefined;
 }

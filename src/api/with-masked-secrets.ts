@@ -1,4 +1,5 @@
 import type { ProgressEvent } from '../progress/event.ts';
+import type { BuildError } from '../util/build-error.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import { secretValues } from './secrets.ts';
 import type { BuildOptions } from './types.ts';
@@ -12,11 +13,13 @@ export async function withMaskedSecrets<O extends BuildOptions, T>(
   work: (options: O, needles: readonly Needle[] | undefined) => Promise<T>,
 ): Promise<T> {
   if ((options.secrets ?? []).length + (options.ssh ?? []).length === 0) return work(options, undefined);
-  const [{ needlesOf, shortestLeak }, { SecretSearch }, { maskedError, maskedEvents }] = await Promise.all([
-    import('../util/secret-needles.ts'),
-    import('../util/secret-search.ts'),
-    import('./masked.ts'),
-  ]);
+  const [{ needlesOf, shortestLeak }, { SecretSearch }, { maskedError, maskedEvents }, { masked }] =
+    await Promise.all([
+      import('../util/secret-needles.ts'),
+      import('../util/secret-search.ts'),
+      import('./masked.ts'),
+      import('../util/secret-mask.ts'),
+    ]);
   const values = await secretValues(options, options.env ?? process.env);
   const needles = values.flatMap(({ id, bytes }) => needlesOf(id, bytes));
   const search = new SecretSearch(needles);
@@ -26,7 +29,16 @@ export async function withMaskedSecrets<O extends BuildOptions, T>(
       onEvent(tooShort(id, shortestLeak));
   }
   try {
-    return await work({ ...options, onEvent }, needles);
+    const { onFailedStep } = options;
+    const shown: BuildOptions['onFailedStep'] =
+      onFailedStep &&
+      ((step) =>
+        onFailedStep({
+          ...step,
+          name: masked(search, step.name),
+          error: maskedError(step.error, search) as BuildError,
+        }));
+    return await work({ ...options, onEvent, onFailedStep: shown }, needles);
   } catch (error) {
     throw maskedError(error, search);
   }

@@ -40,6 +40,7 @@ export interface BuildFlags extends PlanFlags {
   readonly iidfile?: string | undefined;
   readonly metadataFile?: string | undefined;
   readonly runtime?: string | undefined;
+  readonly onFail?: 'shell' | undefined;
   readonly parallelism?: number | undefined;
   readonly jobs?: number | undefined;
 }
@@ -91,6 +92,18 @@ export function addPlanFlags(command: Command): Command {
     );
 }
 
+/** --secret and --ssh. */
+export function addSecretFlags(command: Command): Command {
+  return command
+    .addOption(
+      listOption(
+        '--secret <id=name[,src=file|,env=variable]>',
+        'a secret for RUN --mount=type=secret (many)',
+      ),
+    )
+    .addOption(listOption('--ssh <id[=path]>', 'an agent socket or keys for RUN --mount=type=ssh (many)'));
+}
+
 /** Adds all flags of a build. */
 export function addBuildFlags(command: Command): Command {
   command.addOption(listOption('-t, --tag <name[:tag]>', 'name of the image (many)'));
@@ -99,14 +112,8 @@ export function addBuildFlags(command: Command): Command {
     .option('--no-cache', 'run every step anew')
     .addOption(
       listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([], 'none'),
-    )
-    .addOption(
-      listOption(
-        '--secret <id=name[,src=file|,env=variable]>',
-        'a secret for RUN --mount=type=secret (many)',
-      ),
-    )
-    .addOption(listOption('--ssh <id[=path]>', 'an agent socket or keys for RUN --mount=type=ssh (many)'))
+    );
+  addSecretFlags(command)
     .addOption(
       listOption(
         '-o, --output <type=…,dest=…>',
@@ -120,6 +127,11 @@ export function addBuildFlags(command: Command): Command {
     .option('--iidfile <path>', 'write the image id to this file')
     .option('--metadata-file <path>', 'write what was built to this file, as JSON')
     .option('--runtime <name>', 'runc, crun, youki, embedded or a path (default: the first that works)')
+    .addOption(
+      new Option('--on-fail <what>', '`shell`: open one where a step has failed').argParser((text) =>
+        parseChoice(text, '--on-fail', ['shell'] as const),
+      ),
+    )
     .addOption(new Option('--parallelism <n>', 'steps that may run at once').argParser(count))
     .addOption(new Option('--jobs <n>').argParser(count).hideHelp());
   for (const flag of oldFlags) command.addOption(oldFlagOption(flag));

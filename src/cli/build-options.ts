@@ -57,12 +57,22 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     tags: flags.tag,
     noCache: flags.cache === false ? true : undefined,
     noCacheFilter: flags.cacheFilter?.flatMap((text) => text.split(',')),
-    secrets: flags.secret?.map((text) => parseSecret(text, context.env)),
-    ssh: flags.ssh?.map(parseSsh),
+    ...secretOptions(flags, context),
     outputs: outputs.length === 0 ? undefined : outputs,
     load,
     parallelism: flags.parallelism ?? flags.jobs,
     runtime: flags.runtime,
+  };
+}
+
+/** Throws USAGE. */
+export function secretOptions(
+  flags: Pick<BuildFlags, 'secret' | 'ssh'>,
+  { env }: CliContext,
+): Pick<BuildOptions, 'secrets' | 'ssh'> {
+  return {
+    secrets: flags.secret?.map((text) => parseSecret(text, env)),
+    ssh: flags.ssh?.map(parseSsh),
   };
 }
 

@@ -51,24 +51,31 @@ export function chooseProgress(
   return mode === 'auto' ? (terminal ? 'tty' : 'plain') : mode;
 }
 
-/** Runs `work` with its events shown on stderr; at the end the warnings, and the logs of what failed. */
+/**
+ * Runs `work` with its events shown on stderr; at the end the warnings, and the logs of what failed. `end` is for work that needs the
+ * terminal for itself before it is over: what has to be said is said then, and nothing after it.
+ */
 export async function withProgress<T>(
   settings: ProgressSettings,
   context: CliContext,
-  work: (emit: Emit) => Promise<T>,
+  work: (emit: Emit, end: (outcome: BuildOutcome) => void) => Promise<T>,
 ): Promise<T> {
   const color = hasColor(context.stderr, context.env);
   const tail = new LogTail({ limit: tailLines, color });
   const diagnostics: Diagnostic[] = [];
   let begun = false;
   const shown = await openRenderer(settings.mode, context);
+  let ended = false;
   const emit = (event: ProgressEvent): void => {
+    if (ended) return;
     shown.renderer?.onEvent(event);
     begun ||= event.type === 'vertex';
     tail.onEvent(event);
     if (event.type === 'diagnostic') diagnostics.push(event.diagnostic);
   };
   const finish = (outcome: BuildOutcome): void => {
+    if (ended) return;
+    ended = true;
     shown.stop();
     shown.renderer?.finish(outcome);
     const asText = settings.mode === 'plain' || settings.mode === 'tty';
@@ -82,7 +89,7 @@ export async function withProgress<T>(
     if (text !== '') context.stderr.write(text);
   };
   try {
-    const result = await work(emit);
+    const result = await work(emit, finish);
     finish({ ok: true });
     return result;
   } catch (error) {

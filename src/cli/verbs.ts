@@ -34,6 +34,10 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'run a container from an image of the store',
     load: async () => (await import('./commands/run.ts')).run,
   },
+  shell: {
+    summary: 'look around at any line of a Dockerfile, or in an image',
+    load: async () => (await import('./commands/shell.ts')).shell,
+  },
   images: {
     summary: 'list the images of the store',
     load: async () => (await import('./commands/images.ts')).images,

@@ -57,6 +57,11 @@ export interface Executor {
    * is given them.
    */
   run(request: StepRequest): Promise<StepResult>;
+  /**
+   * The same with the caller's own standard streams, with a terminal of its own or as they are (undefined: output goes to `onOutput`);
+   * what it writes is thrown away. Errors as of `run`.
+   */
+  open(request: StepRequest, terminal: 'tty' | 'plain' | undefined): Promise<{ readonly exitCode: number }>;
   /** Runs a command in a throw-away container (`tsbuild run`). Errors as of `run`. */
   runContainer(request: ContainerRun): Promise<{ readonly exitCode: number }>;
   /** Removes what processes that died left in the store: directories and cgroups; mounts and processes never remain. */
@@ -88,6 +93,11 @@ export function createExecutor(options: ExecutorOptions): Executor {
     runtimeName: async () => (await theRuntime()).name,
     takeCaches: (op, signal) => takeCacheDirectories(root, cacheRequests(op), signal),
     run: async (request) => execute(request, { host: theHost(), runtime: await theRuntime() }),
+    async open(request, terminal) {
+      const result = await execute(request, { host: theHost(), runtime: await theRuntime(), terminal });
+      await result.discard();
+      return { exitCode: result.exitCode };
+    },
     async runContainer(request) {
       const { args, env, cwd, user, network, hostname = 'tsbuild' } = request;
       const result = await execute(

@@ -9,6 +9,11 @@ export interface RunContext<H = unknown> {
   readonly emit: Emit;
   /** What `reserve` gave. */
   readonly held: H | undefined;
+  /**
+   * Ends the build with this error now: all other steps are stopped, while this one may still do something before it throws the error.
+   * False: the build has failed already.
+   */
+  fail(error: unknown): boolean;
 }
 
 /** How one kind of op is cached and run; the solver knows nothing else about it. */

@@ -87,7 +87,7 @@ class Solver<R> {
   readonly #identities = new Map<Digest, Promise<StepIdentity>>();
   readonly #results = new Map<Digest, Promise<R>>();
   readonly #work: Promise<unknown>[] = [];
-  #failure: { readonly error: unknown } | undefined;
+  #failure: { readonly error: unknown; readonly vertex?: Vertex } | undefined;
 
   constructor(vertices: readonly Vertex[], options: SolveOptions<R>) {
     this.#vertices = new Map(vertices.map((vertex) => [vertex.digest, vertex]));
@@ -229,7 +229,8 @@ class Solver<R> {
         return await this.#limit(() => {
           this.#signal.throwIfAborted();
           this.#states.running(vertex, reason);
-          return runner.run(vertex.op, inputs, { vertex, signal: this.#signal, emit, held });
+          const fail = (error: unknown): boolean => this.#failFirst(vertex, error);
+          return runner.run(vertex.op, inputs, { vertex, signal: this.#signal, emit, held, fail });
         });
       });
       this.#states.done(vertex);
@@ -305,17 +306,23 @@ class Solver<R> {
   /** Ends a step and everything else; returns the error that counts, which is the first. */
   #fail(vertex: Vertex, error: unknown): unknown {
     if (this.#failure !== undefined) {
-      this.#states.cancelled(vertex);
+      if (this.#failure.vertex !== vertex) this.#states.cancelled(vertex);
       return this.#failure.error;
     }
     const located = error instanceof BuildError ? error.at(vertex.meta.source) : error;
     this.#states.failed(vertex, messageOf(located));
-    this.#stop(located);
+    this.#stop(located, vertex);
     return located;
   }
 
-  #stop(error: unknown): void {
-    this.#failure ??= { error };
+  #failFirst(vertex: Vertex, error: unknown): boolean {
+    if (this.#failure !== undefined) return false;
+    this.#fail(vertex, error);
+    return true;
+  }
+
+  #stop(error: unknown, vertex?: Vertex): void {
+    this.#failure ??= { error, ...(vertex && { vertex }) };
     this.#controller.abort(this.#failure.error);
   }
 

@@ -1,9 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { goQuote } from '../../frontend/go-quote.ts';
 import type { Definition } from '../../graph/definition.ts';
 import type { ExecOp } from '../../graph/op.ts';
-import { applyEntries } from '../../image/apply.ts';
 import { treeContentKey } from '../../image/content-hash.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner, RunContext } from '../../solver/runner.ts';
@@ -12,8 +9,10 @@ import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
 import type { SecretGate } from '../secret-gate.ts';
-import type { HeldCaches, Steps, TaskSource } from '../steps/steps.ts';
-import type { UlimitOption } from '../types.ts';
+import { shellOpening } from '../shell-opening.ts';
+import type { FailedStep, HeldCaches, Steps } from '../steps/steps.ts';
+import type { BuildOptions, UlimitOption } from '../types.ts';
+import { prepareTask } from './exec-task.ts';
 import type { LayerTimes } from './layer-times.ts';
 import type { NewLayers } from './new-layer.ts';
 
@@ -27,6 +26,9 @@ export interface ExecSettings {
   readonly ulimits: readonly UlimitOption[];
   readonly allow: ReadonlySet<string>;
   readonly drained?: (() => Promise<void> | undefined) | undefined;
+  readonly onFailedStep?: BuildOptions['onFailedStep'];
+  /** Of the whole build: not aborted when a step fails. */
+  readonly signal: AbortSignal;
   /** On the store's filesystem; made when first asked for. */
   readonly tempDir: () => Promise<string>;
 }
@@ -70,24 +72,13 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
     run: async (op, inputs, context) => {
       const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
       const { signal, held: caches } = context;
-      await using sources = await mountSources(op, inputs, { settings, signal });
-      const { exitCode, oomKilled, layer, leaks } = await (
+      const layersBelow = base.map((one) => one.layer);
+      const id = context.vertex.digest.slice(7, 23);
+      await using prepared = await prepareTask(op, { id, layers: layersBelow, inputs }, { settings, signal });
+      const { exitCode, oomKilled, layer, leaks, failed } = await (
         await steps()
       ).run(
-        {
-          id: context.vertex.digest.slice(7, 23),
-          op: sources.op,
-          layers: base.map((one) => one.layer),
-          binds: sources.binds,
-          env: settings.proxyEnv,
-          secrets: settings.secrets,
-          sshSockets: settings.sshSockets,
-          extraHosts: settings.extraHosts,
-          shmSize: settings.shmSize,
-          ulimits: settings.ulimits,
-          ...times.clamp(),
-          gate: dependencies.gate?.data,
-        },
+        { ...prepared.task, ...times.clamp(), gate: dependencies.gate?.data },
         {
           caches,
           onOutput: (stream, data) => {
@@ -95,12 +86,34 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
             return settings.drained?.();
           },
           signal,
+          keepFailed: settings.onFailedStep !== undefined,
         },
       );
-      if (layer === undefined) throw stepFailed(op, { exitCode, oomKilled }, context);
+      if (layer === undefined) {
+        await using left = failed;
+        const error = stepFailed(op, { exitCode, oomKilled }, context);
+        // Of several that fail only the first is shown.
+        if (left !== undefined && context.fail(error)) await showFailed(left, { error, context, settings });
+        throw error;
+      }
       return { kind: 'layers', layers: [...base, dependencies.layers.made(layer, leaks, context)] };
     },
   };
+}
+
+/** Lets the caller look at what a failed step has left. */
+async function showFailed(
+  left: FailedStep,
+  about: { readonly error: BuildError; readonly context: RunContext; readonly settings: ExecSettings },
+): Promise<void> {
+  const { error, context, settings } = about;
+  const { name, source } = context.vertex.meta;
+  await settings.onFailedStep?.({
+    name,
+    error: error.at(source),
+    // The step's own signal is aborted: the build has failed.
+    shell: (options) => left.shell(shellOpening(options, settings.signal)),
+  });
 }
 
 function stepFailed(
@@ -154,55 +167,4 @@ export function requireEntitlements(definition: Definition, allow: ReadonlySet<s
       },
     );
   }
-}
-
-interface MountSources extends AsyncDisposable {
-  /** With the sources of tree mounts resolved: only what a mount shows is copied. */
-  readonly op: ExecOp;
-  readonly binds: ReadonlyMap<number, TaskSource>;
-}
-
-/** What bind mounts and seeds of cache mounts show, by index of the mount. Trees are copied to a temporary directory first: a step must
- * see the context as the ignore file leaves it. */
-async function mountSources(
-  op: ExecOp,
-  inputs: readonly StepOutcome[],
-  { settings, signal }: { settings: ExecSettings; signal: AbortSignal },
-): Promise<MountSources> {
-  // Without the rights of root everything is this user's, who is root where the step runs.
-  const owners = process.getuid?.() === 0 ? 'keep' : 'ignore';
-  const binds = new Map<number, TaskSource>();
-  const mounts = [...op.mounts];
-  const temporary: string[] = [];
-  const dispose = async (): Promise<void> => {
-    for (const path of temporary) await rm(path, { recursive: true, force: true });
-  };
-  try {
-    for (const [index, mount] of op.mounts.entries()) {
-      if ((mount.type !== 'bind' && mount.type !== 'cache') || mount.input === undefined) continue;
-      const input = inputs[mount.input];
-      if (input === undefined) throw new TypeError(`a mount has no input ${mount.input}`);
-      if (input.kind === 'layers') {
-        binds.set(index, { kind: 'layers', layers: input.layers.map(({ layer }) => layer) });
-        continue;
-      }
-      const directory = await mkdtemp(join(await settings.tempDir(), 'bind-'));
-      temporary.push(directory);
-      const source = await input.tree.resolve(mount.source.replace(/^\/+/, ''));
-      await applyEntries(withoutRoot(input.tree.walk(source)), directory, { form: 'plain', owners, signal });
-      mounts[index] = { ...mount, source };
-      binds.set(index, { kind: 'directory', path: directory });
-    }
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
-  return { op: { ...op, mounts }, binds, [Symbol.asyncDispose]: dispose };
-}
-
-/** A tree's own root entry is left to the directory that receives it. */
-async function* withoutRoot<T extends { readonly path: string }>(
-  entries: AsyncIterable<T>,
-): AsyncGenerator<T> {
-  for await (const entry of entries) if (entry.path !== '') yield entry;
 }

@@ -1,9 +1,9 @@
-import type { CacheDirectories, Executor, MountSource } from '../../executor/executor.ts';
+import type { CacheDirectories, Executor, MountSource, StepRequest } from '../../executor/executor.ts';
 import type { EntryStream } from '../../image/entry.ts';
 import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
 import type { Session } from '../session.ts';
 import type { LayerInspection, SecretGateData } from '../../image/secret-scan.ts';
-import type { HeldCaches, Steps, StepTask } from './steps.ts';
+import type { FailedStep, HeldCaches, RunningStep, ShellOpening, Steps, StepTask } from './steps.ts';
 
 /** Executes steps in this process, which must have the rights of root, be it in a user namespace. */
 export function localSteps({
@@ -16,6 +16,10 @@ export function localSteps({
   readonly session: Session;
 }): Steps {
   const discards: Promise<void>[] = [];
+  const open = (place: StepRequest, opening: ShellOpening): Promise<{ readonly exitCode: number }> => {
+    const { args, terminal, onOutput, signal } = opening;
+    return executor.open({ ...place, op: { ...place.op, args }, onOutput, signal }, terminal);
+  };
   return {
     async inspectRuntimes() {
       const { inspectRuntimes } = await import('../../executor/doctor.ts');
@@ -23,21 +27,27 @@ export function localSteps({
     },
     runtimeName: () => executor.runtimeName(),
     takeCaches: (op, signal) => executor.takeCaches(op, signal),
-    async run(task, { caches, onOutput, signal }) {
-      const { op, id, env, secrets, sshSockets, extraHosts, shmSize, ulimits, clampMtime } = task;
-      const step = await executor.run({
-        ...{ id, op, env, secrets, sshSockets, extraHosts, shmSize, ulimits, onOutput, signal },
-        layers: await directories(task.layers, signal),
-        binds: await mountSources(task, signal),
-        caches: taken(caches),
-      });
+    async run(task, { caches, onOutput, signal, keepFailed = false }) {
+      const request = await requestOf(task, { caches, onOutput, signal });
+      const step = await executor.run(request);
       const { exitCode, upper, ownerOf, oomKilled = false } = step;
+      if (exitCode !== 0 && keepFailed) {
+        const place = { ...request, layers: [...request.layers, upper] };
+        const failed: FailedStep = {
+          shell: (opening) => open(place, opening),
+          [Symbol.asyncDispose]: () => step.discard(),
+        };
+        return { exitCode, oomKilled, layer: undefined, leaks: [], failed };
+      }
       const inspection = task.gate && (await inspectionOf(task.gate));
       const watch = inspection && ((entries: EntryStream): EntryStream => inspection.watch(entries));
       try {
         const layer =
           exitCode === 0
-            ? await layerStore.fromDirectory(upper, { clampMtime, ownerOf, watch, signal })
+            ? await layerStore.fromDirectory(upper, {
+                clampMtime: task.clampMtime,
+                ...{ ownerOf, watch, signal },
+              })
             : undefined;
         return { exitCode, oomKilled, layer, leaks: inspection?.leaks ?? [] };
       } finally {
@@ -45,11 +55,25 @@ export function localSteps({
         discards.push(step.discard());
       }
     },
+    shell: async (task, opening) => open(await requestOf(task, opening), opening),
     runContainer: async (task) =>
       executor.runContainer({ ...task, layers: await directories(task.layers, task.signal) }),
     async [Symbol.asyncDispose]() {
       await Promise.allSettled(discards);
     },
+  };
+}
+
+async function requestOf(
+  task: StepTask,
+  { caches, onOutput, signal }: Pick<RunningStep, 'caches' | 'onOutput' | 'signal'>,
+): Promise<StepRequest> {
+  const { op, id, env, secrets, sshSockets, extraHosts, shmSize, ulimits } = task;
+  return {
+    ...{ id, op, env, secrets, sshSockets, extraHosts, shmSize, ulimits, onOutput, signal },
+    layers: await directories(task.layers, signal),
+    binds: await mountSources(task, signal),
+    caches: taken(caches),
   };
 }
 

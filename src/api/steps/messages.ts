@@ -4,7 +4,7 @@ import type { LocatedLayer } from '../../image/layer-store.ts';
 import type { LayerLeak } from '../../image/secret-scan.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
-import type { ContainerTask, StepTask } from './steps.ts';
+import type { ContainerTask, ShellOpening, StepTask } from './steps.ts';
 
 // What a build and its steps worker say to each other: plain data over Node's channel between processes. Contents of files go through the
 // store. Each call has a number; output and the end of the call carry it.
@@ -24,12 +24,28 @@ export type SentContainer = Omit<ContainerTask, 'layers' | 'onOutput' | 'signal'
   readonly layers: readonly LocatedLayer[];
 };
 
+export type SentOpening = Omit<ShellOpening, 'onOutput' | 'signal'>;
+
 export type Call =
   | { readonly call: 'runtimeName' }
   | { readonly call: 'inspectRuntimes' }
   | { readonly call: 'takeCaches'; readonly op: ExecOp }
   | { readonly call: 'freeCaches'; readonly token: number }
-  | { readonly call: 'run'; readonly task: SentTask; readonly token: number | undefined }
+  | {
+      readonly call: 'run';
+      readonly task: SentTask;
+      readonly token: number | undefined;
+      readonly keepFailed: boolean;
+    }
+  | {
+      readonly call: 'shell';
+      readonly task: SentTask;
+      readonly token: number | undefined;
+      readonly opening: SentOpening;
+    }
+  /** Of the failed step that the call with this number has kept. */
+  | { readonly call: 'failedShell'; readonly kept: number; readonly opening: SentOpening }
+  | { readonly call: 'discardFailed'; readonly kept: number }
   | { readonly call: 'runContainer'; readonly task: SentContainer };
 
 export type ToWorker =
@@ -58,6 +74,8 @@ export interface RunResult {
   readonly oomKilled: boolean;
   readonly layer: LocatedLayer | undefined;
   readonly leaks: readonly LayerLeak[];
+  /** The step has failed and was kept, under the number of its call. */
+  readonly kept: number | undefined;
 }
 
 export function sendError(error: unknown): SentError {

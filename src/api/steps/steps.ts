@@ -32,11 +32,28 @@ export interface StepTask {
   readonly gate?: SecretGateData | undefined;
 }
 
+/** How a shell is opened where a step would run. */
+export interface ShellOpening {
+  readonly args: readonly string[];
+  /** Connects the caller's own standard streams, with a terminal of its own or as they are; undefined: output goes to `onOutput`. */
+  readonly terminal: 'tty' | 'plain' | undefined;
+  readonly onOutput: OnOutput;
+  readonly signal: AbortSignal;
+}
+
+/** What a failed step has left; it is removed when this is disposed of. */
+export interface FailedStep extends AsyncDisposable {
+  /** Runs something else in the same place, with the same mounts; what it writes is thrown away. */
+  shell(opening: ShellOpening): Promise<{ readonly exitCode: number }>;
+}
+
 export interface RunningStep {
   /** What `takeCaches` gave. */
   readonly caches: HeldCaches | undefined;
   readonly onOutput: OnOutput;
   readonly signal: AbortSignal;
+  /** A failed step is kept: `StepEnd.failed`. */
+  readonly keepFailed?: boolean | undefined;
 }
 
 export interface StepEnd {
@@ -46,6 +63,8 @@ export interface StepEnd {
   readonly layer: StoredLayer | undefined;
   /** Secrets in it, which are allowed. */
   readonly leaks: readonly LayerLeak[];
+  /** Where it was asked for. */
+  readonly failed?: FailedStep | undefined;
 }
 
 /** Cache mounts that are held for one step. */
@@ -60,6 +79,11 @@ export interface Steps extends AsyncDisposable {
   inspectRuntimes(): Promise<RuntimeReport>;
   takeCaches(op: ExecOp, signal: AbortSignal): Promise<HeldCaches & Disposable>;
   run(task: StepTask, running: RunningStep): Promise<StepEnd>;
+  /** Something else where the step would run; what it writes is thrown away. */
+  shell(
+    task: StepTask,
+    opening: ShellOpening & Pick<RunningStep, 'caches'>,
+  ): Promise<{ readonly exitCode: number }>;
   /** A command in a throw-away container. */
   runContainer(task: ContainerTask): Promise<{ readonly exitCode: number }>;
 }

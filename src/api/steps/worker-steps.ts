@@ -10,7 +10,7 @@ import type { Emit } from '../../progress/event.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { Call, FromWorker, LocatedSource, RunResult, SentTask, ToWorker } from './messages.ts';
 import { receiveError } from './messages.ts';
-import type { Steps, StepTask, TaskSource } from './steps.ts';
+import type { FailedStep, HeldCaches, Steps, StepTask, TaskSource } from './steps.ts';
 
 export interface WorkerOptions {
   /** Root of the store. */
@@ -36,14 +36,24 @@ export async function workerSteps(options: WorkerOptions): Promise<Steps> {
       const free = (): void => void worker.call({ call: 'freeCaches', token }, {}).catch(() => {});
       return { token, [Symbol.dispose]: free };
     },
-    async run(task, { caches, onOutput, signal }) {
-      const token = caches !== undefined && 'token' in caches ? caches.token : undefined;
+    async run(task, { caches, onOutput, signal, keepFailed = false }) {
       const sent = await sendTask(task, signal);
-      const { layer, ...end } = await worker.call<RunResult>(
-        { call: 'run', task: sent, token },
+      const { layer, kept, ...end } = await worker.call<RunResult>(
+        { call: 'run', task: sent, token: tokenOf(caches), keepFailed },
         { signal, onOutput },
       );
-      return { ...end, layer: layer === undefined ? undefined : layerStore.open(layer) };
+      return {
+        ...end,
+        layer: layer && layerStore.open(layer),
+        failed: kept === undefined ? undefined : failedStep(worker, kept),
+      };
+    },
+    async shell(task, { caches, onOutput, signal, ...opening }) {
+      const sent = await sendTask(task, signal);
+      return worker.call(
+        { call: 'shell', task: sent, token: tokenOf(caches), opening },
+        { signal, onOutput },
+      );
     },
     async runContainer({ onOutput, signal, layers, ...task }) {
       const sent = { ...task, layers: await locate(layers, signal) };
@@ -51,6 +61,18 @@ export async function workerSteps(options: WorkerOptions): Promise<Steps> {
     },
     [Symbol.asyncDispose]: () => worker.end(),
   };
+}
+
+function failedStep(worker: Worker, kept: number): FailedStep {
+  return {
+    shell: ({ onOutput, signal, ...opening }) =>
+      worker.call({ call: 'failedShell', kept, opening }, { signal, onOutput }),
+    [Symbol.asyncDispose]: () => worker.call({ call: 'discardFailed', kept }, {}),
+  };
+}
+
+function tokenOf(caches: HeldCaches | undefined): number | undefined {
+  return caches !== undefined && 'token' in caches ? caches.token : undefined;
 }
 
 async function sendTask(

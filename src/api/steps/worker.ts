@@ -2,9 +2,9 @@ import { createExecutor } from '../../executor/executor.ts';
 import type { OnOutput } from '../../executor/executor.ts';
 import { openSession } from '../session.ts';
 import { localSteps } from './local-steps.ts';
-import type { Call, FromWorker, LocatedSource, RunResult, ToWorker } from './messages.ts';
+import type { Call, FromWorker, LocatedSource, RunResult, SentTask, ToWorker } from './messages.ts';
 import { sendError } from './messages.ts';
-import type { HeldCaches, TaskSource } from './steps.ts';
+import type { FailedStep, HeldCaches, RunningStep, StepTask, TaskSource } from './steps.ts';
 
 // A program of its own (`worker <root> <runtime>`), started as root of a user namespace: it executes the steps of one build there, with the
 // code that root runs in-process. It ends with the build that started it, and all that it started ends with it.
@@ -34,6 +34,7 @@ const steps = localSteps({ executor, layerStore, session });
 const aborts = new Map<number, AbortController>();
 const drains = new Map<number, (bytes: number) => void>();
 const held = new Map<number, HeldCaches & Disposable>();
+const failed = new Map<number, FailedStep>();
 const cleaned = executor.cleanStale();
 
 process.on('message', (message: ToWorker) => {
@@ -83,22 +84,27 @@ async function execute(message: Call & { readonly id: number }, signal: AbortSig
       held.delete(message.token);
       return undefined;
     case 'run': {
-      const { task, token } = message;
-      const ended = await steps.run(
-        {
-          ...task,
-          layers: task.layers.map((layer) => layerStore.open(layer)),
-          binds: new Map([...task.binds].map(([index, source]) => [index, opened(source)])),
-          secrets: { get: (name) => Promise.resolve(task.secrets.get(name)) },
-        },
-        {
-          caches: token === undefined ? undefined : held.get(token),
-          onOutput: output(message.id),
-          signal,
-        },
-      );
-      return { ...ended, layer: await ended.layer?.locate(signal) } satisfies RunResult;
+      const { task, keepFailed } = message;
+      const running = { ...runningOf(message, signal), keepFailed };
+      const { layer, failed: kept, ...ended } = await steps.run(openedTask(task), running);
+      if (kept !== undefined) failed.set(message.id, kept);
+      return {
+        ...ended,
+        layer: await layer?.locate(signal),
+        kept: kept && message.id,
+      } satisfies RunResult;
     }
+    case 'shell':
+      return steps.shell(openedTask(message.task), {
+        ...message.opening,
+        ...runningOf(message, signal),
+      });
+    case 'failedShell':
+      return failed.get(message.kept)?.shell({ ...message.opening, onOutput: output(message.id), signal });
+    case 'discardFailed':
+      await failed.get(message.kept)?.[Symbol.asyncDispose]();
+      failed.delete(message.kept);
+      return undefined;
     case 'runContainer':
       return steps.runContainer({
         ...message.task,
@@ -109,6 +115,22 @@ async function execute(message: Call & { readonly id: number }, signal: AbortSig
     default:
       throw new TypeError(`no such call: ${JSON.stringify(message)}`);
   }
+}
+
+function runningOf(
+  { id, token }: { readonly id: number; readonly token: number | undefined },
+  signal: AbortSignal,
+): RunningStep {
+  return { caches: token === undefined ? undefined : held.get(token), onOutput: output(id), signal };
+}
+
+function openedTask(task: SentTask): StepTask {
+  return {
+    ...task,
+    layers: task.layers.map((layer) => layerStore.open(layer)),
+    binds: new Map([...task.binds].map(([index, source]) => [index, opened(source)])),
+    secrets: { get: (name) => Promise.resolve(task.secrets.get(name)) },
+  };
 }
 
 function opened(source: LocatedSource): TaskSource {

@@ -1,7 +1,6 @@
-import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { BuildError } from '../../util/build-error.ts';
 import type { BuildResult } from '../../index.ts';
+import type { OnFailure } from '../on-fail.ts';
 import { addBuildFlags, oldFlagNotes } from '../build-flags.ts';
 import type { BuildFlags } from '../build-flags.ts';
 import { buildOptions, planOptions } from '../build-options.ts';
@@ -12,6 +11,7 @@ import { drained } from '../drain.ts';
 import { familiarName } from '../format.ts';
 import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
+import { removeResultFiles, writeResultFiles } from '../result-files.ts';
 import { styleFor } from '../style.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -38,12 +38,16 @@ export const build: Verb = {
     const options = buildOptions(flags, words.context, context);
     const mode = chooseProgress(flags, context);
     if (mode !== 'quiet' && mode !== 'none') tellNotes(command, context);
-    // A file of an earlier build must not stand for this one when it fails.
-    for (const file of [flags.iidfile, flags.metadataFile])
-      if (file !== undefined) writing(file, () => removePlain(file));
+    const onFailedStep = flags.onFail === 'shell' ? await shellOnFailure(context) : undefined;
+    removeResultFiles(flags);
     const library = await context.library();
-    const result = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
-      library.build({ ...options, onEvent: emit, drained: () => drained(context.stderr) }),
+    const result = await withProgress({ mode, debug: flags.debug === true }, context, (emit, end) =>
+      library.build({
+        ...options,
+        onEvent: emit,
+        drained: () => drained(context.stderr),
+        onFailedStep: onFailedStep?.(end),
+      }),
     );
     writeResultFiles(flags, result);
     if (mode === 'quiet' && result.digest !== undefined) context.stdout.write(`${result.digest}\n`);
@@ -53,36 +57,13 @@ export const build: Verb = {
   },
 };
 
+// Loaded for those who ask.
+async function shellOnFailure(context: CliContext): Promise<OnFailure> {
+  return (await import('../on-fail.ts')).shellOnFailure(context);
+}
+
 function tellNotes(command: Command, context: CliContext): void {
   for (const note of oldFlagNotes(command.opts())) context.stderr.write(`note: ${note}\n`);
-}
-
-function writeResultFiles(flags: BuildFlags, result: BuildResult): void {
-  const { iidfile, metadataFile } = flags;
-  const { imageId } = result;
-  if (iidfile !== undefined && imageId !== undefined) writing(iidfile, () => writeFileSync(iidfile, imageId));
-  if (metadataFile !== undefined) {
-    writing(metadataFile, () =>
-      writeFileSync(metadataFile, `${JSON.stringify(result.metadata, undefined, 2)}\n`),
-    );
-  }
-}
-
-/** A device, a pipe or a link (/dev/stdout, /dev/null) keeps its place: it holds nothing of an earlier build, and is written through. */
-function removePlain(file: string): void {
-  if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === true) rmSync(file, { force: true });
-}
-
-function writing(file: string, action: () => void): void {
-  try {
-    action();
-  } catch (cause) {
-    throw new BuildError(
-      'OUTPUT_FAILED',
-      `\`${file}\` cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
-  }
 }
 
 function summary(result: BuildResult, color: boolean): string {
