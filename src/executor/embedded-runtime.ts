@@ -12,6 +12,7 @@ export function embeddedRuntime(host: { readonly cgroupV2: boolean }): Runtime {
   return {
     name: 'embedded',
     makesTerminal: false,
+    sealed: [process.execPath],
     namespaces: (network) => [
       ...['ipc', 'uts'],
       ...(host.cgroupV2 ? ['cgroup'] : []),

@@ -1,5 +1,5 @@
 import { symlinkSync, writeFileSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { join } from 'node:path';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
@@ -23,6 +23,7 @@ import { StepOwners } from './step-owners.ts';
 import type { MountPointStubs } from './stubs.ts';
 import type { StepUser } from './users.ts';
 import { resolveUser } from './users.ts';
+import { makeWorkingDirectory } from './working-directory.ts';
 
 /** Status of a process that SIGKILL ended, also as a shell passes it on. */
 const SIGKILLED = 137;
@@ -87,13 +88,16 @@ interface Attempt extends Execution {
   readonly network: Network;
 }
 
-/** A shared cache that another mount lies in must stand still while mount points are made in it (CVE-2021-30465). */
+/**
+ * A shared cache must stand still while paths in it are resolved: mount points are made in it (CVE-2021-30465), or the step starts below it
+ * (CVE-2024-21626).
+ */
 export function cacheRequests(op: StepOp): CacheRequest[] {
   return op.mounts.flatMap((mount) => {
     if (mount.type !== 'cache') return [];
-    const nested = op.mounts.some(
-      (other) => other !== mount && other.target !== undefined && isBelow(other.target, mount.target),
-    );
+    const others = op.mounts.filter((other) => other !== mount).flatMap((other) => other.target ?? []);
+    const startsBelow = op.cwd !== mount.target && isBelow(op.cwd, mount.target);
+    const nested = startsBelow || others.some((target) => isBelow(target, mount.target));
     return [{ id: mount.id, sharing: nested ? ('locked' as const) : mount.sharing }];
   });
 }
@@ -174,6 +178,7 @@ async function inSandbox(
   helper?.catch(() => {});
   let plan: MountPlan | undefined;
   try {
+    await sealPrograms(execution);
     await sandbox.overlay(execution.overlay, 'merged');
     const written = await writeBundle(request, execution);
     ({ plan } = written);
@@ -185,6 +190,14 @@ async function inSandbox(
     await plan?.[Symbol.asyncDispose]();
     const started = await helper?.catch(() => undefined);
     await started?.[Symbol.asyncDispose]();
+  }
+}
+
+/** Through links with plain names, since the words of the sandbox's channel have no blanks. */
+async function sealPrograms({ runtime, sandbox, bundle }: InSandbox): Promise<void> {
+  for (const [index, program] of runtime.sealed.entries()) {
+    symlinkSync(program, join(bundle.directory, `program${index}`));
+    await sandbox.seal(`program${index}`);
   }
 }
 
@@ -219,8 +232,10 @@ async function writeBundle(
   });
   try {
     const user = resolveUser(tree, op.user);
-    const targets = plan.mounts.map((mount) => mount.destination);
-    const cwd = makeWorkingDirectory(tree, op.cwd, { user, targets, stubs: plan.stubs });
+    const cwd = makeWorkingDirectory(tree, op.cwd, {
+      ...{ user, mounts: plan.mounts, stubs: plan.stubs },
+      view: (path) => sandbox.view(path),
+    });
     const spec = runtimeSpec({
       rootfs,
       args: op.args,
@@ -262,29 +277,4 @@ function environment(list: readonly string[], user: StepUser): string[] {
     if (cut > 0) merged.set(item.slice(0, cut), item);
   }
   return [...merged.values()];
-}
-
-/** Where the step starts (L-RUN-9): made 0755 for its user where it is missing, unless a mount will be there. */
-function makeWorkingDirectory(
-  tree: RootTree,
-  path: string,
-  about: { readonly user: StepUser; readonly targets: readonly string[]; readonly stubs: MountPointStubs },
-): string {
-  const place = tree.resolve(path === '' ? '/' : path);
-  // CVE-2024-21626: /proc/self/fd and its kin are doors.
-  if (isBelow(place.path, '/proc'))
-    throw new BuildError('STEP_START', `the working directory ${path} is below /proc`, {
-      hint: 'choose another WORKDIR',
-    });
-  const mounted = ['/dev', '/sys', ...about.targets].some((target) => isBelow(place.path, target));
-  if (mounted) return place.path;
-  if (place.type === 'file')
-    throw new BuildError('STEP_START', `the working directory ${path} is not a directory`);
-  let parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
-  for (const name of place.missing) {
-    tree.makeDirectory(parent, name, { mode: 0o755, uid: about.user.uid, gid: about.user.gid });
-    parent = posix.join(parent, name);
-    about.stubs.keep(parent);
-  }
-  return place.path;
 }

@@ -170,8 +170,11 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
     for (const mount of ordered) {
       if (isBelow(mount.target, '/proc') || ['/dev', '/sys', '/'].includes(mount.target))
         throw new BuildError('STEP_START', `nothing can be mounted at ${mount.target}`);
-      const nested = covered.some((path) => isBelow(mount.target, path));
-      const destination = nested ? mount.target : makeMountPoint(tree, stubs, mount);
+      const isCovered = (place: string): boolean => covered.some((path) => isBelow(place, path));
+      const destination = isCovered(mount.target)
+        ? mount.target
+        : makeMountPoint(tree, stubs, mount, isCovered);
+      const nested = isCovered(destination);
       covered.push(mount.target, destination);
       const { type = 'bind', source, options } = mount;
       // A tmpfs takes the mode of the directory that it covers; runtimes differ in this unless they are told.
@@ -199,10 +202,12 @@ export function checkSystemDirectories(tree: RootTree): void {
   }
 }
 
+/** Makes it unless links lead to a place on another mount, where the runtime makes it. */
 function makeMountPoint(
   tree: RootTree,
   stubs: MountPointStubs,
   mount: { readonly target: string; readonly file: boolean; readonly type?: 'tmpfs' },
+  isCovered: (path: string) => boolean = () => false,
 ): string {
   const place = tree.resolve(mount.target);
   if (
@@ -213,6 +218,7 @@ function makeMountPoint(
       'STEP_START',
       `nothing can be mounted at ${mount.target}: it leads to ${place.path}`,
     );
+  if (isCovered(place.path)) return place.path;
   if (place.type === 'missing') {
     const parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
     stubs.make(tree, parent, {

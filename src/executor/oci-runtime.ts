@@ -12,6 +12,8 @@ export function ociRuntime(program: string, options: readonly string[] = []): Ru
   return {
     name,
     makesTerminal: true,
+    // They see to it themselves: what becomes the step is a copy of them.
+    sealed: [],
     namespaces: () => [],
     command: ({ directory, id, log, state }) => [
       program,

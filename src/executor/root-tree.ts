@@ -36,6 +36,43 @@ export interface Place {
   readonly missing: readonly string[];
 }
 
+/** `entry` is anything but a symbolic link. */
+export type Found = 'missing' | 'entry' | { readonly link: string };
+
+/** Follows links from `/` on: absolute ones and `..` stay in the tree that `look` looks into. Throws PATH_OUTSIDE for a loop of links. */
+export function resolvePath(
+  path: string,
+  look: (parent: string, name: string) => Found,
+): Pick<Place, 'path' | 'missing'> {
+  let rest = path.split('/').filter((part) => part !== '' && part !== '.');
+  const done: string[] = [];
+  let links = 0;
+  for (;;) {
+    const name = rest.shift();
+    const parent = `/${done.join('/')}`;
+    if (name === undefined) return { path: parent, missing: [] };
+    if (name === '..') {
+      done.pop();
+      continue;
+    }
+    const found = look(parent, name);
+    if (found === 'missing') {
+      const missing = [name, ...rest];
+      if (missing.includes('..'))
+        throw new BuildError('PATH_OUTSIDE', `${path} leads through a directory that does not exist`);
+      return { path: posix.join(parent, ...missing), missing };
+    }
+    if (found === 'entry') {
+      done.push(name);
+      continue;
+    }
+    links += 1;
+    if (links > MAX_LINKS) throw new BuildError('PATH_OUTSIDE', `${path} has too many symbolic links`);
+    if (found.link.startsWith('/')) done.length = 0;
+    rest = [...found.link.split('/').filter((part) => part !== '' && part !== '.'), ...rest];
+  }
+}
+
 /** An open directory that is the root of a tree. */
 export class RootTree {
   readonly #fd: number;
@@ -64,36 +101,12 @@ export class RootTree {
 
   /** Where `path` leads, as a process with this root would see it. Throws PATH_OUTSIDE for a loop of links. */
   resolve(path: string): Place {
-    let rest = path.split('/').filter((part) => part !== '' && part !== '.');
-    const done: string[] = [];
-    let links = 0;
-    for (;;) {
-      const name = rest.shift();
-      const parent = `/${done.join('/')}`;
-      if (name === undefined) return { path: parent, type: this.#type(parent), missing: [] };
-      if (name === '..') {
-        done.pop();
-        continue;
-      }
-      const found = this.#look(parent, name);
-      if (found === 'missing') {
-        const missing = [name, ...rest];
-        if (missing.includes('..'))
-          throw new BuildError('PATH_OUTSIDE', `${path} leads through a directory that does not exist`);
-        return { path: posix.join(parent, ...missing), type: 'missing', missing };
-      }
-      if (found === 'entry') {
-        done.push(name);
-        continue;
-      }
-      links += 1;
-      if (links > MAX_LINKS) throw new BuildError('PATH_OUTSIDE', `${path} has too many symbolic links`);
-      if (found.link.startsWith('/')) done.length = 0;
-      rest = [...found.link.split('/').filter((part) => part !== '' && part !== '.'), ...rest];
-    }
+    const found = resolvePath(path, (parent, name) => this.look(parent, name));
+    return { ...found, type: found.missing.length > 0 ? 'missing' : this.#type(found.path) };
   }
 
-  #look(parent: string, name: string): 'missing' | 'entry' | { readonly link: string } {
+  /** What `name` is in a directory that has no link on its way. */
+  look(parent: string, name: string): Found {
     return this.at(parent, (_fd, stable) => {
       const stat = lstatSync(`${stable}/${name}`, { throwIfNoEntry: false });
       if (stat === undefined) return 'missing';

@@ -6,6 +6,11 @@ export interface Runtime {
   namespaces(network: 'own' | 'given'): readonly string[];
   /** The command line that runs the bundle to its end, with the step's status as its own. */
   command(bundle: Bundle): readonly string[];
+  /**
+   * Files of the host that the step's first process is an instance of until it becomes the step: a program of the image could get at them
+   * through /proc/self/exe (CVE-2019-5736), so they are read-only in the sandbox. Absolute paths.
+   */
+  readonly sealed: readonly string[];
   /** May config.json ask for a terminal? */
   readonly makesTerminal: boolean;
 }

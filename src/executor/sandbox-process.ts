@@ -23,6 +23,7 @@ while IFS=' ' read -r verb first second <&3; do
   case $verb in
     overlay) mount -n -t overlay -o "$first" overlay "$second"; reply $? ;;
     tmpfs) mount -n -t tmpfs -o "$first" tmpfs "$second"; reply $? ;;
+    seal) mount -n --bind -o ro,nosuid,nodev "$first" "$first"; reply $? ;;
     unmount) umount "$first"; reply $? ;;
     copy) cp -a -- "$first/." "$second/"; reply $? ;;
     run) cd / && umask 022 && exec "$@" 2>&4 3>&- 4>&- ;;
@@ -160,6 +161,11 @@ export class SandboxProcess {
 
   async unmount(target: string): Promise<void> {
     await this.#command(`unmount ${target}`, 'unmount');
+  }
+
+  /** Makes the file that a symbolic link leads to read-only for everything in the sandbox. `link` is relative to the sandbox's directory. */
+  async seal(link: string): Promise<void> {
+    await this.#command(`seal ${link}`, 'make its own program read-only');
   }
 
   /** Copies the content of a directory with all its attributes. */

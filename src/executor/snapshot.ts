@@ -10,12 +10,12 @@ import {
   readdirSync,
   symlinkSync,
 } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { removeCgroups } from './step-cgroups.ts';
 import { mappedIds } from '../host/probe.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
+import { removeTree } from '../util/remove-tree.ts';
 
 // The directory of one step: snapshots/<id>/{lock,upper,work,merged,l/<n>}. The lock is held while the step lives, so that what
 // dead processes left can be told from what is in use.
@@ -51,7 +51,7 @@ export function makeSnapshot(root: string): Snapshot {
     id,
     directory,
     async discard() {
-      await rm(directory, { recursive: true, force: true });
+      await removeTree(directory);
       if (open) closeSync(lock);
       open = false;
     },
@@ -127,7 +127,7 @@ function copyRootAttributes(lower: string | undefined, upper: string): void {
   chmodSync(upper, (stat?.mode ?? 0o755) & 0o7777);
 }
 
-/** Removes the directories of steps whose process is gone. */
+/** Removes the directories of steps whose process is gone. What cannot be removed stays, and is no reason to build nothing any more. */
 export async function removeStaleSnapshots(root: string): Promise<void> {
   const parent = join(root, 'snapshots');
   for (const id of list(parent)) {
@@ -144,7 +144,7 @@ export async function removeStaleSnapshots(root: string): Promise<void> {
       if (Date.now() - stat.ctimeMs < YOUNG && lock === undefined) continue;
       if (lock !== undefined && !flock(lock, LOCK_EX | LOCK_NB)) continue;
       await removeCgroups(directory, `tsbuild-${id}`);
-      await rm(directory, { recursive: true, force: true });
+      await removeTree(directory).catch(() => {});
     } finally {
       if (lock !== undefined) closeSync(lock);
     }

@@ -10,6 +10,9 @@ import type { Owner } from './owners.ts';
 import { ownerOf } from './owners.ts';
 import { isPortableXattr } from './xattr.ts';
 
+/** PATH_MAX, less what helpers such as extended attributes put before or after it. */
+const LONGEST_PATH = 4000;
+
 /**
  * What an overlayfs upper directory says about the layers below it, as entries: siblings sorted by bytes, parents first;
  * the root itself is left out, and so are sockets. Files with several names come once as a file, then as hard links.
@@ -17,7 +20,7 @@ import { isPortableXattr } from './xattr.ts';
  * Throws UNSUPPORTED_HERE for names that are not UTF-8 and for overlay features that tsbuild never turns on.
  */
 export async function* overlayDiff(upper: string, options: DiffOptions = {}): AsyncGenerator<Entry> {
-  yield* walk({ ...options, root: upper, links: new Map() }, '');
+  yield* walk({ ...options, root: upper, links: new Map() });
 }
 
 export interface DiffOptions {
@@ -33,9 +36,10 @@ interface State extends DiffOptions {
   readonly links: Map<string, string>;
 }
 
-function* walk(state: State, directory: string): Generator<Entry> {
-  for (const name of namesOf(state.root, directory)) {
-    const path = joinPath(directory, name);
+/** With a stack of its own: the time for an entry does not depend on how deep it is. */
+function* walk(state: State): Generator<Entry> {
+  const waiting = namesOf(state.root, '').toReversed();
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const entry = entryOf(state, path);
     if (entry === undefined) continue;
     yield entry;
@@ -43,10 +47,11 @@ function* walk(state: State, directory: string): Generator<Entry> {
     if (isOpaque(`${state.root}/${path}`)) {
       yield { path, type: 'opaque', mode: 0, uid: 0, gid: 0, size: 0, mtime: 0n };
     }
-    yield* walk(state, path);
+    for (const below of namesOf(state.root, path).toReversed()) waiting.push(below);
   }
 }
 
+/** Paths of what is in a directory, sorted. */
 function namesOf(root: string, directory: string): string[] {
   const names = readdirSync(directory === '' ? root : `${root}/${directory}`, { encoding: 'buffer' });
   return names
@@ -58,11 +63,21 @@ function namesOf(root: string, directory: string): string[] {
         { hint: 'remove or rename it in the same RUN' },
       );
     })
-    .toSorted(compareBytes);
+    .toSorted(compareBytes)
+    .map((name) => joinPath(directory, name));
 }
 
 function entryOf(state: State, path: string): Entry | undefined {
   const full = `${state.root}/${path}`;
+  // No call of the system takes a longer name; a program gets there step by step.
+  if (Buffer.byteLength(full) > LONGEST_PATH)
+    throw new BuildError(
+      'UNSUPPORTED_HERE',
+      `the step made a path that is too long: /${path.slice(0, 60)}...`,
+      {
+        hint: 'remove it in the same RUN',
+      },
+    );
   const stat = lstatSync(full, { bigint: true });
   if (stat.isSocket()) {
     state.onSocket?.(full);

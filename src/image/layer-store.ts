@@ -1,12 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lutimes } from '../host/syscalls.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { storeError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
+import { removeTree } from '../util/remove-tree.ts';
 import type { ByteStream } from '../util/streams.ts';
 import type { CompressOptions } from './compression.ts';
 import type { DiffOptions } from './diff.ts';
@@ -134,8 +135,7 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
       try {
         if (file !== undefined) target.adoptTar(file);
         target.saveIndex(index.finish());
-        if (!target.adoptDirectory(upper, { canonical: true }))
-          await rm(upper, { recursive: true, force: true });
+        if (!target.adoptDirectory(upper, { canonical: true })) await removeTree(upper);
       } catch (error) {
         throw isSystemError(error) ? storeError(error, 'keeping a layer') : error;
       }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { lstatSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import type { Compression } from '../oci/media-type.ts';
@@ -8,6 +7,7 @@ import { layerCompression, mediaType } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { storeError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
+import { removeTree } from '../util/remove-tree.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { applyEntries } from './apply.ts';
 import type { CompressOptions } from './compression.ts';
@@ -175,10 +175,10 @@ export function createStoredLayer(parts: Parts): StoredLayer {
       );
       if (forms.adoptDirectory(temp, { canonical: false })) return;
     } catch (error) {
-      await rm(temp, { recursive: true, force: true });
+      await removeTree(temp);
       throw systemError(error, 'unpacking a layer');
     }
-    await rm(temp, { recursive: true, force: true });
+    await removeTree(temp);
   };
   const directory = async (signal?: AbortSignal): Promise<string> => {
     if (!forms.hasDirectory()) await forms.directoryTask.join(unpack, signal);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
 import { redactText, redactUrl } from '../util/redact.ts';
-import { removeTree } from '../util/temp-dir.ts';
+import { removeTree } from '../util/remove-tree.ts';
 import { contextTree } from './context-tree.ts';
 import { parseIgnore } from './ignore.ts';
 

@@ -9,7 +9,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { SourceText } from '../util/source.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
-import { removeTree } from '../util/temp-dir.ts';
+import { removeTree } from '../util/remove-tree.ts';
 import type { StatCache } from './context-tree.ts';
 import { contextTree } from './context-tree.ts';
 import type { DockerfileSpec } from './dockerfile.ts';

@@ -4,7 +4,7 @@ import { applyEntries } from '../image/apply.ts';
 import type { Entry, EntryStream } from '../image/entry.ts';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
-import { removeTree } from '../util/temp-dir.ts';
+import { removeTree } from '../util/remove-tree.ts';
 import { contextTree } from './context-tree.ts';
 
 /** A context that lies in a directory of ours. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeTree } from '../util/temp-dir.ts';
+import { removeTree } from '../util/remove-tree.ts';
 import { tryLockDirectory } from './lock.ts';
 import { storeError } from './store-error.ts';
 

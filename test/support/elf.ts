@@ -6,8 +6,11 @@ export interface SystemCall {
   readonly abi?: 'x64' | 'x86';
   readonly number: number;
   /** Up to six. Bytes are put into the program, and their address is passed; a string also gets its NUL. */
-  readonly args?: readonly (number | bigint | string | Uint8Array)[];
+  readonly args?: readonly Argument[];
 }
+
+/** `result` is what an earlier call returned, by its place in the list. */
+export type Argument = number | bigint | string | Uint8Array | { readonly result: number };
 
 export interface CallProgram {
   readonly calls: readonly SystemCall[];
@@ -16,18 +19,22 @@ export interface CallProgram {
    * on top of them decides, as its verdict (trace) is weaker than theirs (errno). Sets no_new_privs.
    */
   readonly dryRun?: boolean;
+  /** Writes nothing, but ends with the error number of the first call that fails, or with 0. */
+  readonly stopOnError?: boolean;
 }
 
-/** Where the program is in memory: below 4 GiB, so that 32-bit calls can point into it. */
-const BASE = 0x40_0000;
+/**
+ * Where the program is in memory: below 2 GiB, so that 32-bit calls can point into it, and far from where others are, so that it can also be
+ * the loader of another.
+ */
+const BASE = 0x7000_0000;
 const HEADERS = 64 + 56;
 /** In the sixth argument of the program's own calls: the filter of a dry run lets them pass. */
 const OWN_CALL = 0x7075_7265;
 
 /** Bytes of an executable that makes the calls one after the other, and writes what each returned to its standard output: 8 bytes, little endian. */
-export function callProgram({ calls, dryRun = false }: CallProgram): Uint8Array {
-  const data = new Data();
-  const result = data.add(Buffer.alloc(8));
+export function callProgram({ calls, dryRun = false, stopOnError = false }: CallProgram): Uint8Array {
+  const data = new Data(calls.length);
   const code: Buffer[] = [];
   if (dryRun) {
     const filter = data.add(
@@ -41,12 +48,14 @@ export function callProgram({ calls, dryRun = false }: CallProgram): Uint8Array 
     const SECCOMP_SET_MODE_FILTER = 1;
     code.push(invoke({ number: 317, args: [SECCOMP_SET_MODE_FILTER, 0, data.add(fprog)] }, data));
   }
-  for (const call of calls) {
+  for (const [index, call] of calls.entries()) {
+    const result = data.result(index);
     // mov [result], rax
     const store = Buffer.from([0x48, 0x89, 0x04, 0x25, 0, 0, 0, 0]);
-    store.writeUInt32LE(Number(result), 4);
+    store.writeUInt32LE(result, 4);
     code.push(invoke(call, data), store);
-    code.push(invoke({ number: 1, args: [1, result, 8, 0, 0, OWN_CALL] }, data));
+    if (stopOnError) code.push(endOnError);
+    else code.push(invoke({ number: 1, args: [1, result, 8, 0, 0, OWN_CALL] }, data));
   }
   code.push(invoke({ number: 231, args: [0, 0, 0, 0, 0, OWN_CALL] }, data));
   return link(Buffer.concat(code), data.bytes());
@@ -60,10 +69,23 @@ export function callResults(output: Uint8Array): number[] {
   );
 }
 
-/** Data come first, at a known place. */
+/** cmp rax, -4095; jb over the rest; neg eax; mov edi, eax; mov eax, 231 (exit_group); syscall */
+const endOnError = Buffer.from('483d01f0ffff720bf7d889c7b8e70000000f05', 'hex');
+
+/** Data come first, at a known place: what each call returned, then what arguments point to. */
 class Data {
-  readonly #parts: Buffer[] = [];
-  #length = 0;
+  readonly #parts: Buffer[];
+  #length: number;
+
+  constructor(calls: number) {
+    this.#length = calls * 8;
+    this.#parts = [Buffer.alloc(this.#length)];
+  }
+
+  /** Address of what a call returned. */
+  result(index: number): number {
+    return BASE + HEADERS + index * 8;
+  }
 
   /** Returns the address. */
   add(bytes: Uint8Array): bigint {
@@ -88,15 +110,26 @@ const registers = {
 function invoke({ abi = 'x64', number, args = [] }: SystemCall, data: Data): Buffer {
   const values = [number, ...args, ...Array.from({ length: 6 - args.length }, () => 0)].map((value) => {
     if (typeof value === 'string') return data.add(Buffer.from(`${value}\0`));
-    return value instanceof Uint8Array ? data.add(value) : BigInt(value);
+    if (value instanceof Uint8Array) return data.add(value);
+    return typeof value === 'object' ? value : BigInt(value);
   });
   const moves = values.map((value, index) => {
+    if (typeof value === 'object') return load(registers[abi][index] ?? '', data.result(value.result));
     const move = Buffer.from(`${registers[abi][index]}0000000000000000`, 'hex');
     move.writeBigUInt64LE(BigInt.asUintN(64, value), 2);
     return move;
   });
   // syscall; or int 0x80 and cdqe, which makes 64 bits of the 32 of the result
   return Buffer.concat([...moves, Buffer.from(abi === 'x64' ? '0f05' : 'cd804898', 'hex')]);
+}
+
+/** `mov register, [address]`, for a register by the code of its `mov register, imm64`. */
+function load(register: string, address: number): Buffer {
+  const [rex = 0, opcode = 0] = Buffer.from(register, 'hex');
+  // REX.R in place of REX.B: the register is the one that is written.
+  const bytes = Buffer.from([rex === 0x49 ? 0x4c : 0x48, 0x8b, ((opcode & 7) << 3) | 4, 0x25, 0, 0, 0, 0]);
+  bytes.writeUInt32LE(address, 4);
+  return bytes;
 }
 
 /** An array of struct sock_filter. */
