@@ -40,8 +40,16 @@ export function runtimeNames(host: RuntimeSearch['host']): readonly string[] {
   return host.ids === 'single' ? ['embedded'] : [...ociRuntimeNames, 'embedded'];
 }
 
-/** Finds the runtime for steps. Throws SANDBOX_UNAVAILABLE with what each candidate lacks. */
-export async function chooseRuntime(search: RuntimeSearch): Promise<Runtime> {
+export interface ChosenRuntime {
+  readonly runtime: Runtime;
+  readonly finding: RuntimeFinding;
+}
+
+/**
+ * Finds the runtime for steps. One with known holes is the last choice, unless it was asked for. Throws SANDBOX_UNAVAILABLE with what each
+ * candidate lacks.
+ */
+export async function chooseRuntime(search: RuntimeSearch): Promise<ChosenRuntime> {
   const { requested } = search;
   const problems: string[] = [];
   if (search.host.ids === 'single' && requested !== undefined && requested !== 'embedded')
@@ -57,10 +65,10 @@ export async function chooseRuntime(search: RuntimeSearch): Promise<Runtime> {
     else if (!finding.usable) problems.push(`${candidate}: ${finding.problem ?? 'does not work'}`);
     // A version with known holes comes after the embedded runtime, unless it was asked for.
     else if (finding.holes !== undefined && requested === undefined) unsafe.push(finding);
-    else return runtimeOf(finding, search);
+    else return { runtime: runtimeOf(finding, search), finding };
   }
   const [last] = unsafe;
-  if (last !== undefined) return runtimeOf(last, search);
+  if (last !== undefined) return { runtime: runtimeOf(last, search), finding: last };
   throw new BuildError('SANDBOX_UNAVAILABLE', `no runtime can execute a step here (${problems.join('; ')})`, {
     hint: 'run `tsbuild doctor`: it names what is missing. Builds without RUN need no runtime.',
     details: { problems },
@@ -79,7 +87,8 @@ export async function examineRuntime(
   const key = `${name} ${program} ${stat.mtimeMs} ${stat.size}`;
   const known = readFindings(search.root);
   const kept = known[key];
-  if (kept?.usable === true) return kept;
+  // What is known of a version may be newer than the trial.
+  if (kept?.usable === true) return { ...kept, holes: program && knownHoles(program, kept.version) };
   const finding = embedded ? await tryEmbedded(search) : await tryProgram(name, program, search);
   // Only what works is kept: what does not may work a minute later.
   if (finding.usable) writeFindings(search.root, { ...known, [key]: finding });

@@ -66,7 +66,7 @@ export async function inspectRuntimes(options: {
     checks.push({ name, ...runtimeCheck(name, finding) });
   }
   const runtime = await chooseRuntime(search).then(
-    (chosen) => chosen.name,
+    (chosen) => chosen.runtime.name,
     () => undefined,
   );
   return { checks, runtime };
@@ -78,7 +78,7 @@ function runtimeCheck(name: string, finding: RuntimeFinding | undefined): Check 
   if (finding.holes === undefined) return { status: 'ok', detail: finding.version ?? 'works' };
   return {
     status: 'warning',
-    detail: `${finding.version ?? ''} works, but has known holes: ${finding.holes}`,
+    detail: `${finding.version ?? ''} works, but has known holes: ${finding.holes}; used only if asked for, or if nothing else works`,
     fix: `update ${name}`,
   };
 }

@@ -10,9 +10,9 @@ import {
   mappedIds,
 } from '../host/probe.ts';
 import { hostPlatform } from '../oci/platform.ts';
-import type { Emit } from '../progress/event.ts';
+import type { Emit, ProgressEvent } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
-import type { RuntimeSearch } from './choose-runtime.ts';
+import type { RuntimeFinding, RuntimeSearch } from './choose-runtime.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import type { ExecutionHost } from './execute.ts';
 import { cacheRequests, execute } from './execute.ts';
@@ -84,7 +84,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
   let runtime: Promise<Runtime> | undefined;
   const theHost = (): ExecutionHost => (host ??= inspect(options));
   const theRuntime = (): Promise<Runtime> => {
-    runtime ??= chooseRuntime(runtimeSearch(theHost(), options.runtime));
+    runtime ??= chooseRuntime(runtimeSearch(theHost(), options.runtime)).then((chosen) => {
+      if (chosen.finding.holes !== undefined) options.emit?.(holesWarning(chosen.finding));
+      return chosen.runtime;
+    });
     // A failure is not kept: the next step may find what this one did not.
     runtime.catch(() => (runtime = undefined));
     return runtime;
@@ -127,6 +130,18 @@ export function createExecutor(options: ExecutorOptions): Executor {
       return { exitCode: result.exitCode };
     },
     cleanStale: () => removeStaleSnapshots(root),
+  };
+}
+
+function holesWarning({ name, version = '', holes = '' }: RuntimeFinding): ProgressEvent {
+  return {
+    type: 'diagnostic',
+    diagnostic: {
+      severity: 'warning',
+      rule: 'VulnerableRuntime',
+      message: `steps run on ${name} ${version}, which has known holes: ${holes}`,
+      hint: `update ${name}, or build with --runtime embedded`,
+    },
   };
 }
 

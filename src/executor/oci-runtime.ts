@@ -40,29 +40,35 @@ export async function runtimeVersion(program: string, path: string): Promise<str
   }
 }
 
-interface Floor {
-  /** By `major.minor`; versions of a later line are safe, of an earlier one are not. */
-  readonly lines: Readonly<Record<string, number>>;
-  readonly reason: string;
+interface Hole {
+  readonly name: string;
+  /** The patch that closed it, by `major.minor`: later lines never had it, earlier ones do. */
+  readonly closed: Readonly<Record<string, number>>;
 }
 
-// S-P-8
-const floors: Readonly<Record<string, Floor>> = {
-  runc: {
-    lines: { '1.2': 8, '1.3': 6, '1.4': 3 },
-    reason: 'CVE-2025-31133, CVE-2025-52565, CVE-2025-52881, CVE-2026-41579',
-  },
-  crun: { lines: { '1.20': 0 }, reason: 'CVE-2025-24965' },
+// S-P-8. A distribution may have closed them without a new number; nobody but the number says so.
+const holes: Readonly<Record<string, readonly Hole[]>> = {
+  runc: [
+    { name: 'CVE-2024-21626', closed: { '1.1': 12 } },
+    { name: 'CVE-2024-45310', closed: { '1.1': 14 } },
+    ...['CVE-2025-31133', 'CVE-2025-52565', 'CVE-2025-52881'].map((name) => ({
+      name,
+      closed: { '1.2': 8, '1.3': 3, '1.4': 0 },
+    })),
+    { name: 'CVE-2026-41579', closed: { '1.2': 8, '1.3': 6, '1.4': 3 } },
+  ],
+  crun: [{ name: 'CVE-2025-24965', closed: { '1.20': 0 } }],
 };
 
-/** Why a version is not safe: the holes that it has. undefined: it is safe, or nothing is known about it. */
+/** Names of the holes of a version; undefined: it is safe, or nothing is known about it. */
 export function knownHoles(program: string, version: string | undefined): string | undefined {
-  const floor = floors[basename(program)];
-  if (floor === undefined || version === undefined) return undefined;
+  if (version === undefined) return undefined;
   const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
-  const least = floor.lines[`${major}.${minor}`];
-  if (least !== undefined) return patch >= least ? undefined : floor.reason;
-  const lines = Object.keys(floor.lines).map((line) => line.split('.').map(Number));
-  const later = lines.every(([a = 0, b = 0]) => major > a || (major === a && minor > b));
-  return later ? undefined : floor.reason;
+  const open = (holes[basename(program)] ?? []).filter(({ closed }) => {
+    const first = closed[`${major}.${minor}`];
+    if (first !== undefined) return patch < first;
+    const lines = Object.keys(closed).map((line) => line.split('.').map(Number));
+    return !lines.every(([a = 0, b = 0]) => major > a || (major === a && minor > b));
+  });
+  return open.length === 0 ? undefined : open.map(({ name }) => name).join(', ');
 }

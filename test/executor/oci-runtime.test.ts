@@ -6,23 +6,28 @@ import { join } from 'node:path';
 import { tempFolder } from '../support/temp.ts';
 
 describe('runtimes of the host', () => {
+  const races = 'CVE-2025-31133, CVE-2025-52565, CVE-2025-52881';
   test.each([
-    ['runc', '1.1.15', true],
-    ['runc', '1.2.7', true],
-    ['runc', '1.2.8', false],
-    ['/usr/sbin/runc', '1.3.5', true],
-    ['runc', '1.3.6', false],
-    ['runc', '1.4.2', true],
-    ['runc', '1.4.3', false],
-    ['runc', '1.5.0', false],
-    ['runc', '2.0.0', false],
-    ['crun', '1.8.1', true],
-    ['crun', '1.20', false],
-    ['crun', '1.21', false],
-    ['youki', '0.5.0', false],
-    ['runc', undefined, false],
-  ])('%s %s has known holes: %s (S-P-8)', (program, version, holes) => {
-    expect(knownHoles(program, version) !== undefined).toBe(holes);
+    ['runc', '1.0.0', `CVE-2024-21626, CVE-2024-45310, ${races}, CVE-2026-41579`],
+    ['runc', '1.1.11', `CVE-2024-21626, CVE-2024-45310, ${races}, CVE-2026-41579`],
+    ['runc', '1.1.12', `CVE-2024-45310, ${races}, CVE-2026-41579`],
+    ['runc', '1.1.15', `${races}, CVE-2026-41579`],
+    ['runc', '1.2.7', `${races}, CVE-2026-41579`],
+    ['runc', '1.2.8', undefined],
+    ['/usr/sbin/runc', '1.3.2', `${races}, CVE-2026-41579`],
+    ['/usr/sbin/runc', '1.3.5', 'CVE-2026-41579'],
+    ['runc', '1.3.6', undefined],
+    ['runc', '1.4.2', 'CVE-2026-41579'],
+    ['runc', '1.4.3', undefined],
+    ['runc', '1.5.0', undefined],
+    ['runc', '2.0.0', undefined],
+    ['crun', '1.8.1', 'CVE-2025-24965'],
+    ['crun', '1.20', undefined],
+    ['crun', '1.21', undefined],
+    ['youki', '0.5.0', undefined],
+    ['runc', undefined, undefined],
+  ])('S-P-8: %s %s has the known holes %s', (program, version, holes) => {
+    expect(knownHoles(program, version)).toBe(holes);
   });
 
   test('the command line has options before `run`, and no shell', () => {
