@@ -12,6 +12,7 @@ import {
 import { join, posix } from 'node:path';
 import * as sys from '../host/container-syscalls.ts';
 import { hasSingleId } from '../host/probe.ts';
+import { pipe } from '../host/syscalls.ts';
 import { allCapabilities, capabilityMask } from './capabilities.ts';
 import { makeDevice, mountInto, parseOptions } from './embedded-mounts.ts';
 import { ownerProgram } from './owner-filter.ts';
@@ -70,7 +71,13 @@ function mask(path: string): void {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (stat.isDirectory())
-    sys.mount({ source: 'tmpfs', target: path, type: 'tmpfs', flags: sys.MS_RDONLY, data: 'size=0k' });
+    sys.mount({
+      source: 'tmpfs',
+      target: path,
+      type: 'tmpfs',
+      flags: sys.MS_RDONLY,
+      data: 'nr_blocks=1,nr_inodes=1',
+    });
   else sys.mount({ source: '/dev/null', target: path, flags: sys.MS_BIND });
 }
 
@@ -92,8 +99,8 @@ function becomeUser(spec: RuntimeSpec): void {
   for (const { type, soft, hard } of spec.process.rlimits ?? [])
     sys.setrlimit(rlimitNumber(type), rlimit(soft), rlimit(hard));
   for (const fd of [0, 1, 2]) {
-    reopenNull(fd);
-    sys.keepOnExec(fd);
+    replaceNull(fd);
+    sys.handOver(fd);
     // As runc does, so that a user other than root may open /dev/stdout.
     const stat = fstatSync(fd);
     if (stat.isFIFO() && !hasSingleId()) fchownSync(fd, user.uid, stat.gid);
@@ -147,14 +154,24 @@ function awaitSupervisor(listener: number): void {
   if (readSync(channel, Buffer.alloc(16)) === 0) throw new Error('nobody answers for the step');
 }
 
-/** A descriptor of the host's /dev/null would let the step change that file's mode (fchmod); the container's own is read-only. As runc does. */
-function reopenNull(fd: number): void {
+/**
+ * A descriptor of the host's /dev/null would let the step change that file's mode (fchmod): the container's own is read-only. For its
+ * standard input a step gets a pipe that is at its end, as from runc.
+ */
+function replaceNull(fd: number): void {
   const ours = statSync('/dev/null');
   const stat = fstatSync(fd);
   if (!stat.isCharacterDevice() || stat.rdev !== ours.rdev) return;
   closeSync(fd);
   // The lowest free number is the one that was just closed.
-  if (openSync('/dev/null', constants.O_RDWR) !== fd) throw new Error(`descriptor ${fd} cannot be replaced`);
+  if ((fd === 0 ? emptyPipe() : openSync('/dev/null', constants.O_RDWR)) !== fd)
+    throw new Error(`descriptor ${fd} cannot be replaced`);
+}
+
+function emptyPipe(): number {
+  const { read, write } = pipe();
+  closeSync(write);
+  return read;
 }
 
 function enter(cwd: string): void {

@@ -269,12 +269,13 @@ async function writeSpec(text: string, bundle: Bundle, { memory }: MountPlan): P
   symlinkSync(await memory.makeDirectory(), bundle.state);
 }
 
-/** One value for each name, the last; HOME from passwd where nothing sets it, as every runtime does. */
+/** One value for each name, the last; then HOME from passwd where nothing sets it, as every runtime does. */
 function environment(list: readonly string[], user: StepUser): string[] {
-  const merged = new Map<string, string>([['HOME', `HOME=${user.home}`]]);
+  const merged = new Map<string, string>();
   for (const item of list) {
     const cut = item.indexOf('=');
     if (cut > 0) merged.set(item.slice(0, cut), item);
   }
+  if (!merged.has('HOME')) merged.set('HOME', `HOME=${user.home}`);
   return [...merged.values()];
 }

@@ -21,6 +21,8 @@ const aptSettings = {
 const MAX_SECRET = 500 * 1024;
 /** Directories that the runtime mounts; an image in which one of them is a link is refused (S-P-7). */
 const systemDirectories: readonly string[] = ['/proc', '/dev', '/sys', '/etc'];
+/** Of files that tsbuild itself puts into a step. */
+const readonlyFile: readonly string[] = ['bind', 'ro', 'nosuid', 'nodev', 'noexec'];
 /** Below these the runtime makes mount points itself: they are new filesystems in the container. */
 const runtimeDirectories: readonly string[] = ['/dev', '/proc', '/sys'];
 
@@ -77,11 +79,17 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
     checkSystemDirectories(tree);
     const env: string[] = [];
     const ready: Ready[] = [];
-    const file = (name: string, target: string, text: { content: string; mode: number }): void => {
+    const file = (
+      name: string,
+      target: string,
+      text: { content: string; mode: number; script?: true },
+    ): void => {
       const source = join(directory, name);
       writeFileSync(source, text.content, { flag: 'wx' });
       chmodSync(source, text.mode);
-      ready.push({ source, target, file: true, options: ['bind', 'ro', 'nosuid', 'nodev'] });
+      const options =
+        text.script === true ? readonlyFile.filter((option) => option !== 'noexec') : readonlyFile;
+      ready.push({ source, target, file: true, options });
     };
     file('resolv.conf', '/etc/resolv.conf', {
       content: resolvConf(context.network, hostResolvers()),
@@ -90,7 +98,9 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
     file('hosts', '/etc/hosts', { content: hostsFile(op.hostname, request.extraHosts), mode: 0o644 });
     if (context.single && tree.plainDirectory(posix.dirname(aptSettings.path)) === true)
       file('apt.conf', aptSettings.path, { content: aptSettings.content, mode: 0o644 });
-    op.files.forEach(({ path, content, mode }, index) => file(`file${index}`, path, { content, mode }));
+    op.files.forEach(({ path, content, mode }, index) =>
+      file(`file${index}`, path, { content, mode, script: true }),
+    );
     for (const volume of context.volumes ?? []) ready.push(hostVolume(volume));
     let agents = 0;
     const memory = new MemoryFiles(context);
@@ -110,7 +120,7 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             file: false,
             type: 'tmpfs',
             options: [
-              ...['nosuid', 'nodev', mount.readonly === true ? 'ro' : 'rw'],
+              ...['nosuid', mount.readonly === true ? 'ro' : 'rw'],
               ...(mount.size === undefined ? [] : [`size=${mount.size}`]),
             ],
           });
@@ -136,7 +146,7 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
             source,
             target: mount.target,
             file: true,
-            options: ['bind', 'ro', 'nosuid', 'nodev'],
+            options: readonlyFile,
           });
           break;
         }
@@ -289,7 +299,7 @@ async function cache(
     source: directory.path,
     target: mount.target,
     file: false,
-    options: ['bind', 'nosuid', 'nodev', mount.readonly ? 'ro' : 'rw'],
+    options: ['bind', mount.readonly ? 'ro' : 'rw'],
   };
 }
 

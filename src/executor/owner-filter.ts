@@ -1,5 +1,5 @@
 import type { SeccompArch } from './seccomp.ts';
-import { encodeProgram } from './seccomp.ts';
+import { auditArch, encodeProgram } from './seccomp.ts';
 
 // What a user namespace with a single id lacks: other owners, and other users to become. Changes of owner are answered by `OwnerSupervisor`;
 // to become another user succeeds without being done, so that package managers and the like go on as root.
@@ -30,9 +30,12 @@ export function chownCalls(arch: SeccompArch): ReadonlyMap<number, ChownCall> {
   return new Map(calls.map(([name, number]) => [number, name]));
 }
 
-/** The filter, beside the usual one, which refuses other architectures. */
+/** The filter, beside the usual one. 32-bit programs get the kernel's own answers: they cannot change owners here. */
 export function ownerProgram(arch: SeccompArch): Uint8Array {
   return encodeProgram([
+    [LOAD, 0, 0, 4],
+    [JUMP_EQUAL, 1, 0, auditArch(arch)],
+    [RETURN, 0, 0, ALLOW],
     [LOAD, 0, 0, 0],
     ...[...chownCalls(arch).keys()].flatMap((number) => [
       [JUMP_EQUAL, 0, 1, number] as const,

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import type { RawPath } from './native.ts';
 import { CLOSE_RANGE, call, cPath, native, numberOf } from './native.ts';
 
@@ -183,15 +184,18 @@ export function setsid(): void {
   call('setsid', [], []);
 }
 
-/** Lets a descriptor survive execve: Node marks all that it finds at its start close-on-exec, the standard ones too. */
-export function keepOnExec(fd: number): void {
-  const F_SETFD = 2;
-  call('fcntl', ['int', 'int', 'long'], [fd, F_SETFD, 0]);
+/** Lets a descriptor survive execve, as programs expect it: Node marks all that it finds at its start close-on-exec, and some non-blocking. */
+export function handOver(fd: number): void {
+  const [F_SETFD, F_GETFL, F_SETFL] = [2, 3, 4];
+  const fcntl = (command: number, value: number): number =>
+    call('fcntl', ['int', 'int', 'long'], [fd, command, value]);
+  fcntl(F_SETFD, 0);
+  fcntl(F_SETFL, fcntl(F_GETFL, 0) & ~constants.O_NONBLOCK);
 }
 
 /**
  * execve(2): returns only by throwing (ENOENT, EACCES, ENOEXEC), where Node's own ends the process. Descriptors that are
- * marked close-on-exec go (`keepOnExec`). No byte of the strings may be NUL.
+ * marked close-on-exec go (`handOver`). No byte of the strings may be NUL.
  */
 export function execve(path: string, args: readonly string[], env: readonly string[]): void {
   for (const text of [...args, ...env]) cPath(text);

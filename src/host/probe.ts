@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { release } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 
 // What this host can do. Reading a few files of /proc and /sys costs microseconds.
 
@@ -129,22 +129,42 @@ export function binfmtNames(list: (directory: string) => readonly string[]): rea
   }
 }
 
-/** The directories of this process's cgroups, absolute, one for each hierarchy. */
-export function ownCgroups(): string[] {
-  const mounts = new Map<string, string>();
+/** One of the trees of cgroups that are mounted here. */
+export interface CgroupHierarchy {
+  /** Of hierarchy v1: `cpu`, `memory`, `name=systemd`. Empty for v2. */
+  readonly controllers: readonly string[];
+  readonly mount: string;
+  /** The directory of this process's own cgroup, below `mount`. */
+  readonly own: string;
+}
+
+/** The hierarchies in which this process has a cgroup that can be seen. */
+export function cgroupHierarchies(): CgroupHierarchy[] {
+  const mounts = new Map<string, { readonly root: string; readonly mount: string }>();
   for (const line of (readText('/proc/self/mountinfo') ?? '').split('\n')) {
     const [before = '', after = ''] = line.split(' - ');
     const [type, , options = ''] = after.split(' ');
-    const target = before.split(' ')[4];
-    if (target === undefined) continue;
-    if (type === 'cgroup2') mounts.set('', target);
-    if (type === 'cgroup') for (const option of options.split(',')) mounts.set(option, target);
+    const [, , , root = '/', mount] = before.split(' ');
+    if (mount === undefined) continue;
+    if (type === 'cgroup2') mounts.set('', { root, mount });
+    if (type === 'cgroup') for (const option of options.split(',')) mounts.set(option, { root, mount });
   }
   return (readText('/proc/self/cgroup') ?? '').split('\n').flatMap((line) => {
-    const [, controllers, ...path] = line.split(':');
-    const target = controllers === undefined ? undefined : mounts.get(controllers.split(',')[0] ?? '');
-    return target === undefined ? [] : [join(target, path.join(':'))];
+    const [, names, ...rest] = line.split(':');
+    if (names === undefined) return [];
+    const controllers = names.split(',').filter((name) => name !== '');
+    const found = mounts.get(controllers[0] ?? '');
+    if (found === undefined) return [];
+    // In a container only a part of the tree is mounted.
+    const below = relative(found.root, rest.join(':'));
+    if (below.split('/')[0] === '..') return [];
+    return [{ controllers, mount: found.mount, own: join(found.mount, below) }];
   });
+}
+
+/** The directories of this process's cgroups, absolute, one for each hierarchy. */
+export function ownCgroups(): string[] {
+  return cgroupHierarchies().map(({ own }) => own);
 }
 
 function readText(path: string): string | undefined {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecOp } from '../../graph/op.ts';
 import { applyEntries } from '../../image/apply.ts';
@@ -73,8 +73,12 @@ async function mountSources(
         binds.set(index, { kind: 'layers', layers: input.layers.map(({ layer }) => layer) });
         continue;
       }
-      const directory = await mkdtemp(join(await settings.tempDir(), 'bind-'));
-      temporary.push(directory);
+      const folder = await mkdtemp(join(await settings.tempDir(), 'bind-'));
+      temporary.push(folder);
+      // Users of the step may look into it; other users of this host may not.
+      const directory = join(folder, 'root');
+      await mkdir(directory);
+      await chmod(directory, 0o755);
       const source = await input.tree.resolve(mount.source.replace(/^\/+/, ''));
       await applyEntries(withoutRoot(input.tree.walk(source)), directory, { form: 'plain', owners, signal });
       mounts[index] = { ...mount, source };
