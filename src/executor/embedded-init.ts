@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join, posix } from 'node:path';
 import * as sys from '../host/container-syscalls.ts';
+import { controlBy } from '../host/terminal.ts';
 import { hasSingleId } from '../host/probe.ts';
 import { pipe } from '../host/syscalls.ts';
 import { allCapabilities, capabilityMask } from './capabilities.ts';
@@ -105,8 +106,9 @@ function becomeUser(spec: RuntimeSpec): void {
     const stat = fstatSync(fd);
     if (stat.isFIFO() && !hasSingleId()) fchownSync(fd, user.uid, stat.gid);
   }
-  // A terminal of the host that controls the step could be fed with input for the host's shell (TIOCSTI).
+  // A terminal of the host that controls the step could be fed with input for the host's shell (TIOCSTI): it gets one of its own.
   sys.setsid();
+  if (spec.process.terminal) controlBy(0);
   const single = hasSingleId();
   process.umask(0o022);
   const arch = seccompArch();

@@ -11,6 +11,7 @@ import { isBelow, prepareMounts } from './mounts.ts';
 import type { NetworkHelper } from './network.ts';
 import { startSlirp } from './network.ts';
 import { RootTree } from './root-tree.ts';
+import type { OwnTerminal } from './own-terminal.ts';
 import type { Bundle, Runtime } from './runtime.ts';
 import { runtimeSpec } from './runtime-spec.ts';
 import { SandboxProcess } from './sandbox-process.ts';
@@ -113,6 +114,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     log: join(directory, 'runtime.log'),
     state: join(directory, 'state'),
   };
+  const terminal = execution.terminal === 'tty' && !runtime.makesTerminal ? await makeTerminal() : undefined;
   let sandbox: SandboxProcess | undefined;
   let failed = false;
   const stop = (): void => void sandbox?.kill();
@@ -127,9 +129,10 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
         ...(network === 'slirp4netns' ? ['net'] : []),
       ],
       path: host.path,
-      stdio: execution.terminal === undefined ? 'capture' : 'inherit',
+      stdio: terminal?.slave ?? (execution.terminal === undefined ? 'capture' : 'inherit'),
       onOutput: request.onOutput,
     });
+    terminal?.connect();
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
     const killsBefore = oomKills();
@@ -149,9 +152,15 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener('abort', stop);
+    await terminal?.[Symbol.asyncDispose]();
     await removeCgroups(directory, bundle.id);
     if (failed) await snapshot.discard();
   }
+}
+
+// Loaded for those who ask.
+async function makeTerminal(): Promise<OwnTerminal> {
+  return (await import('./own-terminal.ts')).ownTerminal();
 }
 
 interface InSandbox extends Attempt {
@@ -221,7 +230,7 @@ async function writeBundle(
   request: StepRequest,
   execution: InSandbox,
 ): Promise<{ readonly plan: MountPlan; readonly user: StepUser }> {
-  const { sandbox, bundle, host, runtime, network, caches, volumes } = execution;
+  const { sandbox, bundle, host, network, caches, volumes } = execution;
   const { op } = request;
   const rootfs = join(bundle.directory, 'merged');
   // Closed before the step runs: an open descriptor would keep the overlay alive after the sandbox.
@@ -243,7 +252,7 @@ async function writeBundle(
       cwd,
       user,
       hostname: op.hostname,
-      terminal: execution.terminal === 'tty' && runtime.makesTerminal,
+      terminal: execution.terminal === 'tty',
       security: op.security,
       network: network === 'none' ? 'own' : network === 'host' ? 'host' : 'given',
       mounts: plan.mounts,

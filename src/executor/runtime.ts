@@ -11,7 +11,7 @@ export interface Runtime {
    * through /proc/self/exe (CVE-2019-5736), so they are read-only in the sandbox. Absolute paths.
    */
   readonly sealed: readonly string[];
-  /** May config.json ask for a terminal? */
+  /** Whether it makes the terminal that config.json asks for; else its standard streams have to be one. */
   readonly makesTerminal: boolean;
 }
 

@@ -45,8 +45,8 @@ export interface SandboxOptions {
   /** Further namespaces than mount and pid, as options of unshare(1): `net`, `ipc`, `uts`, `cgroup`. */
   readonly namespaces: readonly string[];
   readonly path: string;
-  /** 'inherit' hands the terminal through; onOutput is not called then. */
-  readonly stdio: 'capture' | 'inherit';
+  /** 'inherit' hands this process's own streams through, a number is a descriptor to have instead; onOutput is not called then. */
+  readonly stdio: 'capture' | 'inherit' | number;
   readonly onOutput: OnOutput;
 }
 
@@ -68,11 +68,10 @@ export class SandboxProcess {
     const capture = options.stdio === 'capture';
     const out = capture ? pipe() : undefined;
     const err = capture ? pipe() : undefined;
-    const said = capture ? pipe() : undefined;
-    const stdio: StdioOptions =
-      out === undefined || err === undefined || said === undefined
-        ? ['inherit', 'inherit', 'inherit', 'pipe', 2]
-        : ['ignore', out.write, said.write, 'pipe', err.write];
+    const said = pipe();
+    const own = options.stdio === 'capture' ? 'ignore' : options.stdio;
+    const last = typeof own === 'number' ? own : 2;
+    const stdio: StdioOptions = [own, out?.write ?? own, said.write, 'pipe', err?.write ?? last];
     // A search along PATH costs a failed execve(2) for each directory.
     const program = (name: string): string => findProgram(name, options.path) ?? name;
     const namespaces = ['mount', 'pid', ...options.namespaces].map((name) => `--${name}`);

@@ -1,0 +1,89 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { busyboxRootfs, makeBase } from '../support/base-images.ts';
+import { must, tsbuild } from '../support/cli.ts';
+import { suite, tool } from '../support/require.ts';
+import type { TempFolder } from '../support/temp.ts';
+import { tempFolder } from '../support/temp.ts';
+import { onTerminal } from '../support/terminal.ts';
+
+suite('M-4: shells of the command', ['root', tool('runc')], () => {
+  let folder: TempFolder;
+  let context: string;
+  const root = (): string[] => ['--root', join(folder.path, 'store')];
+  beforeAll(async () => {
+    folder = await tempFolder('shell-e2e');
+    context = join(folder.path, 'context');
+    mkdirSync(context);
+    writeFileSync(
+      join(context, 'Dockerfile'),
+      'FROM base\nENV A=1\nWORKDIR /w\nRUN echo made >f\nUSER app\nRUN echo last words; echo left >/tmp/x; exit 3\n',
+    );
+    await makeBase(join(folder.path, 'store'), 'base', busyboxRootfs());
+  });
+  afterAll(() => folder[Symbol.asyncDispose]());
+
+  describe.each(['runc', 'embedded'])('on %s', (runtime) => {
+    test.each(['plain', 'tty'])('--on-fail=shell, with --progress=%s', async (progress) => {
+      const flags = ['--on-fail=shell', '--runtime', runtime, '--progress', progress, '--network=none'];
+      const { code, screen, restored } = await onTerminal(
+        ['build', ...root(), ...flags, context],
+        [
+          ['/w $ ', 'cat /tmp/x f; echo $A-$TERM; stty size\r'],
+          ['30 90\n', { rows: 40, columns: 100 }],
+          ['/w $ ', 'until stty size | grep "40 1"; do sleep 0.1; done\r'],
+          // A command that is interrupted ends, and neither shell nor build.
+          ['40 100\n', 'echo now; sleep 60\r'],
+          ['\nnow\n', '\x03'],
+          ['/w $ ', 'echo still here\r'],
+          ['still here\n', 'exit 9\r'],
+        ],
+      );
+      expect(code).toBe(1);
+      const [before = '', after = ''] = screen.split('This is a shell in its place');
+      expect(before).toContain('last words');
+      expect(before).toMatch(/RUN echo last words.* failed with exit code 3\.\n$/);
+      expect(after).toContain('left\nmade\n1-xterm\n30 90\n');
+      expect(after).toMatch(/error\[STEP_FAILED\]: process .*exit code: 3\n/);
+      expect(after).not.toMatch(/#\d|=>|unshare|control turned off/);
+      expect(restored).toBe(true);
+      expect(readdirSync(join(folder.path, 'store/snapshots'))).toEqual([]);
+    });
+
+    test('at a line, at a terminal', async () => {
+      const flags = ['--runtime', runtime, '--network=none', '--progress=plain'];
+      const { code, screen, restored } = await onTerminal(
+        ['shell', ...root(), ...flags, ':4', context],
+        [
+          ['/w # ', 'cat f; echo $((40 + 2)) >>f; cat f\r'],
+          ['made\n42\n', 'exit 5\r'],
+        ],
+      );
+      expect([code, restored]).toEqual([5, true]);
+      expect(screen).toContain('made\nmade\n42\n');
+      expect((await tsbuild(['shell', ...root(), ...flags, '-c', 'cat f', ':4', context])).stdout).toBe(
+        'made\n',
+      );
+    });
+  });
+
+  test('from a pipe and with -c there is no terminal, and nothing but the output on stdout', async () => {
+    const line = [...root(), '--network=none', ':4', context];
+    const piped = await tsbuild(['shell', ...line], { input: 'cat f; test -t 0 || echo none; exit 4' });
+    expect([piped.code, piped.stdout]).toEqual([4, 'made\nnone\n']);
+    const command = await tsbuild(['shell', ...line, '-c', 'cat; echo $A; echo oops >&2'], {
+      input: 'typed\n',
+    });
+    expect([command.code, command.stdout]).toEqual([0, 'typed\n1\n']);
+    expect(command.stderr).toContain('oops\n');
+    const image = ['shell', ...root(), '--network=none', 'base', '-c', 'head -n1 /etc/passwd'];
+    expect(await must(tsbuild(image))).toBe('root:x:0:0:root:/root:/bin/sh\n');
+  });
+
+  test('--on-fail=shell without a terminal is refused before anything runs', async () => {
+    const { code, stderr } = await tsbuild(['build', ...root(), '--on-fail=shell', context]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error\[USAGE\]: `--on-fail=shell` needs a terminal on stdin and stdout\n/);
+  });
+});
