@@ -36,7 +36,6 @@ const config = defineConfig({
   input: {
     index: 'src/index.ts',
     'cli/main': 'src/cli/main.ts',
-    'embedded-init': 'src/executor/embedded-init.ts',
     worker: 'src/api/steps/worker.ts',
   },
   platform: 'node',

@@ -179,7 +179,7 @@ describe('imports', () => {
 describe('files', () => {
   test('have kebab-case names', () => {
     const bad = files.filter(
-      (file) => !/^(?:[a-z0-9]+(?:-[a-z0-9]+)*\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.ts$/.test(file),
+      (file) => !/^(?:[a-z0-9]+(?:-[a-z0-9]+)*\/)*[a-z0-9]+(?:-[a-z0-9]+)*(?:(?:\.d)?\.ts|\.s)$/.test(file),
     );
     expect(bad).toEqual([]);
   });

@@ -44,7 +44,6 @@ export function inspectHost(env: NodeJS.ProcessEnv): HostCheck[] {
           'user namespaces': userNamespaces,
           'subordinate ids': () => subordinate(path),
           cgroups: () => ({ status: 'ok', detail: cgroupMode() }),
-          'util-linux': () => utilLinux(path),
           network: () => network(path),
           'foreign platforms': foreignPlatforms,
         }
@@ -111,15 +110,6 @@ function userNamespaces(): Check {
       fix: 'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
     };
   return { status: 'ok', detail: `up to ${userNamespaceLimit()}` };
-}
-
-function utilLinux(path: string): Check {
-  const absent = ['unshare', 'setpriv', 'mount', 'cp', 'sh'].filter(
-    (name) => findProgram(name, path) === undefined,
-  );
-  return absent.length === 0
-    ? { status: 'ok', detail: 'unshare, setpriv, mount' }
-    : { status: 'missing', detail: `${absent.join(', ')} not installed`, fix: 'install util-linux' };
 }
 
 function network(path: string): Check {

@@ -1,22 +1,21 @@
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  readdirSync,
-  openSync,
-  readlinkSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs';
-import { dirname, join, posix } from 'node:path';
-import * as sys from '../host/container-syscalls.ts';
-import { mknod, openat2, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from '../host/syscalls.ts';
-import { RootTree } from './root-tree.ts';
-import type { SpecDevice, SpecMount } from './runtime-spec.ts';
+import { constants, statSync } from 'node:fs';
+import { dirname, posix } from 'node:path';
+import type { Argument, CallName, PlanItem, PlannedCall } from '../host/agent/plan.ts';
+import * as sys from '../host/container-constants.ts';
+import { deviceNumber, mountFlags } from '../host/syscalls.ts';
+import type { RuntimeSpec, SpecDevice, SpecMount } from './runtime-spec.ts';
 
-const O_PATH = 0o10000000;
+const AT_FDCWD = -100;
+const O_PATH_CLOEXEC = 0o12000000;
+const OPEN_TREE_CLONE_CLOEXEC = 0o2000001;
+const AT_RECURSIVE = 0x8000;
+const RESOLVE_NO_SYMLINKS = 4n;
+/** move_mount(2): both ends are descriptors. */
+const BY_DESCRIPTORS = 0x44;
+const ENOENT = 2;
+const EPERM = 1;
+/** The number of the first new descriptor: those before are in use. */
+const FREE = 4;
 
 const flagWords: Readonly<Record<string, number>> = {
   ro: sys.MS_RDONLY,
@@ -43,129 +42,217 @@ export function parseOptions(options: readonly string[]): { readonly flags: numb
   return { flags, data: data.join(',') };
 }
 
-/** Mounts one entry of config.json below `root`; a missing mount point is made. The name is resolved by the kernel inside `root`. */
-export function mountInto(root: string, mount: SpecMount, how: { readonly sandboxed: boolean }): void {
-  if (mount.type === 'cgroup') {
-    mountCgroup(root, mount);
-    return;
-  }
-  const { flags, data } = parseOptions(mount.options);
-  const bind = (flags & sys.MS_BIND) !== 0;
-  const file = bind && !statSync(mount.source).isDirectory();
-  onMountPoint(root, { path: mount.destination, file }, (target) => {
-    if (bind) {
-      sys.mount({ source: mount.source, target, flags: flags & (sys.MS_BIND | sys.MS_REC) });
-      return;
-    }
-    // The devices themselves are bound from the host, which has them on a filesystem that allows devices.
-    const nodev = how.sandboxed && mount.type === 'tmpfs' ? sys.MS_NODEV : 0;
-    sys.mount({ source: mount.source, target, type: mount.type, flags: flags | nodev, data });
-  });
-  if (bind) {
-    // A bind mount takes its flags only when it is mounted again.
-    const rest = (flags & ~(sys.MS_BIND | sys.MS_REC)) | (how.sandboxed ? sys.MS_NODEV : 0);
-    onMountPoint(root, { path: mount.destination, file }, (target) =>
-      sys.mount({
-        source: 'none',
-        target,
-        flags: rest | sys.mountFlags(target) | sys.MS_REMOUNT | sys.MS_BIND,
-      }),
-    );
-  }
-  if (mount.destination === '/dev') fillDev(root);
-}
-
-/** Opens the mount point, makes it where it is missing, and calls `use` with a name that nobody can change. */
-function onMountPoint(
-  root: string,
-  point: { readonly path: string; readonly file: boolean },
-  use: (target: string) => void,
-): void {
-  const rootFd = openSync(root, O_PATH | constants.O_DIRECTORY);
-  try {
-    const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    const open = (): number => openat2(rootFd, point.path, { flags: O_PATH, resolve });
-    let fd: number;
-    try {
-      fd = open();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      makePoint(root, point);
-      fd = open();
-    }
-    try {
-      const place = readlinkSync(`/proc/self/fd/${fd}`);
-      const inside = posix.relative(root, place);
-      if (/^(proc|sys)(\/|$)/.test(inside) && !/^\/(proc|sys)(\/|$)/.test(point.path))
-        throw new Error(`the mount point ${point.path} leads to /${inside}`);
-      if (fstatSync(fd).isDirectory() === point.file)
-        throw new Error(`the mount point ${point.path} is not a ${point.file ? 'file' : 'directory'}`);
-      use(`/proc/self/fd/${fd}`);
-    } finally {
-      closeSync(fd);
-    }
-  } finally {
-    closeSync(rootFd);
-  }
-}
-
-function makePoint(root: string, point: { readonly path: string; readonly file: boolean }): void {
-  using tree = new RootTree(root);
-  const place = tree.resolve(point.path);
-  let parent = posix.resolve(place.path, ...place.missing.map(() => '..'));
-  place.missing.forEach((name, index) => {
-    const owner = { uid: 0, gid: 0 };
-    if (point.file && index === place.missing.length - 1)
-      tree.makeFile(parent, name, { ...owner, mode: 0o644, content: new Uint8Array() });
-    else tree.makeDirectory(parent, name, { ...owner, mode: 0o755 });
-    parent = posix.join(parent, name);
-  });
+export interface MountHost {
+  readonly cgroupV2: boolean;
+  readonly ids: 'many' | 'single' | undefined;
+  readonly view: (path: string) => string;
 }
 
 const devices: readonly string[] = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
+const devLinks: Readonly<Record<string, string>> = {
+  fd: '/proc/self/fd',
+  stdin: '/proc/self/fd/0',
+  stdout: '/proc/self/fd/1',
+  stderr: '/proc/self/fd/2',
+  ptmx: 'pts/ptmx',
+};
+
+/** A mount of something of the host. It is taken before the root changes, and put in its place after that. */
+interface Clone {
+  readonly source: string;
+  readonly recursive: boolean;
+  readonly fd: number;
+}
 
 /**
- * /dev is a fresh tmpfs: nobody else has it yet, so plain names are safe. The devices are the host's own: on a read-only mount they
- * can be written to, but nobody can change their mode, owner or times.
+ * Makes the root filesystem of `spec` the root, with all its mounts, and masks. What is bound is opened first; everything else happens below the
+ * new root, which no name can leave then.
  */
-function fillDev(root: string): void {
-  for (const name of devices) {
-    const target = join(root, 'dev', name);
-    closeSync(openSync(target, 'wx', 0o666));
-    sys.mount({ source: `/dev/${name}`, target, flags: sys.MS_BIND });
-    sys.mount({
-      source: 'none',
-      target,
-      flags:
-        sys.MS_BIND | sys.MS_REMOUNT | sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NOEXEC | sys.mountFlags(target),
-    });
+export function mountPlan(spec: RuntimeSpec, host: MountHost): PlanItem[] {
+  const sandboxed = spec.linux.seccomp !== undefined;
+  const clones = new Map<SpecMount | string, Clone>();
+  for (const name of devices) clones.set(name, clone(clones, `/dev/${name}`, false));
+  for (const mount of spec.mounts) {
+    const { flags } = parseOptions(mount.options);
+    if ((flags & sys.MS_BIND) !== 0)
+      clones.set(mount, clone(clones, mount.source, (flags & sys.MS_REC) !== 0));
   }
-  const links: Readonly<Record<string, string>> = {
-    fd: '/proc/self/fd',
-    stdin: '/proc/self/fd/0',
-    stdout: '/proc/self/fd/1',
-    stderr: '/proc/self/fd/2',
-    ptmx: 'pts/ptmx',
-  };
-  for (const [name, to] of Object.entries(links)) symlinkSync(to, join(root, 'dev', name));
-  for (const name of ['pts', 'shm', 'mqueue']) mkdirSync(join(root, 'dev', name));
+  const tools: Tools = { host, sandboxed, clones, next: FREE + clones.size };
+  return [
+    ...[...clones.values()].map(({ source, recursive }) => {
+      const flags = OPEN_TREE_CLONE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+      return call('open_tree', [AT_FDCWD, source, flags], `opening ${source}`);
+    }),
+    // No device cgroup guards the devices here: so nothing that a step can write to may hold device files that work.
+    ...(sandboxed ? [remount(spec.root.path, sys.MS_NODEV | mountFlags(host.view(spec.root.path)))] : []),
+    // While those of the sandbox are still to be seen: the kernel shows a user namespace no more of them than it saw before.
+    ...spec.mounts.filter(isKernelView).map((mount) => mountKernelView(spec.root.path, mount)),
+    call('chdir', [spec.root.path], 'entering the root filesystem'),
+    // Old and new root on one spot: the old one is on top then, and goes.
+    call('pivot_root', ['.', '.'], 'changing the root'),
+    call('umount2', ['.', sys.MNT_DETACH], 'leaving the old root'),
+    call('chdir', ['/'], 'entering the new root'),
+    ...spec.mounts.filter((mount) => !isKernelView(mount)).flatMap((mount) => mountOne(spec, mount, tools)),
+    call('close_range', [FREE, 0xffff_ffff, 0], 'closing descriptors'),
+    ...(spec.linux.devices ?? []).flatMap((device) => makeDevice(device)),
+    ...spec.linux.maskedPaths.flatMap(mask),
+    ...spec.linux.readonlyPaths.flatMap(makeReadonly),
+  ];
 }
 
-/** A device file of the container's own in its fresh /dev. */
-export function makeDevice(root: string, device: SpecDevice): void {
-  const path = join(root, device.path);
-  mkdirSync(dirname(path), { recursive: true });
-  mknod(path, (device.type === 'b' ? constants.S_IFBLK : constants.S_IFCHR) | 0o666, device);
-  chmodSync(path, 0o666);
+function isKernelView({ type }: SpecMount): boolean {
+  return type === 'proc' || type === 'sysfs';
 }
 
-/** With cgroup v2 the container sees its own cgroup namespace; the old hierarchies are not shown, also where /sys is the host's. */
-function mountCgroup(root: string, mount: SpecMount): void {
-  const { flags } = parseOptions(mount.options);
-  const v2 = statSync('/sys/fs/cgroup/cgroup.controllers', { throwIfNoEntry: false }) !== undefined;
-  onMountPoint(root, { path: mount.destination, file: false }, (target) => {
-    if (v2) sys.mount({ source: 'cgroup2', target, type: 'cgroup2', flags });
-    else if (readdirSync(target).length > 0)
-      sys.mount({ source: 'tmpfs', target, type: 'tmpfs', flags: flags | sys.MS_RDONLY, data: 'size=0k' });
+/** At /proc or /sys, which are directories: `checkSystemDirectories` has seen to that. */
+function mountKernelView(root: string, { destination, type, source, options }: SpecMount): PlannedCall {
+  const { flags, data } = parseOptions(options);
+  return call('mount', [source, root + destination, type, flags, data], `mounting ${destination}`);
+}
+
+interface Tools {
+  readonly host: MountHost;
+  readonly sandboxed: boolean;
+  readonly clones: ReadonlyMap<SpecMount | string, Clone>;
+  /** The number that the next descriptor has. */
+  readonly next: number;
+}
+
+function clone(before: ReadonlyMap<unknown, Clone>, source: string, recursive: boolean): Clone {
+  return { source, recursive, fd: FREE + before.size };
+}
+
+function call(name: CallName, args: readonly Argument[], what: string): PlannedCall {
+  return { name, args, what };
+}
+
+/** Mounts again what is mounted at a place, with all of these flags. */
+function remount(target: string, flags: number): PlannedCall {
+  const all = flags | sys.MS_REMOUNT | sys.MS_BIND;
+  return call('mount', ['none', target, null, all, null], `mounting ${target} again`);
+}
+
+function mountOne(spec: RuntimeSpec, mount: SpecMount, tools: Tools): PlanItem[] {
+  const { destination, type, source } = mount;
+  const { flags, data } = parseOptions(mount.options);
+  const about = `mounting ${destination}`;
+  const bound = tools.clones.get(mount);
+  const isFile = bound !== undefined && !statSync(tools.host.view(source)).isDirectory();
+  const nested = spec.mounts.some((other) => destination.startsWith(`${other.destination}/`));
+  const point = nested ? makePoint(destination, isFile) : [];
+  const made = (kind: string, how: number, options: string | null): PlanItem[] => [
+    ...point,
+    ...onMountPoint(tools, destination, (target) => [
+      call('mount', [source, target, kind, how, options], about),
+    ]),
+  ];
+  if (type === 'cgroup') {
+    if (tools.host.cgroupV2) return made('cgroup2', flags, null);
+    // The old hierarchies are not shown, also where /sys is the host's.
+    const seen = spec.mounts.some((other) => other.destination === '/sys' && tools.clones.has(other));
+    return seen ? made('tmpfs', flags | sys.MS_RDONLY, 'size=0k') : [];
+  }
+  // The devices themselves are bound from the host, which has them on a filesystem that allows devices.
+  const nodev = tools.sandboxed ? sys.MS_NODEV : 0;
+  if (bound === undefined) {
+    const items = made(type, flags | (type === 'tmpfs' ? nodev : 0), data);
+    return destination === '/dev' ? [...items, ...fillDev(tools)] : items;
+  }
+  return [...point, ...attach(tools, { bound, target: destination, flags: flags | nodev })];
+}
+
+/** Opens a mount point, on the way to which there is no link, and closes it again. */
+function onMountPoint(
+  { next }: Tools,
+  target: string,
+  use: (name: string, fd: number) => readonly PlanItem[],
+): PlanItem[] {
+  const how = [BigInt(O_PATH_CLOEXEC), 0n, RESOLVE_NO_SYMLINKS];
+  return [
+    call('openat2', [AT_FDCWD, target, how, 24], `opening the mount point ${target}`),
+    ...use(`/proc/self/fd/${next}`, next),
+    call('close', [next], 'closing a mount point'),
+  ];
+}
+
+function attach(
+  tools: Tools,
+  { bound, target, flags }: { readonly bound: Clone; readonly target: string; readonly flags: number },
+): PlanItem[] {
+  const kept = flags & ~(sys.MS_BIND | sys.MS_REC);
+  const all = kept | mountFlags(tools.host.view(bound.source));
+  return [
+    ...onMountPoint(tools, target, (_name, fd) => [
+      call('move_mount', [bound.fd, '', fd, '', BY_DESCRIPTORS], `mounting ${target}`),
+    ]),
+    // A bind mount takes its flags only when it is mounted again.
+    remount(`/proc/self/fd/${bound.fd}`, all),
+  ];
+}
+
+/** A mount point inside another mount. What is there already stays. */
+function makePoint(target: string, isFile: boolean): PlanItem[] {
+  const what = `making the mount point ${target}`;
+  const parts = target.split('/').slice(1);
+  const directories = parts.slice(0, isFile ? -1 : undefined).map((_, index) => {
+    const path = `/${parts.slice(0, index + 1).join('/')}`;
+    return { ...call('mkdirat', [AT_FDCWD, path, 0o755], what), ignore: 'any' as const };
   });
+  const file = {
+    ...call('mknodat', [AT_FDCWD, target, constants.S_IFREG | 0o644, 0], what),
+    ignore: 'any' as const,
+  };
+  return isFile ? [...directories, file] : directories;
+}
+
+/** The devices are the host's own: on a read-only mount they can be written to, but nobody can change their mode, owner or times. */
+function fillDev(tools: Tools): PlanItem[] {
+  const what = 'filling /dev';
+  return [
+    ...devices.flatMap((name) => {
+      const target = `/dev/${name}`;
+      const bound = tools.clones.get(name);
+      if (bound === undefined) return [];
+      const flags = sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NOEXEC;
+      return [
+        call('mknodat', [AT_FDCWD, target, constants.S_IFREG | 0o644, 0], what),
+        ...attach(tools, { bound, target, flags }),
+      ];
+    }),
+    ...Object.entries(devLinks).map(([name, to]) =>
+      call('symlinkat', [to, AT_FDCWD, posix.join('/dev', name)], what),
+    ),
+    ...['pts', 'shm', 'mqueue'].map((name) =>
+      call('mkdirat', [AT_FDCWD, posix.join('/dev', name), 0o755], what),
+    ),
+  ];
+}
+
+/** A device file of the container's own in its fresh /dev; a user namespace can make none. */
+function makeDevice({ path, type, major, minor }: SpecDevice): PlanItem[] {
+  const mode = (type === 'b' ? constants.S_IFBLK : constants.S_IFCHR) | 0o666;
+  const what = `making ${path}`;
+  return [
+    { ...call('mkdirat', [AT_FDCWD, dirname(path), 0o755], what), ignore: 'any' },
+    { ...call('mknodat', [AT_FDCWD, path, mode, deviceNumber({ major, minor })], what), ignore: EPERM },
+    { ...call('fchmodat', [AT_FDCWD, path, 0o666], what), ignore: ENOENT },
+  ];
+}
+
+/** The kernel is the host's, so what it shows is seen here already. */
+function mask(path: string): PlanItem[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return [];
+  const what = `masking ${path}`;
+  const item = stat.isDirectory()
+    ? call('mount', ['tmpfs', path, 'tmpfs', sys.MS_RDONLY, 'nr_blocks=1,nr_inodes=1'], what)
+    : call('mount', ['/dev/null', path, null, sys.MS_BIND, null], what);
+  return [{ ...item, ignore: ENOENT }];
+}
+
+function makeReadonly(path: string): PlanItem[] {
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return [];
+  const flags = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC | sys.MS_RDONLY;
+  const bind = call('mount', [path, path, null, sys.MS_BIND | sys.MS_REC, null], `binding ${path}`);
+  return [bind, remount(path, flags)].map((item) => ({ ...item, ignore: ENOENT }));
 }

@@ -1,23 +1,26 @@
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS } from '../host/container-constants.ts';
+import { embeddedStart } from './embedded-start.ts';
 import type { Runtime } from './runtime.ts';
+import { seccompArch } from './seccomp.ts';
 
-/**
- * The runtime that needs nothing but Node and util-linux: the namespaces come from the process around it (unshare), and
- * `embedded-init` reads the same config.json, builds the container around itself and becomes the step's process.
- */
-export function embeddedRuntime(host: { readonly cgroupV2: boolean }): Runtime {
-  // The sources run as they are, compiled or not.
-  const init = fileURLToPath(new URL(`./embedded-init${extname(import.meta.url)}`, import.meta.url));
+/** The runtime that needs nothing but the kernel: the process around it makes the container itself and becomes the step's process. */
+export function embeddedRuntime(host: {
+  readonly cgroupV2: boolean;
+  readonly ids: 'many' | 'single' | undefined;
+}): Runtime {
   return {
     name: 'embedded',
+    readsConfig: false,
     makesTerminal: false,
-    sealed: [process.execPath],
-    namespaces: (network) => [
-      ...['ipc', 'uts'],
-      ...(host.cgroupV2 ? ['cgroup'] : []),
-      ...(network === 'own' ? ['net'] : []),
-    ],
-    command: ({ directory, log }) => [process.execPath, '--no-warnings', init, directory, log],
+    namespaces: (network) =>
+      CLONE_NEWIPC |
+      CLONE_NEWUTS |
+      (host.cgroupV2 ? CLONE_NEWCGROUP : 0) |
+      (network === 'own' ? CLONE_NEWNET : 0),
+    start: ({ spec, view, ownStreams }) => {
+      const arch = seccompArch();
+      if (arch === undefined) throw new Error(`there is no system call filter for ${process.arch}`);
+      return embeddedStart(spec, { ...host, arch, view, ownStreams });
+    },
   };
 }

@@ -1,5 +1,7 @@
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PlanError } from '../host/agent/agent.ts';
+import { CLONE_NEWNET } from '../host/container-constants.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
@@ -12,7 +14,8 @@ import type { NetworkHelper } from './network.ts';
 import { startSlirp } from './network.ts';
 import { RootTree } from './root-tree.ts';
 import type { OwnTerminal } from './own-terminal.ts';
-import type { Bundle, Runtime } from './runtime.ts';
+import type { BundlePlace, Runtime } from './runtime.ts';
+import type { RuntimeSpec } from './runtime-spec.ts';
 import { runtimeSpec } from './runtime-spec.ts';
 import { SandboxProcess } from './sandbox-process.ts';
 import type { SeccompArch } from './seccomp.ts';
@@ -108,7 +111,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
   const { signal } = request;
   const snapshot = makeSnapshot(host.root);
   const { directory } = snapshot;
-  const bundle: Bundle = {
+  const bundle: BundlePlace = {
     directory,
     id: `tsbuild-${snapshot.id}`,
     log: join(directory, 'runtime.log'),
@@ -123,12 +126,9 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     const overlay = layOutOverlay(directory, '', { lower: request.layers, writable: true });
     sandbox = new SandboxProcess({
       directory,
-      command: runtime.command(bundle),
-      namespaces: [
-        ...runtime.namespaces(network === 'none' ? 'own' : 'given'),
-        ...(network === 'slirp4netns' ? ['net'] : []),
-      ],
-      path: host.path,
+      namespaces:
+        runtime.namespaces(network === 'none' ? 'own' : 'given') |
+        (network === 'slirp4netns' ? CLONE_NEWNET : 0),
       stdio: terminal?.slave ?? (execution.terminal === undefined ? 'capture' : 'inherit'),
       onOutput: request.onOutput,
     });
@@ -139,8 +139,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
-    if (said !== undefined)
-      throw startError(said, { args: request.op.args, platform: formatPlatform(request.op.platform) });
+    if (said !== undefined) throw startError(said, aboutStep(request));
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
     const { exitCode, ownerOf } = ended;
@@ -149,7 +148,8 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
   } catch (error) {
     await sandbox?.kill();
     failed = true;
-    throw signal.aborted ? signal.reason : error;
+    if (signal.aborted) throw signal.reason;
+    throw error instanceof PlanError ? startError(error.message, aboutStep(request)) : error;
   } finally {
     signal.removeEventListener('abort', stop);
     await terminal?.[Symbol.asyncDispose]();
@@ -163,9 +163,13 @@ async function makeTerminal(): Promise<OwnTerminal> {
   return (await import('./own-terminal.ts')).ownTerminal();
 }
 
+function aboutStep({ op }: StepRequest): { readonly args: readonly string[]; readonly platform: string } {
+  return { args: op.args, platform: formatPlatform(op.platform) };
+}
+
 interface InSandbox extends Attempt {
   readonly sandbox: SandboxProcess;
-  readonly bundle: Bundle;
+  readonly bundle: BundlePlace;
   readonly overlay: string;
 }
 
@@ -187,26 +191,26 @@ async function inSandbox(
   helper?.catch(() => {});
   let plan: MountPlan | undefined;
   try {
-    await sealPrograms(execution);
     await sandbox.overlay(execution.overlay, 'merged');
     const written = await writeBundle(request, execution);
     ({ plan } = written);
     await networkReady(helper);
     await using owners = stepOwners(request, execution);
-    const exitCode = await sandbox.run(owners?.guard.bind(owners));
+    const start = execution.runtime.start({
+      ...execution.bundle,
+      spec: written.spec,
+      view: (path) => sandbox.view(path),
+      ownStreams:
+        execution.terminal === undefined ||
+        (execution.terminal === 'tty' && !execution.runtime.makesTerminal),
+      path: host.path,
+    });
+    const exitCode = await sandbox.run(start, owners?.guard.bind(owners));
     return { exitCode, stubs: plan.stubs, ownerOf: owners?.ownerOf(written.user) };
   } finally {
     await plan?.[Symbol.asyncDispose]();
     const started = await helper?.catch(() => undefined);
     await started?.[Symbol.asyncDispose]();
-  }
-}
-
-/** Through links with plain names, since the words of the sandbox's channel have no blanks. */
-async function sealPrograms({ runtime, sandbox, bundle }: InSandbox): Promise<void> {
-  for (const [index, program] of runtime.sealed.entries()) {
-    symlinkSync(program, join(bundle.directory, `program${index}`));
-    await sandbox.seal(`program${index}`);
   }
 }
 
@@ -229,8 +233,8 @@ async function networkReady(helper: Promise<NetworkHelper> | undefined): Promise
 async function writeBundle(
   request: StepRequest,
   execution: InSandbox,
-): Promise<{ readonly plan: MountPlan; readonly user: StepUser }> {
-  const { sandbox, bundle, host, network, caches, volumes } = execution;
+): Promise<{ readonly plan: MountPlan; readonly user: StepUser; readonly spec: RuntimeSpec }> {
+  const { sandbox, bundle, host, runtime, network, caches, volumes } = execution;
   const { op } = request;
   const rootfs = join(bundle.directory, 'merged');
   // Closed before the step runs: an open descriptor would keep the overlay alive after the sandbox.
@@ -262,8 +266,8 @@ async function writeBundle(
       cgroupsPath: bundle.id,
       host,
     });
-    await writeSpec(JSON.stringify(spec), bundle, plan);
-    return { plan, user };
+    if (runtime.readsConfig) await writeSpec(JSON.stringify(spec), bundle, plan);
+    return { plan, user, spec };
   } catch (error) {
     await plan[Symbol.asyncDispose]();
     throw error;
@@ -271,7 +275,7 @@ async function writeBundle(
 }
 
 /** A config.json with secrets in it is on no disk, nor is the runtime's state, into which crun copies it. */
-async function writeSpec(text: string, bundle: Bundle, { memory }: MountPlan): Promise<void> {
+async function writeSpec(text: string, bundle: BundlePlace, { memory }: MountPlan): Promise<void> {
   const path = join(bundle.directory, 'config.json');
   if (memory === undefined) return writeFileSync(path, text, { mode: 0o600 });
   symlinkSync(await memory.write(Buffer.from(text), { mode: 0o600, uid: 0, gid: 0 }), path);

@@ -9,6 +9,7 @@ import {
   kernelVersion,
   mappedIds,
 } from '../host/probe.ts';
+import { agentArch } from '../host/agent/agent.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import type { Emit, ProgressEvent } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -152,7 +153,7 @@ export function runtimeSearch(host: ExecutionHost, requested: string | undefined
 
 /** Reads what steps need to know of this host. Throws SANDBOX_UNAVAILABLE or UNSUPPORTED_HERE where no step can run. */
 export function inspect(options: ExecutorOptions): ExecutionHost {
-  const problem = hostProblem(options.env);
+  const problem = hostProblem();
   if (problem !== undefined) throw problem;
   const path = helperPath(options.env);
   let warned = false;
@@ -182,21 +183,17 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
 }
 
 /** Why no step can run on this host at all; undefined: nothing speaks against it. */
-export function hostProblem(env: NodeJS.ProcessEnv): BuildError | undefined {
+export function hostProblem(): BuildError | undefined {
   if (process.platform !== 'linux')
     return new BuildError('UNSUPPORTED_HERE', `RUN executes on Linux only, this is ${process.platform}`, {
       hint: 'build on a Linux machine or in a virtual machine; a Dockerfile without RUN builds here',
     });
-  const path = helperPath(env);
-  const absent = ['unshare', 'setpriv', 'sh', 'mount', 'cp'].filter(
-    (name) => findProgram(name, path) === undefined,
-  );
-  if (absent.length > 0)
+  if (agentArch() === undefined)
     return new BuildError(
       'SANDBOX_UNAVAILABLE',
-      `a step needs ${absent.join(', ')} (util-linux, coreutils)`,
+      `steps are executed on x86-64 and arm64, not on ${process.arch}`,
       {
-        hint: 'install util-linux; a Dockerfile without RUN builds without',
+        hint: 'a Dockerfile without RUN builds here',
       },
     );
   if (kernelVersion() < 5010)

@@ -1,12 +1,14 @@
-import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import { giveTo } from '../image/owners.ts';
+import { applyEntries } from '../image/apply.ts';
+import { overlayDiff } from '../image/diff.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories } from './cache-mounts.ts';
 import { hostResolvers, hostsFile, resolvConf } from './network.ts';
 import { RootTree } from './root-tree.ts';
 import type { SpecMount } from './runtime-spec.ts';
 import type { SandboxProcess } from './sandbox-process.ts';
+import { MemoryFiles } from './memory-files.ts';
 import { layOutOverlay } from './snapshot.ts';
 import { listenForAgent } from './ssh-agent.ts';
 import type { MountSource, StepMount, StepRequest } from './step.ts';
@@ -317,10 +319,9 @@ async function seed(
   const found = locate(context.sandbox.view(root), content.path, 'a cache mount');
   if (found.file)
     throw new BuildError('STEP_START', `${content.path} cannot fill a cache mount: it is no directory`);
-  // Links with plain names, since the words of the sandbox's channel have no blanks.
-  symlinkSync(posix.join(root, found.path), join(base, 'from'));
-  symlinkSync(content.to, join(base, 'to'));
-  await context.sandbox.copy(`m${index}/from`, `m${index}/to`);
+  // What overlayfs shows has no whiteouts: it is read like a directory of new files.
+  const entries = overlayDiff(context.sandbox.view(posix.join(root, found.path)));
+  await applyEntries(entries, content.to, { form: 'plain', owners: 'keep', signal: context.request.signal });
 }
 
 function lowerOf(source: MountSource | undefined): readonly string[] {
@@ -342,49 +343,6 @@ function locate(
       hint: 'the source of a mount is a path in the build context, or in what `from` names',
     });
   return { path: place.path, file: place.type === 'file' };
-}
-
-/** Files on a tmpfs in the sandbox's mount namespace: never on a disk, gone with it. */
-export class MemoryFiles {
-  readonly #context: MountContext;
-  #count = -1;
-
-  constructor(context: MountContext) {
-    this.#context = context;
-  }
-
-  async write(
-    content: Uint8Array,
-    owner: { readonly mode: number; readonly uid: number; readonly gid: number },
-  ): Promise<string> {
-    const path = await this.#next();
-    const seen = this.#context.sandbox.view(path);
-    writeFileSync(seen, content, { flag: 'wx', mode: 0o600 });
-    giveTo(seen, owner);
-    chmodSync(seen, owner.mode);
-    return path;
-  }
-
-  /** Makes an empty directory that is private to root. */
-  async makeDirectory(): Promise<string> {
-    const path = await this.#next();
-    mkdirSync(this.#context.sandbox.view(path), { mode: 0o700 });
-    return path;
-  }
-
-  async #next(): Promise<string> {
-    const { directory, sandbox } = this.#context;
-    const memory = join(directory, 'memory');
-    if (this.#count < 0) {
-      mkdirSync(memory, { mode: 0o700 });
-      await sandbox.tmpfs('mode=0700,nosuid,nodev,noexec', 'memory');
-    }
-    this.#count += 1;
-    // It is a mount of the sandbox; if it were not, the content would be on a disk.
-    if (statSync(sandbox.view(memory)).dev === statSync(directory).dev)
-      throw new BuildError('SANDBOX_UNAVAILABLE', 'there is no memory filesystem for secrets');
-    return join(memory, String(this.#count));
-  }
 }
 
 function secretText(id: string, value: Uint8Array): string {

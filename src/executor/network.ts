@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { Agent } from '../host/agent/agent.ts';
+import { becomes, deathTie, ordersEndOnExec } from '../host/agent/items.ts';
 
 // The network of a step (L-RUN-4, L-RUN-7). `default` is isolated by slirp4netns: the step has its own network namespace, and a
 // program of the host forwards its connections. It cannot reach the host's loopback.
@@ -23,21 +24,14 @@ const START_LIMIT = 10_000;
 
 /** Starts slirp4netns for the network namespace of a process. Throws an Error with what it said when it does not work. */
 export async function startSlirp(program: string, pid: number, path: string): Promise<NetworkHelper> {
-  const args = [
-    '--pdeathsig',
-    'KILL',
-    '--',
-    program,
-    '--configure',
-    '--mtu=65520',
-    '--disable-host-loopback',
-  ];
-  const child = spawn('setpriv', [...args, '--enable-sandbox', '--ready-fd=3', String(pid), 'tap0'], {
-    env: { PATH: path, LC_ALL: 'C' },
+  const options = ['--configure', '--mtu=65520', '--disable-host-loopback', '--enable-sandbox'];
+  const args = [program, ...options, '--ready-fd=4', String(pid), 'tap0'];
+  const agent = new Agent({
     cwd: '/',
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     detached: true,
   });
+  const { child } = agent;
   let said = '';
   child.stderr?.on('data', (data) => {
     said = (said + String(data)).slice(-2000);
@@ -49,8 +43,9 @@ export async function startSlirp(program: string, pid: number, path: string): Pr
       resolve();
     });
   });
-  const ready = child.stdio[3] as Readable;
+  const ready = child.stdio[4] as Readable;
   ready.on('error', () => {});
+  await agent.execute([deathTie, ordersEndOnExec, becomes(program, args, [`PATH=${path}`, 'LC_ALL=C'])]);
   const timer = setTimeout(() => child.kill('SIGKILL'), START_LIMIT);
   const first = await Promise.race([
     new Promise<boolean>((resolve) => {

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
+import { becomes, ordersEndOnExec } from '../host/agent/items.ts';
+import { takeErrorOutput } from './container-start.ts';
 import type { Runtime } from './runtime.ts';
 
 /** The programs that are looked for, best first. */
@@ -12,15 +14,23 @@ export function ociRuntime(program: string, options: readonly string[] = []): Ru
   return {
     name,
     makesTerminal: true,
-    // They see to it themselves: what becomes the step is a copy of them.
-    sealed: [],
-    namespaces: () => [],
-    command: ({ directory, id, log, state }) => [
-      program,
-      ...options,
-      ...['--log', log, '--log-format', 'json', '--root', state],
-      ...['run', '--bundle', directory, id],
-    ],
+    readsConfig: true,
+    namespaces: () => 0,
+    start: ({ directory, id, log, state, path }) => {
+      const logging = ['--log', log, '--log-format', 'json', '--root', state];
+      const args = [program, ...options, ...logging, 'run', '--bundle', directory, id];
+      return {
+        before: [
+          ...takeErrorOutput,
+          { name: 'chdir', args: ['/'], what: 'chdir' },
+          { name: 'umask', args: [0o022], what: 'umask' },
+        ],
+        listener: undefined,
+        after: [ordersEndOnExec],
+        // An allow-list (S-P-9).
+        programs: [becomes(program, args, [`PATH=${path}`, 'LC_ALL=C'])],
+      };
+    },
   };
 }
 

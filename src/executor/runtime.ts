@@ -1,21 +1,22 @@
+import type { ContainerStart } from './container-start.ts';
+import type { RuntimeSpec } from './runtime-spec.ts';
+
 /** What runs a bundle of the OCI runtime-spec (config.json and a root filesystem): one program of the host, or the embedded one. */
 export interface Runtime {
   /** 'runc', 'crun', 'youki', 'embedded', or the path of a program. */
   readonly name: string;
-  /** Namespaces that the process around it has to make, as options of unshare(1), since the runtime does not make them itself. */
-  namespaces(network: 'own' | 'given'): readonly string[];
-  /** The command line that runs the bundle to its end, with the step's status as its own. */
-  command(bundle: Bundle): readonly string[];
-  /**
-   * Files of the host that the step's first process is an instance of until it becomes the step: a program of the image could get at them
-   * through /proc/self/exe (CVE-2019-5736), so they are read-only in the sandbox. Absolute paths.
-   */
-  readonly sealed: readonly string[];
+  /** Namespaces that the process around it has to make, since the runtime does not make them itself: CLONE_NEW* flags. */
+  namespaces(network: 'own' | 'given'): number;
+  /** How that process becomes the runtime, with the step's status as its own. */
+  start(bundle: Bundle): ContainerStart;
+  /** Does it read config.json from the bundle's directory? */
+  readonly readsConfig: boolean;
   /** Whether it makes the terminal that config.json asks for; else its standard streams have to be one. */
   readonly makesTerminal: boolean;
 }
 
-export interface Bundle {
+/** Where the bundle of a step is, and what belongs to it. */
+export interface BundlePlace {
   /** Where config.json is. */
   readonly directory: string;
   /** A name that no other container has: letters, digits, `-`. */
@@ -24,4 +25,14 @@ export interface Bundle {
   readonly log: string;
   /** A directory for the runtime's own state. */
   readonly state: string;
+}
+
+export interface Bundle extends BundlePlace {
+  readonly spec: RuntimeSpec;
+  /** Where the sandbox's view of an absolute path is. */
+  readonly view: (path: string) => string;
+  /** Were the standard streams made for the step? Else they are those of this process. */
+  readonly ownStreams: boolean;
+  /** For helper programs. */
+  readonly path: string;
 }

@@ -35,7 +35,7 @@ export function startError(
       hint: `the step runs for ${step.platform}; foreign platforms need qemu registered with binfmt_misc`,
       details: { ...details, exitCode: 126 },
     });
-  if (/executable file [^:]*not found|ENOENT|exec.*no such file or directory/i.test(said))
+  if (/executable file [^:]*not found|\bexec.*(ENOENT|ENOTDIR|no such file or directory)/i.test(said))
     return new BuildError('STEP_START', `\`${command}\` was not found in the image`, {
       hint: 'check the name and the PATH of the image; a script also needs its interpreter, a program its loader',
       details: { ...details, exitCode: 127 },

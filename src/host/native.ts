@@ -2,8 +2,8 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
-// The only importer of koffi: how C functions of the process's own libc are called. `syscalls.ts` has those for files, `container-syscalls.ts`
-// those that make a container. The library is loaded on the first call, so importing
+// The only importer of koffi: how C functions of the process's own libc are called. `syscalls.ts` has
+// them. The library is loaded on the first call, so importing
 // this module is free. Everything is synchronous, costs about a microsecond, and throws Node-like errors (code, errno,
 // syscall, path). Paths with a NUL byte are refused: C would cut them short.
 
@@ -89,10 +89,9 @@ export function codeOf(error: unknown): string | undefined {
 
 // Calls for which libc has no wrapper everywhere. Numbers from 424 on are the same on all architectures.
 const numbers = {
-  x64: { mknodat: 259, pivot_root: 155, capset: 126, seccomp: 317 },
-  arm64: { mknodat: 33, pivot_root: 41, capset: 91, seccomp: 277 },
+  x64: { mknodat: 259 },
+  arm64: { mknodat: 33 },
 } as const;
-export const CLOSE_RANGE = 436;
 export const OPENAT2 = 437;
 export const AT_FDCWD = -100;
 

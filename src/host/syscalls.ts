@@ -1,3 +1,5 @@
+import { writeSync } from 'node:fs';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from './container-constants.ts';
 import type { RawPath } from './native.ts';
 import { AT_FDCWD, OPENAT2, call, codeOf, cPath, numberOf } from './native.ts';
 
@@ -92,13 +94,7 @@ export function removexattr(path: RawPath, name: string): void {
 
 /** Makes a device node, FIFO, socket or file. `mode` has the S_IF* type; the umask applies. */
 export function mknod(path: RawPath, mode: number, device: { major: number; minor: number }): void {
-  const { major, minor } = device;
-  // Layout of dev_t that the kernel takes from user space ("huge" encoding).
-  const dev =
-    (BigInt(minor) & 0xffn) |
-    ((BigInt(major) & 0xfffn) << 8n) |
-    ((BigInt(minor) & ~0xffn) << 12n) |
-    ((BigInt(major) & ~0xfffn) << 32n);
+  const dev = deviceNumber(device);
   const parameters = ['long', 'int', 'const uint8 *', 'uint', 'uint64'];
   call('syscall', parameters, [numberOf('mknodat'), AT_FDCWD, cPath(path), mode, dev], { as: 'mknod', path });
 }
@@ -156,6 +152,16 @@ export function openat2(
   return call('syscall', parameters, [OPENAT2, root, cPath(path), open, 24], { as: 'openat2', path });
 }
 
+/** A dev_t in the layout that the kernel takes from user space ("huge" encoding). */
+export function deviceNumber({ major, minor }: { readonly major: number; readonly minor: number }): bigint {
+  return (
+    (BigInt(minor) & 0xffn) |
+    ((BigInt(major) & 0xfffn) << 8n) |
+    ((BigInt(minor) & ~0xffn) << 12n) |
+    ((BigInt(major) & ~0xfffn) << 32n)
+  );
+}
+
 /** Device numbers of an `rdev` of `lstat(path, { bigint: true })`. */
 export function deviceNumbers(rdev: bigint): { readonly major: number; readonly minor: number } {
   return {
@@ -170,4 +176,46 @@ export function pipe(): { readonly read: number; readonly write: number } {
   call('pipe2', ['_Out_ int32 *', 'int'], [ends, 0o2000000]);
   const [read = -1, write = -1] = ends;
   return { read, write };
+}
+
+/**
+ * A file that is in memory alone, has these bytes and cannot be changed (memfd_create(2)). It is close-on-exec, and is executed by way of
+ * /proc/<pid>/fd.
+ */
+export function memoryFile(name: string, bytes: Uint8Array): number {
+  const MFD_CLOEXEC = 1;
+  const MFD_ALLOW_SEALING = 2;
+  const MFD_EXEC = 16;
+  const create = (flags: number): number =>
+    call('memfd_create', ['const uint8 *', 'uint'], [cPath(name), flags]);
+  let fd: number;
+  try {
+    fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  } catch (error) {
+    // Before Linux 6.3 there was no such flag: all were executable.
+    if (codeOf(error) !== 'EINVAL') throw error;
+    fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  }
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+  const [F_ADD_SEALS, F_SEAL_EXEC, SEAL_ALL] = [1033, 0x20, 0xf] as const;
+  const seal = (seals: number): number => call('fcntl', ['int', 'int', 'int'], [fd, F_ADD_SEALS, seals]);
+  try {
+    // Its mode neither, for a program that finds it at /proc/self/exe.
+    seal(SEAL_ALL | F_SEAL_EXEC);
+  } catch (error) {
+    if (codeOf(error) !== 'EINVAL') throw error;
+    seal(SEAL_ALL);
+  }
+  return fd;
+}
+
+/**
+ * MS_RDONLY, MS_NOSUID, MS_NODEV and MS_NOEXEC as far as the mount of a path has them. In a user namespace a mount that came from outside keeps
+ * them: mounting it again without is refused.
+ */
+export function mountFlags(path: RawPath): number {
+  // struct statvfs of glibc and musl on 64 bit: f_flag is the tenth of its long words.
+  const words = new BigUint64Array(16);
+  call('statvfs', ['const uint8 *', 'uint64 *'], [cPath(path), words], { path });
+  return Number((words[9] ?? 0n) & BigInt(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC));
 }

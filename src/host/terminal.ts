@@ -2,7 +2,6 @@ import { constants, openSync } from 'node:fs';
 import { call, native } from './native.ts';
 
 // Pseudo terminals (pty(7)). The numbers of these requests are the same on x86-64 and arm64.
-const TIOCSCTTY = 0x540e;
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
 const TIOCGPTN = 0x8004_5430;
@@ -29,11 +28,6 @@ export function copyTerminalSize(from: number, to: number): void {
 export function setTerminalSize(fd: number, { rows, columns }: { rows: number; columns: number }): void {
   const size = new Uint16Array([rows, columns, 0, 0]);
   call('ioctl', ['int', 'ulong', 'const uint16 *'], [fd, TIOCSWINSZ, size]);
-}
-
-/** Makes a terminal the one that controls the session, which this process must lead: Ctrl-C and jobs work then. */
-export function controlBy(fd: number): void {
-  call('ioctl', ['int', 'ulong', 'long'], [fd, TIOCSCTTY, 0]);
 }
 
 /** struct termios of glibc and musl has 60 bytes. */

@@ -1,9 +1,11 @@
-import type { ChildProcess, StdioOptions } from 'node:child_process';
-import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { promisify } from 'node:util';
+import { Agent } from './agent/agent.ts';
+import { becomes, deathTie, ordersEndOnExec } from './agent/items.ts';
+import { CLONE_NEWUSER } from './container-constants.ts';
 import type { IdRange } from './probe.ts';
 import { findProgram, subordinateIds } from './probe.ts';
 
@@ -53,9 +55,6 @@ function total(ranges: readonly IdRange[]): number {
   return ranges.reduce((sum, { count }) => sum + count, 0);
 }
 
-// The shell waits until its ids are mapped, then becomes the command with all rights of root inside.
-const script = 'echo >&4 && read -r go <&4 && exec "$@" 4>&-';
-
 /** Words of newuidmap(1): inside, outside, count. */
 function mapWords(own: number, ranges: readonly IdRange[]): string[] {
   const words = [0, own, 1];
@@ -68,46 +67,41 @@ function mapWords(own: number, ranges: readonly IdRange[]): string[] {
 }
 
 /**
- * Starts a program as root of a new user namespace, with a channel of messages (`child.send`) and the given standard streams. The
+ * Starts a program as root of a new user namespace, with a channel of messages (`child.send`) and this process's standard streams. The
  * kernel kills it when this process ends. Throws an Error that says what the kernel or newuidmap refused.
  */
 export async function spawnInUserNamespace(
-  command: readonly string[],
+  command: readonly [program: string, ...args: string[]],
   options: {
     readonly map: IdMap;
     /** For helper programs. */
     readonly path: string;
     readonly env: NodeJS.ProcessEnv;
-    readonly stdio: readonly ('ignore' | 'inherit' | 'pipe')[];
   },
 ): Promise<ChildProcess> {
-  const stdio: StdioOptions = [...options.stdio, 'ipc', 'pipe'];
-  const child = spawn(
-    findProgram('setpriv', options.path) ?? 'setpriv',
-    ['--pdeathsig', 'KILL', '--', 'unshare', '--user', '--', 'sh', '-c', script, 'sh', ...command],
-    { cwd: '/', env: { ...options.env, PATH: options.path }, stdio, serialization: 'advanced' },
-  );
-  const gate = child.stdio[4] as Socket;
-  gate.on('error', () => {});
+  const agent = new Agent({
+    cwd: '/',
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe', 'ipc'],
+    detached: false,
+    serialization: 'advanced',
+  });
   try {
-    await readyToMap(child, gate);
-    await mapIds(child.pid ?? -1, options);
-    gate.end('go\n');
-    return child;
+    await agent.execute([deathTie]);
+    await agent
+      .execute([{ name: 'unshare', args: [CLONE_NEWUSER], what: 'making a user namespace' }])
+      .catch((error: unknown) => {
+        throw new Error(`${(error as Error).message}: ${whyRefused()}`, { cause: error });
+      });
+    await mapIds(agent.child.pid ?? -1, options);
+    // As Node tells a child of its channel.
+    const env = { ...options.env, NODE_CHANNEL_FD: '4', NODE_CHANNEL_SERIALIZATION_MODE: 'advanced' };
+    const words = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);
+    await agent.execute([ordersEndOnExec, becomes(command[0], command, words)]);
+    return agent.child;
   } catch (error) {
-    child.kill('SIGKILL');
+    agent.child.kill('SIGKILL');
     throw error;
   }
-}
-
-function readyToMap(child: ChildProcess, gate: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => {
-      reject(new Error(`unshare --user ended with status ${code ?? 'of a signal'}: ${whyRefused()}`));
-    });
-    gate.once('data', () => resolve());
-  });
 }
 
 /** What speaks against user namespaces here, as far as the kernel shows it. */

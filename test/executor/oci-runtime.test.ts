@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { knownHoles, ociRuntime } from '../../src/executor/oci-runtime.ts';
+import type { RuntimeSpec } from '../../src/executor/runtime-spec.ts';
 import { runtimeError, startError } from '../../src/executor/start-error.ts';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,12 +32,16 @@ describe('runtimes of the host', () => {
   });
 
   test('the command line has options before `run`, and no shell', () => {
-    const command = ociRuntime('/usr/bin/runc', ['--rootless=true']).command({
-      ...{ directory: '/a b/$(x)', id: 'tsbuild-1', log: '/l', state: '/s' },
+    const { programs } = ociRuntime('/usr/bin/runc', ['--rootless=true']).start({
+      ...{ directory: '/a b/$(x)', id: 'tsbuild-1', log: '/l', state: '/s', path: '/bin' },
+      ...{ spec: {} as RuntimeSpec, ownStreams: true, view: (path) => path },
     });
-    expect(command).toEqual([
+    const command = [
       ...['/usr/bin/runc', '--rootless=true', '--log', '/l', '--log-format', 'json', '--root', '/s'],
       ...['run', '--bundle', '/a b/$(x)', 'tsbuild-1'],
+    ];
+    expect(programs.map(({ args }) => args)).toEqual([
+      ['/usr/bin/runc', [...command, 0], ['PATH=/bin', 'LC_ALL=C', 0]],
     ]);
   });
 

@@ -15,7 +15,6 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { mount, umount2 } from '../../src/host/container-syscalls.ts';
 import { lgetxattr, lsetxattr, mknod } from '../../src/host/syscalls.ts';
 import { applyEntries } from '../../src/image/apply.ts';
 import { overlayDiff } from '../../src/image/diff.ts';
@@ -52,11 +51,11 @@ beforeEach(() => {
   base = mkdtempSync(join(tmpdir(), 'layers-'));
   store = localStore();
   // Overlay directories must be on a filesystem that overlayfs takes.
-  mount({ source: 'tmpfs', target: base, type: 'tmpfs' });
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', base]);
 });
 
 afterEach(() => {
-  umount2(base, 2);
+  execFileSync('umount', ['-l', base]);
   rmSync(base, { recursive: true });
   store[Symbol.dispose]();
 });
@@ -132,9 +131,9 @@ suite('layers on disk', ['root'], () => {
       const upper = make(name);
       await applyEntries(streamOfEntries(...entries), upper, { form: 'overlay' });
       const merged = make(`${name}-merged`);
-      mount({ source: 'overlay', target: merged, type: 'overlay', data: `lowerdir=${upper}:${lower}` });
+      execFileSync('mount', ['-t', 'overlay', '-o', `lowerdir=${upper}:${lower}`, 'overlay', merged]);
       expect(readdirSync(join(merged, 'a'))).toEqual(['new']);
-      umount2(merged);
+      execFileSync('umount', [merged]);
     }
   });
 
@@ -171,7 +170,7 @@ suite('layers on disk', ['root'], () => {
     await applyEntries(layerTree([lower]).walk(''), join(stack, 'lower'), { form: 'overlay' });
     const merged = join(stack, 'merged');
     const data = `lowerdir=${stack}/lower,upperdir=${stack}/upper,workdir=${stack}/work`;
-    mount({ source: 'overlay', target: merged, type: 'overlay', data });
+    execFileSync('mount', ['-t', 'overlay', '-o', data, 'overlay', merged]);
     const server = createServer();
     try {
       rmSync(join(merged, 'a', '1'));
@@ -212,7 +211,7 @@ suite('layers on disk', ['root'], () => {
       expect((await names()).toSorted()).toEqual(mounted.toSorted());
     } finally {
       server.close();
-      umount2(merged, 2);
+      execFileSync('umount', ['-l', merged]);
     }
   });
 

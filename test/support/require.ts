@@ -40,6 +40,8 @@ export const debianPackages: Readonly<Record<string, string>> = {
   slirp4netns: 'slirp4netns',
   openssl: 'openssl',
   git: 'git',
+  as: 'binutils',
+  'aarch64-linux-gnu-as': 'binutils-aarch64-linux-gnu',
   setcap: 'libcap2-bin',
   runuser: 'util-linux',
   bzip2: 'bzip2',

@@ -14,7 +14,7 @@ export async function openSteps(
     import('./rung.ts'),
     import('../../executor/executor.ts'),
   ]);
-  const problem = hostProblem(env);
+  const problem = hostProblem();
   if (problem !== undefined) throw problem;
   const rung = findRung(env);
   if (rung.name !== 'root') {

@@ -120,7 +120,6 @@ class Worker {
     try {
       const child = await spawnInUserNamespace([process.execPath, '--no-warnings', program, root, runtime], {
         ...{ map, path, env },
-        stdio: ['inherit', 'inherit', 'inherit'],
       });
       return new Worker(child, options.emit);
     } catch (error) {

@@ -134,7 +134,7 @@ suite('steps', ['root', tool('runc'), tool('busybox', 'busybox-static')], () => 
       });
       expect(said).toEqual(
         [
-          ...['A=1', 'B=2', 'C=3', 'HOME=/root', 'PWD=/', 'S=told', 'SHLVL=1'],
+          ...['A=1', 'B=2', 'C=3', 'HOME=/root', 'PWD=/', 'S=****', 'SHLVL=1'],
           'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
           ...proxies.map((name) => `${name}=of ${name}`),
         ].toSorted(),

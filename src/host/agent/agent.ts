@@ -1,0 +1,119 @@
+import type { ChildProcess, StdioOptions } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+import { memoryFile } from '../syscalls.ts';
+import type { PlanItem } from './plan.ts';
+import { encodePlan } from './plan.ts';
+import type { AgentArch } from './program.ts';
+import { agentProgram } from './program.ts';
+
+/** The architecture of the agent for this process; undefined where there is none. */
+export function agentArch(): AgentArch | undefined {
+  return process.arch === 'x64' || process.arch === 'arm64' ? process.arch : undefined;
+}
+
+/** A system call of a plan that failed. */
+export class PlanError extends Error {
+  override readonly name = 'PlanError';
+  /** As in `ENOENT`. */
+  readonly code: string;
+
+  constructor(what: string, errno: number) {
+    const [code, text] = getSystemErrorMap().get(-errno) ?? [
+      Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`,
+      'system call failed',
+    ];
+    super(`${what}: ${text} (${code})`);
+    this.code = code;
+  }
+}
+
+let program: number | undefined;
+
+/**
+ * A process that makes the system calls it is told to make, and then becomes another program. It starts with nothing but
+ * the standard streams, descriptor 3 (its orders) and those in `stdio` after it, and ends when this process lets go of it.
+ */
+export class Agent {
+  readonly child: ChildProcess;
+  readonly #orders: Socket;
+  readonly #arch: AgentArch;
+  #answer: PromiseWithResolvers<Buffer | undefined> | undefined;
+  #received: Buffer = Buffer.alloc(0);
+  #closed = false;
+
+  /** `stdio` is that of spawn(); the fourth must be 'pipe'. Throws an Error on an architecture that has no agent. */
+  constructor(options: {
+    readonly cwd: string;
+    readonly stdio: StdioOptions;
+    readonly detached: boolean;
+    readonly serialization?: 'advanced';
+  }) {
+    const arch = agentArch();
+    if (arch === undefined) throw new Error(`there is no agent for ${process.arch}`);
+    this.#arch = arch;
+    program ??= memoryFile('tsbuild-agent', agentProgram(arch));
+    this.child = spawn(`/proc/${process.pid}/fd/${program}`, [], {
+      ...options,
+      env: {},
+      argv0: 'tsbuild-agent',
+    });
+    this.#orders = this.child.stdio[3] as Socket;
+    this.#orders.on('error', () => {});
+    this.#orders.on('data', (data) => {
+      this.#received = Buffer.concat([this.#received, data]);
+      this.#settle();
+    });
+    this.#orders.once('close', () => {
+      this.#closed = true;
+      this.#settle();
+    });
+  }
+
+  #settle(): void {
+    const answer = this.#answer;
+    if (answer === undefined || (this.#received.length < 16 && !this.#closed)) return;
+    this.#answer = undefined;
+    if (this.#received.length < 16) return answer.resolve(undefined);
+    answer.resolve(this.#received.subarray(0, 16));
+    this.#received = this.#received.subarray(16);
+  }
+
+  /**
+   * Makes the calls in their order; returns the last result, or undefined where the process became another program. Throws a PlanError for the
+   * first that fails.
+   */
+  async execute(plan: readonly PlanItem[]): Promise<bigint | undefined> {
+    const message = encodePlan(plan, this.#arch);
+    const answer = Promise.withResolvers<Buffer | undefined>();
+    this.#answer = answer;
+    this.#orders.write(message);
+    this.#settle();
+    const bytes = await answer.promise;
+    if (bytes === undefined) return undefined;
+    const result = bytes.readBigInt64LE(0);
+    const item = plan[Number(bytes.readBigInt64LE(8)) / 64];
+    if (item === undefined) return result;
+    throw new PlanError(item === 'fork' ? 'making a process' : item.what, -Number(result));
+  }
+
+  /** The process that the agent has forked, as this process sees it; undefined once it is gone. */
+  forked(): number | undefined {
+    const { pid } = this.child;
+    try {
+      return (
+        Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]) || undefined
+      );
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** An agent that still waits for orders ends. */
+  letGo(): void {
+    this.#orders.destroy();
+  }
+}
