@@ -56,7 +56,8 @@ export async function openBench(
   const binary = readFileSync(requireTool('busybox'));
   const busybox = createHash('sha256').update(binary).digest('hex');
   const bases: Base[] = [];
-  for (const base of new Set(cases.flatMap((item) => item.bases))) {
+  // Views stand on busybox.
+  for (const base of new Set(['busybox' as const, ...cases.flatMap((item) => item.bases)])) {
     // Built by tsbuild and given to the peers, so that all start from the same layers and config.
     const name = `localhost/${base}`;
     await makeBase(store, name, base === 'busybox' ? busyboxRootfs() : debianRootfs());

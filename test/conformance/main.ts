@@ -6,6 +6,7 @@
  * buildah 1.43.2, which has --parents; trixie has Docker 26.1.5 (no --exclude, no symbolic --chmod) and buildah 1.39.3.
  * Where no such root can be made, one of the host's own release is taken for the cases that its Docker and buildah can do.
  * Every other case is compared with the stored result of the newest peer in golden/conformance, which `--update` writes.
+ * Then it compares what a RUN step sees, line by line (view.ts; `npm run conformance -- view` does that alone).
  * `--release trixie` takes the peers of that release, `--release none` the stored results alone.
  */
 import { parseArgs } from 'node:util';
@@ -13,11 +14,19 @@ import { setup } from '../support/global-setup.ts';
 import { missing, tool } from '../support/require.ts';
 import { openBench } from './bench.ts';
 import { readCases } from './case.ts';
-import type { Comparison } from './differences.ts';
 import type { Verdict } from './judge.ts';
 import { judge } from './judge.ts';
+import { judgeViews } from './view.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Of a case or a view. */
+interface Result {
+  readonly name: string;
+  readonly against: string;
+  readonly lines: readonly string[];
+  readonly accepted: readonly { readonly case?: string; readonly reason: string }[];
+}
 
 /** Returns the exit status. */
 async function main(): Promise<number> {
@@ -29,6 +38,7 @@ async function main(): Promise<number> {
   const cases = all.filter(
     ({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
   );
+  const withViews = positionals.length === 0 || positionals.some((word) => word.startsWith('view'));
   let stopped: number | undefined;
   const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
   for (const [signal, number] of Object.entries(signals)) {
@@ -50,27 +60,44 @@ async function main(): Promise<number> {
 
   await using stack = new AsyncDisposableStack();
   const bench = await openBench(stack, cases, { say, ...values });
-  let failed = 0;
-  const accepted = new Map<Comparison['accepted'][number], number>();
+  const results: Result[] = [];
+  const tell = (result: Result, seconds?: number): void => {
+    const good = result.lines.length === 0;
+    const time = seconds === undefined ? '' : `, ${seconds.toFixed(1)}s`;
+    say(`${good ? 'ok  ' : 'FAIL'} ${result.name} (${result.against}${time})`);
+    for (const line of result.lines) say(`       ${line}`);
+    results.push(result);
+  };
   for (const item of cases) {
     if (stopped !== undefined) return stopped;
     const start = performance.now();
-    const verdict = await judge(item, bench).catch((error: unknown): Verdict => {
-      const text = error instanceof Error ? error.message : String(error);
-      return { against: item.peer, lines: text.split('\n'), accepted: [] };
-    });
-    const good = verdict.lines.length === 0;
-    if (!good) failed += 1;
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    say(`${good ? 'ok  ' : 'FAIL'} ${item.name} (${verdict.against}, ${seconds}s)`);
-    for (const line of verdict.lines) say(`       ${line}`);
-    for (const row of verdict.accepted) accepted.set(row, (accepted.get(row) ?? 0) + 1);
+    const verdict = await judge(item, bench).catch((error: unknown): Verdict => ({
+      against: item.peer,
+      ...failure(error),
+    }));
+    tell({ name: item.name, ...verdict }, (performance.now() - start) / 1000);
   }
+  if (stopped !== undefined) return stopped;
+  if (withViews) {
+    const verdicts = await judgeViews(bench).catch((error: unknown) => [
+      { name: 'view', against: 'docker', ...failure(error) },
+    ]);
+    for (const verdict of verdicts) tell(verdict);
+  }
+  const failed = results.filter(({ lines }) => lines.length > 0).length;
+  const accepted = new Map<Result['accepted'][number], number>();
+  for (const row of results.flatMap((result) => result.accepted))
+    accepted.set(row, (accepted.get(row) ?? 0) + 1);
   if (accepted.size > 0) say('\nAccepted differences:');
   for (const [row, count] of accepted)
-    say(`  ${row.case}${count > 1 ? `, here ${count}` : ''}: ${row.reason}`);
-  say(`\n${cases.length - failed} passed, ${failed} failed`);
+    say(`  ${row.case ?? 'view'}${count > 1 ? `, here ${count}` : ''}: ${row.reason}`);
+  say(`\n${results.length - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
+}
+
+/** What a builder said before it failed. */
+function failure(error: unknown): Pick<Result, 'lines' | 'accepted'> {
+  return { lines: (error instanceof Error ? error.message : String(error)).split('\n'), accepted: [] };
 }
 
 process.exitCode = await main();

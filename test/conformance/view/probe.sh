@@ -39,6 +39,7 @@ mounts() {
         tags = tags " " $i
       }
       root = $4
+      if (type == "tmpfs" && root ~ /^\/./ && root != "/null") root = "…"
       if (type !~ /^(proc|sysfs|tmpfs|devpts|mqueue|cgroup|cgroup2)$/ || root ~ /tsbuild|docker|buildkit/) root = (root == "/" ? "/" : "…")
       if (type !~ /^(proc|sysfs|tmpfs|devpts|mqueue|cgroup|cgroup2|overlay)$/) { type = "disk"; source = "…"; super = "…" }
       print "mount " $5 ": " type " from " source " root " root " " $6 tags " (" super ")"
@@ -46,7 +47,9 @@ mounts() {
   for path in /dev /dev/shm /tmp /mounted/*; do
     [ -d "$path" ] && echo "mode $path: $(stat -c '%A %u:%g' "$path")"
   done
-  df -k /dev /dev/shm /sys/fs/cgroup /mounted/tmpfs* 2>/dev/null | awk 'NR > 1 && $1 != "overlay" { print "size " $NF ": " $2 }'
+  for path in /dev /dev/shm /sys/fs/cgroup /mounted/tmpfs*; do
+    mountpoint -q "$path" && echo "size $path: $(df -k "$path" | awk 'NR == 2 { print $2 }')"
+  done
 }
 
 # Can a file be opened for reading, for writing? Nothing is read or written. (test -w takes root's word for it.)
