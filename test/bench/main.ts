@@ -1,5 +1,5 @@
 // `npm run bench`: how long a fully cached build takes, against the start of the same Node, and how long a long Dockerfile takes,
-// against dockerfile-ast alone. Ends with status 1 when a limit is missed. On a busy machine run it again: the medians of ten are compared, not single runs.
+// against dockerfile-ast alone, and a RUN step, against `runc run`. Ends with status 1 when a limit is missed. On a busy machine run it again: the medians of ten are compared, not single runs.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { startRegistry } from '../support/registry-server.ts';
 import { findTool } from '../support/require.ts';
 import { tempFolder } from '../support/temp.ts';
 import { benchFrontend } from './frontend.ts';
+import { benchStep } from './step.ts';
 
 const rounds = 10;
 
@@ -20,13 +21,17 @@ async function main(): Promise<void> {
   const { ast, ours } = await benchFrontend(40);
   report('parsing and lowering 1,000 lines', ours / ast, { of: 'dockerfile-ast', limit: 3 });
   await using work = await tempFolder('bench');
-  const lacking = ['docker-registry', 'busybox'].filter((name) => findTool(name) === undefined);
+  const lacking = ['docker-registry', 'busybox', 'runc'].filter((name) => findTool(name) === undefined);
   if (lacking.length > 0) {
     say(`bench: this needs ${lacking.join(' and ')}`);
     process.exitCode = 1;
     return;
   }
   await using registry = await startRegistry();
+  const step = await benchStep(5);
+  say(`runc run of a step's own bundle                     ${step.bare.toFixed(0).padStart(6)} ms`);
+  report('one RUN step of 40, runc', step.runc / step.bare, { of: 'runc run', limit: 1.5 });
+  report('one RUN step of 40, embedded', step.embedded / step.bare, { of: 'runc run', limit: 2.5 });
   const store = join(work.path, 'store');
   const context = join(work.path, 'context');
   mkdirSync(context);
