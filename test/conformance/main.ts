@@ -14,7 +14,6 @@ import { setup } from '../support/global-setup.ts';
 import { missing, tool } from '../support/require.ts';
 import { openBench } from './bench.ts';
 import { readCases } from './case.ts';
-import type { Verdict } from './judge.ts';
 import { judge } from './judge.ts';
 import { judgeViews } from './view.ts';
 
@@ -71,7 +70,7 @@ async function main(): Promise<number> {
   for (const item of cases) {
     if (stopped !== undefined) return stopped;
     const start = performance.now();
-    const verdict = await judge(item, bench).catch((error: unknown): Verdict => ({
+    const verdict = await judge(item, bench).catch((error: unknown) => ({
       against: item.peer,
       ...failure(error),
     }));
@@ -96,7 +95,7 @@ async function main(): Promise<number> {
 }
 
 /** What a builder said before it failed. */
-function failure(error: unknown): Pick<Result, 'lines' | 'accepted'> {
+function failure(error: unknown): { readonly lines: readonly string[]; readonly accepted: readonly [] } {
   return { lines: (error instanceof Error ? error.message : String(error)).split('\n'), accepted: [] };
 }
 
