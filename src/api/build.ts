@@ -6,6 +6,8 @@ import { prepareBuild } from './prepare-build.ts';
 import { layersOf } from './result.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
+import type { TimeLimit } from './time-limit.ts';
+import { timeLimit } from './time-limit.ts';
 import type { BuildOptions, BuildResult } from './types.ts';
 import { withMaskedSecrets } from './with-masked-secrets.ts';
 
@@ -17,22 +19,31 @@ import { withMaskedSecrets } from './with-masked-secrets.ts';
  */
 export function build(options: BuildOptions): Promise<BuildResult> {
   const steps = { cached: 0, run: 0 };
+  const limit = timeLimit(options.timeout, options.signal);
   const onEvent: Emit = (event) => {
+    limit.watch(event);
     if (event.type === 'vertex' && event.id.startsWith('sha256:')) {
       if (event.state === 'cached') steps.cached += 1;
       if (event.state === 'done') steps.run += 1;
     }
     options.onEvent?.(event);
   };
-  return withMaskedSecrets({ ...options, onEvent }, (masked, needles) =>
-    withSession(masked, async (session) => ({ ...(await runBuild(masked, session, needles)), steps })),
-  );
+  return withMaskedSecrets({ ...options, onEvent, signal: limit.signal }, (masked, needles) =>
+    withSession(masked, async (session) => ({
+      ...(await runBuild(masked, session, { needles, limit })),
+      steps,
+    })),
+  )
+    .catch((error: unknown) => {
+      throw limit.explain(error);
+    })
+    .finally(() => limit[Symbol.dispose]());
 }
 
 async function runBuild(
   options: BuildOptions,
   session: Session,
-  needles: readonly Needle[] | undefined,
+  { needles, limit }: { readonly needles: readonly Needle[] | undefined; readonly limit: TimeLimit },
 ): Promise<Omit<BuildResult, 'steps'>> {
   const outputs = checkOutputs(options, session.store.root);
   await using prepared = await prepareBuild(options, session, {
@@ -41,6 +52,7 @@ async function runBuild(
     check: () => checkPushRights({ options, outputs, session }),
   });
   const { plan, bases, gate, settings } = prepared;
+  limit.planned(plan.lowered.definition);
   const solved = await prepared.solve();
   const layers = layersOf(solved.result);
   const own = ownLayers(plan.image, layers);

@@ -111,6 +111,8 @@ export interface BuildOptions extends CommonOptions {
   readonly load?: boolean | 'podman' | 'docker' | undefined;
   /** Steps that may run at once; default the number of processors, at least 2. */
   readonly parallelism?: number | undefined;
+  /** Milliseconds that the build may take; then everything that runs is ended and it rejects with TIMEOUT. */
+  readonly timeout?: number | undefined;
   /** `runc`, `crun`, `youki`, `embedded` or a path; default: the first that works. */
   readonly runtime?: string | undefined;
   /** Seconds since the epoch; default SOURCE_DATE_EPOCH of `env`. */

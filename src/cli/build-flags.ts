@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { listOption } from './options.ts';
 import type { ProgressFlags } from './options.ts';
-import { parseBytes, parseChoice, parseEpoch, parseWhole } from './values.ts';
+import { parseBytes, parseChoice, parseEpoch, parseTimeout, parseWhole } from './values.ts';
 
 /** What `tsbuild graph` and `tsbuild build` share: all that decides which steps there are. */
 export interface PlanFlags extends ProgressFlags {
@@ -41,6 +41,8 @@ export interface BuildFlags extends PlanFlags {
   readonly metadataFile?: string | undefined;
   readonly runtime?: string | undefined;
   readonly onFail?: 'shell' | undefined;
+  readonly timeout?: number | undefined;
+  readonly logfile?: string | undefined;
   readonly parallelism?: number | undefined;
   readonly jobs?: number | undefined;
 }
@@ -132,6 +134,12 @@ export function addBuildFlags(command: Command): Command {
         parseChoice(text, '--on-fail', ['shell'] as const),
       ),
     )
+    .addOption(
+      new Option('--timeout <duration>', 'end the build after so long, such as 90s or 1h30m').argParser(
+        parseTimeout,
+      ),
+    )
+    .option('--logfile <path>', 'write the whole output of all steps to a file too')
     .addOption(new Option('--parallelism <n>', 'steps that may run at once').argParser(count))
     .addOption(new Option('--jobs <n>').argParser(count).hideHelp());
   for (const flag of oldFlags) command.addOption(oldFlagOption(flag));

@@ -62,6 +62,7 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     load,
     parallelism: flags.parallelism ?? flags.jobs,
     runtime: flags.runtime,
+    timeout: flags.timeout,
   };
 }
 

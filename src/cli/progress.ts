@@ -1,9 +1,11 @@
+import { setFlagsFromString } from 'node:v8';
 import { BuildError } from '../util/build-error.ts';
 import type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from '../index.ts';
 import { hasColor } from './context.ts';
 import type { CliContext } from './context.ts';
 import { LogTail } from './log-tail.ts';
 import { reportDiagnostics, reportFailedLogs } from './report.ts';
+import type { LogFile } from './render/log-file.ts';
 import type { Renderer } from './render/renderer.ts';
 import { parseChoice } from './values.ts';
 
@@ -15,6 +17,8 @@ const tailLines = 20;
 export interface ProgressSettings {
   readonly mode: Exclude<ProgressMode, 'auto'>;
   readonly debug: boolean;
+  /** A file that gets all that steps say, as `plain` shows it. */
+  readonly logfile?: string | undefined;
 }
 
 /**
@@ -64,11 +68,15 @@ export async function withProgress<T>(
   const tail = new LogTail({ limit: tailLines, color });
   const diagnostics: Diagnostic[] = [];
   let begun = false;
-  const shown = await openRenderer(settings.mode, context);
+  let logged = 0;
+  const file = settings.logfile === undefined ? undefined : await openLogFile(settings.logfile);
+  const shown = await openRenderer(settings.mode, context, file?.write);
   let ended = false;
   const emit = (event: ProgressEvent): void => {
     if (ended) return;
+    if (event.type === 'log') logged = boundMemory(logged, event.data.length);
     shown.renderer?.onEvent(event);
+    shown.copy?.onEvent(event);
     begun ||= event.type === 'vertex';
     tail.onEvent(event);
     if (event.type === 'diagnostic') diagnostics.push(event.diagnostic);
@@ -78,6 +86,10 @@ export async function withProgress<T>(
     ended = true;
     shown.stop();
     shown.renderer?.finish(outcome);
+    shown.copy?.finish(outcome);
+    if (!outcome.ok) file?.write(`\nerror[${outcome.error.code}]: ${outcome.error.message}\n`);
+    const lost = file?.close();
+    if (lost !== undefined) diagnostics.push(lost);
     const asText = settings.mode === 'plain' || settings.mode === 'tty';
     const logs =
       !outcome.ok && (asText || settings.mode === 'quiet') ? reportFailedLogs(tail.failed(), color) : '';
@@ -101,13 +113,48 @@ export async function withProgress<T>(
   }
 }
 
+/** Loaded for those who ask. Throws OUTPUT_FAILED. */
+async function openLogFile(path: string): Promise<LogFile> {
+  return (await import('./render/log-file.ts')).openLogFile(path);
+}
+
+const LONG_LOG = 16 << 20;
+
+/**
+ * The engine lets its space for new objects grow with what passes through, up to a hundred megabytes, and never gives it back. Once a log is
+ * long that space stays as it is. Returns how many bytes there were so far.
+ */
+function boundMemory(before: number, more: number): number {
+  if (before < LONG_LOG && before + more >= LONG_LOG) setFlagsFromString('--semi-space-growth-factor=1');
+  return before + more;
+}
+
 interface Shown {
   readonly renderer: Renderer | undefined;
+  /** Writes the log file, where `renderer` does not. */
+  readonly copy?: Renderer | undefined;
   readonly stop: () => void;
 }
 
 // Renderers are loaded when they are chosen.
-async function openRenderer(mode: Exclude<ProgressMode, 'auto'>, context: CliContext): Promise<Shown> {
+async function openRenderer(
+  mode: Exclude<ProgressMode, 'auto'>,
+  context: CliContext,
+  writeLog: ((text: string) => void) | undefined,
+): Promise<Shown> {
+  // One text for both, where the file would have the same: a log may have a gigabyte.
+  const isSame = mode === 'plain' && !hasColor(context.stderr, context.env);
+  if (isSame) return openPlain(context, writeLog);
+  const copy = writeLog === undefined ? undefined : await plainCopy(writeLog);
+  return { ...(await openOther(mode, context)), copy };
+}
+
+async function plainCopy(write: (text: string) => void): Promise<Renderer> {
+  const { PlainRenderer } = await import('./render/plain.ts');
+  return new PlainRenderer(write, { color: false });
+}
+
+async function openOther(mode: Exclude<ProgressMode, 'auto'>, context: CliContext): Promise<Shown> {
   if (mode === 'plain') return openPlain(context);
   if (mode === 'tty') return openTty(context);
   if (mode !== 'rawjson') return { renderer: undefined, stop: () => undefined };
@@ -118,9 +165,16 @@ async function openRenderer(mode: Exclude<ProgressMode, 'auto'>, context: CliCon
   };
 }
 
-async function openPlain({ stderr, env }: CliContext): Promise<Shown> {
+async function openPlain(
+  { stderr, env }: CliContext,
+  writeLog: (text: string) => void = () => {},
+): Promise<Shown> {
   const { PlainRenderer } = await import('./render/plain.ts');
-  const renderer = new PlainRenderer((text) => void stderr.write(text), { color: hasColor(stderr, env) });
+  const write = (text: string): void => {
+    stderr.write(text);
+    writeLog(text);
+  };
+  const renderer = new PlainRenderer(write, { color: hasColor(stderr, env) });
   const timer = setInterval(() => renderer.tick(Date.now()), 1000).unref();
   return { renderer, stop: () => clearInterval(timer) };
 }

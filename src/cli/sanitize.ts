@@ -12,6 +12,11 @@ const sgr = /^\x1b\[[\d;:]{0,40}m$/;
 const suspicious = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
 /* oxlint-enable no-control-regex */
 
+/** Has the text nothing that `sanitize` would take out? */
+export function isClean(text: string): boolean {
+  return !suspicious.test(text);
+}
+
 /** The text without control sequences and control characters; newlines and tabs stay. */
 export function sanitize(text: string): string {
   return suspicious.test(text) ? text.replace(sequences, '') : text;

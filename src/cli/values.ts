@@ -175,6 +175,17 @@ export function parseWhole(text: string, name: string, least: number): number {
   throw new BuildError('USAGE', `\`${name}\` must be a whole number of at least ${least}, not \`${text}\``);
 }
 
+/** `--timeout 1h30m`: milliseconds. A number alone is seconds. */
+export function parseTimeout(text: string): number {
+  const [whole, hours = 0, minutes = 0, seconds = 0] =
+    /^(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,3})?)s?)?$/.exec(text) ?? [];
+  const milliseconds = Math.round((Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds)) * 1000);
+  if (whole !== undefined && milliseconds > 0) return milliseconds;
+  throw new BuildError('USAGE', `\`--timeout ${text}\` is no duration`, {
+    hint: 'write it like 90s, 15m or 1h30m',
+  });
+}
+
 /** One word of a list. `name` is the flag, for the message. */
 export function parseChoice<T extends string>(text: string, name: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === text);

@@ -56,6 +56,7 @@ const table = {
   OUTPUT_FAILED: { exit: 1, meaning: 'the output could not be written' },
   LOAD_FAILED: { exit: 1, meaning: 'no container engine took the image' },
   USAGE: { exit: 2, meaning: 'the command line is wrong' },
+  TIMEOUT: { exit: 1, meaning: 'the build took longer than it was allowed to' },
   INTERRUPTED: { exit: 130, meaning: 'the build was cancelled' },
   INTERNAL: { exit: 70, meaning: 'a bug in tsbuild' },
 } as const;

@@ -41,7 +41,8 @@ export const build: Verb = {
     const onFailedStep = flags.onFail === 'shell' ? await shellOnFailure(context) : undefined;
     removeResultFiles(flags);
     const library = await context.library();
-    const result = await withProgress({ mode, debug: flags.debug === true }, context, (emit, end) =>
+    const settings = { mode, debug: flags.debug === true, logfile: flags.logfile };
+    const result = await withProgress(settings, context, (emit, end) =>
       library.build({
         ...options,
         onEvent: emit,

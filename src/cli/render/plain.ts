@@ -13,6 +13,12 @@ const transferInterval = 5000;
 /** More than this of a step's output is not kept for its turn: then it takes it. Characters. */
 const longestPending = 65_536;
 
+interface Pending {
+  /** Before each line. */
+  readonly time: string;
+  readonly text: string;
+}
+
 interface Step {
   readonly id: string;
   readonly log: LogLines;
@@ -24,8 +30,8 @@ interface Step {
   reason: string | undefined;
   error: string | undefined;
   ended: number | undefined;
-  /** Lines not yet printed. */
-  pending: string[];
+  /** Not yet printed: each is one line, or several that belong to the same time. */
+  pending: Pending[];
   pendingLength: number;
   readonly transferTold: Map<string, number>;
 }
@@ -62,7 +68,7 @@ export class PlainRenderer implements Renderer {
       if (step.ended !== undefined || (step.state === 'waiting' && step.pending.length === 0)) continue;
       step.state = outcome.ok ? 'done' : 'cancelled';
       step.ended = step.started ?? 0;
-      step.pending.push(...this.logRest(step, step.ended));
+      this.logRest(step, step.ended);
       this.print(step, step.ended);
     }
   }
@@ -103,13 +109,13 @@ export class PlainRenderer implements Renderer {
     step.state = event.state;
     if (event.reason !== undefined && step.reason === undefined) {
       step.reason = sanitizeLine(event.reason);
-      step.pending.push(`because: ${step.reason}`);
+      step.pending.push({ time: '', text: `because: ${step.reason}` });
     }
     if (event.state === 'running') step.started ??= event.time;
     if (hasEnded(event.state)) {
       step.ended = event.time;
       step.error = event.error;
-      step.pending.push(...this.logRest(step, event.time));
+      this.logRest(step, event.time);
       // A step that was given up before it began is no news.
       if (event.state === 'cancelled' && step.started === undefined) return;
     }
@@ -118,9 +124,7 @@ export class PlainRenderer implements Renderer {
 
   private log(event: LogEvent): void {
     const step = this.step(event.id);
-    const lines = this.timed(step, step.log.push(event.stream, event.data), event.time);
-    step.pending.push(...lines);
-    for (const line of lines) step.pendingLength += line.length;
+    this.pend(step, step.log.push(event.stream, event.data), event.time);
     this.offer(step, event.time);
   }
 
@@ -132,17 +136,19 @@ export class PlainRenderer implements Renderer {
     step.transferTold.set(event.name, event.done ? Infinity : event.time);
     if (event.done && told === Infinity) return;
     const words = [sanitizeLine(event.name), transferAmount(event, formatBytes), event.done ? 'done' : ''];
-    step.pending.push(words.filter((word) => word !== '').join(' '));
+    step.pending.push({ time: '', text: words.filter((word) => word !== '').join(' ') });
     this.offer(step, event.time);
   }
 
-  private logRest(step: Step, time: number): readonly string[] {
-    return this.timed(step, step.log.end(), time);
+  private logRest(step: Step, time: number): void {
+    this.pend(step, step.log.end(), time);
   }
 
-  private timed(step: Step, lines: readonly string[], time: number): readonly string[] {
+  private pend(step: Step, text: string | undefined, time: number): void {
+    if (text === undefined) return;
     const seconds = (Math.max(0, time - (step.started ?? time)) / 1000).toFixed(3);
-    return lines.map((line) => `${seconds} ${line}`.trimEnd());
+    step.pending.push({ time: `${seconds} `, text });
+    step.pendingLength += text.length;
   }
 
   private offer(step: Step, time: number): void {
@@ -159,7 +165,7 @@ export class PlainRenderer implements Renderer {
       this.current = step;
       this.currentSince = time;
     }
-    for (const line of step.pending) text += `#${step.index} ${line}\n`;
+    for (const pending of step.pending) text += block(`#${step.index} ${pending.time}`, pending.text);
     step.pending = [];
     step.pendingLength = 0;
     if (step.ended !== undefined) {
@@ -179,6 +185,16 @@ export class PlainRenderer implements Renderer {
     }
     return undefined;
   }
+}
+
+/** Lines with something before each of them, without blanks at their ends. */
+function block(before: string, text: string): string {
+  const lines = `${before}${text.replaceAll('\n', `\n${before}`)}\n`;
+  if (!/[ \t]\n/.test(lines)) return lines;
+  return lines
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
 }
 
 function lastWords(step: Step): string {

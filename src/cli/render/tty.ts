@@ -3,7 +3,7 @@ import { sanitizeLine } from '../sanitize.ts';
 import { styleFor } from '../style.ts';
 import type { Style } from '../style.ts';
 import { displayWidth } from '../width.ts';
-import { LogLines } from './log-lines.ts';
+import { lastLines, LogLines } from './log-lines.ts';
 import { hasEnded } from './renderer.ts';
 import type { Renderer, Screen, TransferEvent, VertexEvent } from './renderer.ts';
 import { ttyFrame } from './tty-frame.ts';
@@ -49,9 +49,10 @@ export class TtyRenderer implements Renderer {
         return this.vertex(event);
       case 'log': {
         const step = this.step(event.id);
-        step.log.push(
-          ...step.lines.push(event.stream, event.data).map((line) => line.replaceAll('\t', '    ')),
-        );
+        const text = step.lines.push(event.stream, event.data);
+        if (text === undefined) return;
+        const lines = lastLines(text, this.logLines);
+        step.log.push(...lines.map((line) => line.replaceAll('\t', '    ')));
         step.log.splice(0, Math.max(0, step.log.length - this.logLines));
         return;
       }

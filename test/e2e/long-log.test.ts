@@ -1,0 +1,104 @@
+import { spawn } from 'node:child_process';
+import { createReadStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { busyboxRootfs, makeBase } from '../support/base-images.ts';
+import { tsbuild } from '../support/cli.ts';
+import { binary } from '../support/paths.ts';
+import { suite, tool } from '../support/require.ts';
+import { tempFolder } from '../support/temp.ts';
+
+const line = '0123456789'.repeat(10);
+const gigabyte = 1_000_000_000;
+const MiB = 1024 * 1024;
+
+/** The highest resident set of a process, seen until it ends. Bytes. */
+async function peakOf(
+  args: readonly string[],
+): Promise<{ readonly code: number | null; readonly peak: number }> {
+  const child = spawn(process.execPath, [binary, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  child.stderr.resume();
+  let peak = 0;
+  const timer = setInterval(() => {
+    try {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+      peak = Math.max(peak, Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024);
+    } catch {
+      // It has just ended.
+    }
+  }, 20);
+  const code = await new Promise<number | null>((resolve) => {
+    child.on('close', resolve);
+  });
+  clearInterval(timer);
+  return { code, peak };
+}
+
+suite('the log of a step', ['root', tool('busybox', 'busybox-static')], () => {
+  test('of a gigabyte passes through in bounded memory, and is complete in the log file', async () => {
+    await using work = await tempFolder('long-log');
+    const store = join(work.path, 'store');
+    await makeBase(store, 'localhost/busybox', busyboxRootfs());
+    const context = join(work.path, 'context');
+    mkdirSync(context);
+    const lines = Math.floor(gigabyte / (line.length + 1));
+    const text = `FROM localhost/busybox\nRUN yes ${line} | head -n ${lines}; echo the end\n`;
+    writeFileSync(join(context, 'Dockerfile'), text);
+    const log = join(work.path, 'log');
+    const { code, peak } = await peakOf(['--root', store, '--logfile', log, '-o', 'type=cacheonly', context]);
+    expect(code).toBe(0);
+    expect(peak).toBeLessThan(150 * MiB);
+    let bytes = 0;
+    let rest = '';
+    const whole = new RegExp(`^#\\d+ \\d+\\.\\d{3} ${line}$`);
+    const others: string[] = [];
+    for await (const chunk of createReadStream(log, { encoding: 'latin1', highWaterMark: 4 * MiB })) {
+      const parts = (rest + String(chunk)).split('\n');
+      rest = parts.pop() ?? '';
+      for (const each of parts) {
+        if (whole.test(each)) bytes += line.length + 1;
+        else if (/^#\d+ \d/.test(each)) others.push(each);
+      }
+    }
+    expect(bytes).toBe(lines * (line.length + 1));
+    expect(others).toEqual([expect.stringMatching(/^#\d+ \d+\.\d{3} the end$/)]);
+  });
+
+  test('is written beside every kind of progress, with the error of a build that fails', async () => {
+    await using work = await tempFolder('log-file');
+    writeFileSync(join(work.path, 'Dockerfile'), 'FROM scratch\nCOPY nothing /\n');
+    const log = join(work.path, 'log');
+    for (const mode of ['plain', 'rawjson', 'none']) {
+      await tsbuild(['--root', join(work.path, 'store'), '--progress', mode, '--logfile', log, work.path]);
+      expect(readFileSync(log, 'utf8'), mode).toMatch(
+        /^#1 \[internal\] load build definition[^]*\nerror\[COPY_SOURCE_MISSING\]: /,
+      );
+    }
+    const nowhere = join(work.path, 'no/such/log');
+    const { code, stderr } = await tsbuild(['--logfile', nowhere, work.path]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error\[OUTPUT_FAILED\]: the log file .* cannot be written/),
+    ]);
+  });
+});
+
+suite('a time limit', ['root', tool('busybox', 'busybox-static')], () => {
+  test('ends the build with all that runs, and names the step and its line', async () => {
+    await using work = await tempFolder('timeout');
+    const store = join(work.path, 'store');
+    await makeBase(store, 'localhost/busybox', busyboxRootfs());
+    writeFileSync(join(work.path, 'Dockerfile'), 'FROM localhost/busybox\nRUN sleep 654321 & sleep 654321\n');
+    const { code, stderr } = await tsbuild(['--root', store, '--timeout', '1.5s', work.path]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('error[TIMEOUT]: the build was not done in 1.5 s');
+    expect(stderr).toContain('Dockerfile:2:1');
+    expect(stderr).toContain('hint: still running: [2/2] RUN sleep 654321 & sleep 654321');
+    expect((await tsbuild(['--timeout', '5 minutes', work.path])).stderr).toMatch(
+      /^error\[USAGE\]: .*no duration/,
+    );
+    expect(
+      (await tsbuild(['--root', store, '--timeout', '1h', '--target', 'none', work.path])).stderr,
+    ).not.toContain('TIMEOUT');
+  });
+});
