@@ -2,6 +2,7 @@ import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PlanError } from '../host/agent/agent.ts';
 import { CLONE_NEWNET } from '../host/container-constants.ts';
+import { mountsBelow } from '../host/probe.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
@@ -264,7 +265,8 @@ async function writeBundle(
       shmSize: request.shmSize,
       ulimits: request.ulimits,
       cgroupsPath: bundle.id,
-      host,
+      // Read after the sandbox got its copy of all mounts.
+      host: { ...host, sysMounts: host.ids === undefined ? [] : mountsBelow('/sys') },
     });
     if (runtime.readsConfig) await writeSpec(JSON.stringify(spec), bundle, plan);
     return { plan, user, spec };

@@ -46,6 +46,8 @@ export interface ContainerRequest {
     readonly ids: 'many' | 'single' | undefined;
     /** Bounding set of this process: more cannot be given. */
     readonly capabilities: bigint;
+    /** What is mounted below /sys. */
+    readonly sysMounts: readonly string[];
   };
 }
 
@@ -140,10 +142,21 @@ export function runtimeSpec(request: ContainerRequest): RuntimeSpec {
       ...(insecure ? { devices: request.devices ?? [] } : {}),
       resources: { devices: [{ allow: insecure, access: 'rwm' }] },
       ...(insecure || request.host.arch === undefined ? {} : { seccomp: ociSeccomp(request.host.arch) }),
-      maskedPaths: insecure ? [] : maskedPaths,
+      maskedPaths: insecure ? [] : [...maskedPaths, ...(hasHostsSys(request) ? sysMasks(request) : [])],
       readonlyPaths: insecure ? [] : readonlyPaths,
     },
   };
+}
+
+/** sysfs shows a network, and may be mounted by its owner alone: that of the host is bound as it is. */
+function hasHostsSys({ host, network }: ContainerRequest): boolean {
+  return host.ids !== undefined && network === 'host';
+}
+
+/** What else is mounted below it would not be read-only: an ordinary sysfs has empty directories there. Cgroups have a mount of their own. */
+function sysMasks({ host }: ContainerRequest): readonly string[] {
+  const cgroups = '/sys/fs/cgroup';
+  return host.sysMounts.filter((path) => path !== cgroups && !path.startsWith(`${cgroups}/`));
 }
 
 function defaultMounts(request: ContainerRequest): SpecMount[] {
@@ -163,8 +176,7 @@ function defaultMounts(request: ContainerRequest): SpecMount[] {
     mount('/dev/pts', 'devpts', [...terminals, ...(request.host.ids === 'single' ? [] : ['gid=5'])]),
     mount('/dev/shm', 'tmpfs', [...common, 'mode=1777', `size=${shmSize}`]),
     mount('/dev/mqueue', 'mqueue', common),
-    // sysfs shows a network, and may be mounted by its owner alone: that of the host is bound as it is.
-    request.host.ids !== undefined && request.network === 'host'
+    hasHostsSys(request)
       ? { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', ...common, access] }
       : mount('/sys', 'sysfs', [...common, access]),
     mount('/sys/fs/cgroup', 'cgroup', [...common, 'relatime', access]),

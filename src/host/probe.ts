@@ -167,6 +167,18 @@ export function ownCgroups(): string[] {
   return cgroupHierarchies().map(({ own }) => own);
 }
 
+/** Where something is mounted below a directory, in this process's mount namespace. */
+export function mountsBelow(directory: string): string[] {
+  const targets = (readText('/proc/self/mountinfo') ?? '')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '');
+  return targets
+    .map((target) =>
+      target.replaceAll(/\\(\d{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))),
+    )
+    .filter((target) => target.startsWith(`${directory}/`));
+}
+
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

@@ -18,7 +18,7 @@ const request: ContainerRequest = {
     { destination: '/etc/hosts', type: 'bind', source: '/store/snapshots/0/hosts', options: ['bind', 'ro'] },
   ],
   cgroupsPath: 'tsbuild-0',
-  host: { arch: 'x64', cgroupV2: true, ids: undefined, capabilities: (1n << 41n) - 1n },
+  host: { arch: 'x64', cgroupV2: true, ids: undefined, capabilities: (1n << 41n) - 1n, sysMounts: [] },
 };
 
 describe('config.json', () => {
@@ -57,6 +57,22 @@ describe('config.json', () => {
     const { capabilities, noNewPrivileges } = runtimeSpec(request).process;
     expect([capabilities.inheritable, capabilities.ambient, noNewPrivileges]).toEqual([[], [], false]);
     expect(capabilityMask(capabilities.effective)).toBe(0xa80425fbn);
+  });
+
+  test("S-SB-6: what is mounted below the host's /sys is masked where a step sees that", () => {
+    const sysMounts = [
+      '/sys/kernel/debug',
+      '/sys/fs/cgroup',
+      '/sys/fs/cgroup/cpu',
+      '/sys/fs/fuse/connections',
+    ];
+    const added = (ids: 'many' | undefined, network: 'host' | 'own'): readonly string[] => {
+      const host = { ...request.host, ids, sysMounts };
+      const usual = runtimeSpec(request).linux.maskedPaths.length;
+      return runtimeSpec({ ...request, network, host }).linux.maskedPaths.slice(usual);
+    };
+    expect(added('many', 'host')).toEqual(['/sys/kernel/debug', '/sys/fs/fuse/connections']);
+    expect([added('many', 'own'), added(undefined, 'host')]).toEqual([[], []]);
   });
 
   test('never asks for a right that the host has not got', () => {
