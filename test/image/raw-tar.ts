@@ -13,6 +13,7 @@ export interface RawMember {
   readonly pax?: Readonly<Record<string, string | Uint8Array>>;
   readonly mode?: number;
   readonly devMajor?: number;
+  readonly devMinor?: number;
 }
 
 export function rawTar(...members: readonly RawMember[]): Buffer {
@@ -38,7 +39,7 @@ export function memberBlocks(member: RawMember): Buffer {
       typeflag: member.typeflag ?? '0',
       linkname: member.linkname ?? '',
       devMajor: member.devMajor ?? 0,
-      devMinor: 0,
+      devMinor: member.devMinor ?? 0,
     }),
     body,
     Buffer.alloc((512 - (body.length % 512)) % 512),
