@@ -21,13 +21,17 @@ export function weakRuntime(runtime: Runtime, weakening: Weakening, host: Host):
 
 /** Until it is disposed of, no process makes these namespaces (CLONE_NEW* flags), whoever tells it to. */
 export function withoutNamespaces(flags: number): Disposable {
-  const { execute } = Agent.prototype;
-  Agent.prototype.execute = function weakened(this: Agent, plan) {
-    return execute.call(this, flags === 0 ? plan : plan.flatMap((item) => weakItem(item, flags)));
-  };
+  const before = Object.getOwnPropertyDescriptor(Agent.prototype, 'execute');
+  const execute = before?.value as (this: Agent, plan: readonly PlanItem[]) => Promise<bigint | undefined>;
+  Object.defineProperty(Agent.prototype, 'execute', {
+    ...before,
+    value(this: Agent, plan: readonly PlanItem[]) {
+      return execute.call(this, flags === 0 ? plan : plan.flatMap((item) => weakItem(item, flags)));
+    },
+  });
   return {
     [Symbol.dispose]() {
-      Agent.prototype.execute = execute;
+      Object.defineProperty(Agent.prototype, 'execute', { ...before });
     },
   };
 }
