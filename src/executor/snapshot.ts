@@ -1,24 +1,15 @@
 import { makeDirectories } from '../util/make-directories.ts';
 import { randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  symlinkSync,
-} from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { removeCgroups } from './step-cgroups.ts';
 import { mappedIds } from '../host/probe.ts';
-import { flock, LOCK_EX, LOCK_NB } from '../host/syscalls.ts';
+import { tryLockDirectory } from '../store/lock.ts';
 import { BuildError } from '../util/build-error.ts';
 import { removeTree } from '../util/remove-tree.ts';
 
-// The directory of one step: snapshots/<id>/{lock,upper,work,merged,l/<n>}. The lock is held while the step lives, so that what
-// dead processes left can be told from what is in use.
+// The directory of one step: snapshots/<id>/{upper,work,merged,l/<n>}. It is locked while the step lives, so that what dead
+// processes left can be told from what is in use.
 
 /** A step's directory in the store. */
 export interface Snapshot {
@@ -28,8 +19,6 @@ export interface Snapshot {
   discard(): Promise<void>;
 }
 
-/** How long a directory without a lock may be about to get one, in milliseconds. */
-const YOUNG = 60_000;
 /** OVL_MAX_STACK of the kernel. */
 const MAX_LAYERS = 500;
 /** One page, with its NUL. */
@@ -39,23 +28,21 @@ const MAX_PLAIN = 3800;
 
 /** Makes a step's directory below `<root>/snapshots`. */
 export function makeSnapshot(root: string): Snapshot {
-  const id = randomBytes(8).toString('hex');
   const parent = join(root, 'snapshots');
   makeDirectories(parent, 0o700);
-  const directory = join(parent, id);
-  mkdirSync(directory, { mode: 0o700 });
-  const lock = openSync(join(directory, 'lock'), 'wx', 0o600);
-  flock(lock, LOCK_EX | LOCK_NB);
-  let open = true;
-  return {
-    id,
-    directory,
-    async discard() {
+  for (;;) {
+    const id = randomBytes(8).toString('hex');
+    const directory = join(parent, id);
+    mkdirSync(directory, { mode: 0o700 });
+    // Between these two lines another process may take it for that of a dead one: then the lock is not ours, and the next name is tried.
+    const lock = tryLockDirectory(directory);
+    if (lock === undefined) continue;
+    const discard = async (): Promise<void> => {
       await removeTree(directory);
-      if (open) closeSync(lock);
-      open = false;
-    },
-  };
+      lock.release();
+    };
+    return { id, directory, discard };
+  }
 }
 
 /**
@@ -132,21 +119,13 @@ export async function removeStaleSnapshots(root: string): Promise<void> {
   const parent = join(root, 'snapshots');
   for (const id of list(parent)) {
     const directory = join(parent, id);
-    let lock: number | undefined;
+    const lock = tryLockDirectory(directory);
+    if (lock === undefined) continue;
     try {
-      lock = openSync(join(directory, 'lock'), 'r+');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') continue;
-    }
-    try {
-      const stat = lstatSync(directory, { throwIfNoEntry: false });
-      if (stat === undefined) continue;
-      if (Date.now() - stat.ctimeMs < YOUNG && lock === undefined) continue;
-      if (lock !== undefined && !flock(lock, LOCK_EX | LOCK_NB)) continue;
       await removeCgroups(directory, `tsbuild-${id}`);
       await removeTree(directory).catch(() => {});
     } finally {
-      if (lock !== undefined) closeSync(lock);
+      lock.release();
     }
   }
 }
