@@ -31,8 +31,11 @@ export interface Lab {
   readonly layer: string;
   /** Root of the store. */
   readonly store: string;
-  /** Runs a step on the runtime that is tried. */
-  readonly run: (command: string | readonly string[], change?: Change) => Promise<Run>;
+  /** Runs a step on the runtime that is tried; with `terminal` at the terminal that controls this process, without capture. */
+  readonly run: (
+    command: string | readonly string[],
+    change?: Change & { readonly terminal?: 'plain' },
+  ) => Promise<Run>;
 }
 
 /** Says whether it got out. A BuildError is a refusal. */

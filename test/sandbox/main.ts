@@ -14,8 +14,8 @@ import { weakRuntime, withoutNamespaces } from './weak-runtime.ts';
 import type { Weakening, WeakeningName } from './weakenings.ts';
 import { weakenings } from './weakenings.ts';
 
-// A program of its own (`main <runtime> refused|weakened <folder>`), as root, be it of a user namespace, in a mount namespace of its own: makes all
-// attempts on one runtime, and prints what came of each. It has its own mount namespace where it weakens bundles, as it mounts something for them.
+// A program of its own (`main <runtime> refused|weakened <folder>`), as root, be it of a user namespace, in a mount namespace of its own and at a
+// terminal: makes all attempts on one runtime, and writes what came of each into the folder. It has its own mount namespace where it weakens bundles, as it mounts something for them.
 
 const [, , runtimeName = '', mode = '', folder = ''] = process.argv;
 process.umask(0o022);
@@ -50,9 +50,8 @@ const outcomes = new Map<Attempt, Omit<Outcome, 'title'>>();
   }
 }
 for (const discard of discards) await discard();
-process.stdout.write(
-  JSON.stringify([...outcomes].map(([attempt, outcome]) => ({ title: titleOf(attempt), ...outcome }))),
-);
+const made: Outcome[] = [...outcomes].map(([attempt, outcome]) => ({ title: titleOf(attempt), ...outcome }));
+writeFileSync(join(folder, 'outcomes.json'), JSON.stringify(made));
 
 function lab(host: Host, place: string, weakening: WeakeningName | undefined): Lab {
   mkdirSync(place);
@@ -60,7 +59,7 @@ function lab(host: Host, place: string, weakening: WeakeningName | undefined): L
   const used = { host: executionHost, runtime: weakRuntime(runtime, weak, host) };
   return {
     ...{ host, folder: place, layer, store },
-    run: async (command, { op, ...change } = {}) => {
+    run: async (command, { op, terminal, ...change } = {}) => {
       const output = { stdout: '', stderr: '' };
       const request = stepRequest({ layer, command });
       using _ = withoutNamespaces(weak.without ?? 0);
@@ -75,7 +74,7 @@ function lab(host: Host, place: string, weakening: WeakeningName | undefined): L
           },
           op: { ...request.op, ...op },
         },
-        used,
+        { ...used, terminal },
       );
       discards.push(() => result.discard());
       return { ...result, ...output };

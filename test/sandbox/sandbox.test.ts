@@ -1,5 +1,6 @@
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { removeTree } from '../../src/util/remove-tree.ts';
 import { command, must } from '../support/cli.ts';
@@ -38,6 +39,7 @@ const needs = [
   tool('busybox', 'busybox-static'),
   tool('newuidmap', 'uidmap'),
   tool('tar'),
+  tool('script', 'bsdutils'),
 ] as const;
 
 suite('the sandbox', needs, () => {
@@ -55,22 +57,19 @@ suite('the sandbox', needs, () => {
 
   /** Makes all attempts, in a process of its own that has inherited a descriptor which it does not know of. */
   async function outcomes(rung: Rung, mode: 'refused' | 'weakened'): Promise<Map<string, Outcome>> {
+    let user: TestUser | undefined;
+    if (rung.user !== 'root') users.push((user = await makeUser(rung.user)));
+    const place = join(user?.home ?? folder.path, `${mode}-${rung.runtime}`);
     const node = [process.execPath, '--no-warnings'];
-    const main = (place: string): string[] => [
-      ...['unshare', '--mount', ...node, program('main.ts'), rung.runtime, mode],
-      join(place, `${mode}-${rung.runtime}`),
+    const words = [
+      ...(user === undefined ? [] : [...node, program('as-root-of-namespace.ts')]),
+      ...['unshare', '--mount', ...node, program('main.ts'), rung.runtime, mode, place],
     ];
-    const leaking = ['-c', 'exec 9</ && exec "$@"', 'sh'];
-    let text: string;
-    if (rung.user === 'root') {
-      text = await must(command('sh', [...leaking, ...main(folder.path)]));
-    } else {
-      const user = await makeUser(rung.user);
-      users.push(user);
-      const enter = [...node, program('as-root-of-namespace.ts')];
-      text = await must(user.run('sh', [...leaking, ...enter, ...main(user.home)]));
-    }
-    return new Map((JSON.parse(text) as Outcome[]).map((outcome) => [outcome.title, outcome]));
+    // script(1) gives it a terminal.
+    const args = ['-qec', `exec 9</ && exec ${words.map((word) => `'${word}'`).join(' ')}`, '/dev/null'];
+    await must(user === undefined ? command('script', args) : user.run('script', args));
+    const made = JSON.parse(readFileSync(join(place, 'outcomes.json'), 'utf8')) as Outcome[];
+    return new Map(made.map((outcome) => [outcome.title, outcome]));
   }
 
   describe.each(rungs)('on the rung `$name`, $runtime', (rung) => {

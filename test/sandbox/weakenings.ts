@@ -58,7 +58,8 @@ export type WeakeningName =
   | 'chroot'
   | 'inheritable'
   | 'groups'
-  | 'mounts';
+  | 'mounts'
+  | 'session';
 
 export const weakenings: Readonly<Record<WeakeningName, Weakening>> = {
   /** All capabilities, no system call filter. */
@@ -142,5 +143,12 @@ export const weakenings: Readonly<Record<WeakeningName, Weakening>> = {
   /** Mounts that can be written to, and programs with setuid on them. */
   mounts: {
     spec: (spec) => withMounts(spec, (mount) => withoutOptions(mount, 'ro', 'nosuid', 'nodev')),
+  },
+  /** In the session of whoever builds. */
+  session: {
+    start: (start) => ({
+      ...start,
+      before: start.before.filter((item) => item === 'fork' || item.name !== 'setsid'),
+    }),
   },
 };

@@ -62,6 +62,11 @@ function linkInPlaceOf(row: string, path: string): Attempt {
   };
 }
 
+function plantNames(directory: string, target: string): void {
+  mkdirSync(join(directory, 'etc'));
+  for (const name of ['hosts', 'resolv.conf']) symlinkSync(target, join(directory, 'etc', name));
+}
+
 /** Files of passwd(5) that a step's user is looked up in. */
 function users(
   what: string,
@@ -145,6 +150,19 @@ export const images: readonly Attempt[] = [
   linkInPlaceOf('S-P-7', '/dev/pts'),
   linkInPlaceOf('CVE-2025-52565', '/dev/console'),
   linkInPlaceOf('CVE-2023-25809', '/sys/fs/cgroup'),
+  {
+    row: 'CVE-2015-3629',
+    what: 'an image whose hosts and resolv.conf are links to a file of the host',
+    async attack(lab) {
+      const layers = layer(lab, (directory) => plantNames(directory, lab.host.marker));
+      const { stdout } = await lab.run('cat /etc/hosts /etc/resolv.conf', { layers });
+      return stdout.includes('canary') || readFileSync(lab.host.marker, 'utf8') !== 'canary';
+    },
+    weakened(lab) {
+      plantNames(lab.folder, lab.host.marker);
+      return readFileSync(join(lab.folder, 'etc/hosts'), 'utf8') === 'canary';
+    },
+  },
   users('a passwd that is a FIFO', {
     plant: (path) => void execFileSync('mkfifo', [path]),
     naively: hangs,

@@ -103,6 +103,9 @@ export const kernelCalls: readonly Attempt[] = [
   attempt('the way of 32-bit programs', { abi: 'x86', number: 21, args: ['none', '/tmp', 'tmpfs', 0, 0] }, [
     EPERM,
   ]),
+  attempt('the way of x32 programs', { number: 0x4000_0000 | 165, args: ['none', '/tmp', 'tmpfs', 0, 0] }, [
+    EPERM,
+  ]),
   {
     row: 'CVE-2023-25809',
     what: 'mount cgroups anew, to be asked what runs when a group is empty',

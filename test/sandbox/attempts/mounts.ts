@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFil
 import { dirname, join } from 'node:path';
 import type { MountSource, StepMount } from '../../../src/executor/step.ts';
 import type { Attempt, Lab } from '../attempt.ts';
-import { mountLandsOn, startsIn } from '../naive.ts';
+import { inOwnMounts, mountLandsOn, startsIn } from '../naive.ts';
 
 // Mounts and working directories: names of the Dockerfile, led astray by links of the image, the context or a cache.
 
@@ -220,5 +220,21 @@ export const mounts: readonly Attempt[] = [
       return isHarmed(context);
     },
     weakened: 'mounts',
+  },
+  {
+    row: 'CVE-2024-11218',
+    what: 'write to a context that is bound to be written to, and thrown away',
+    async attack(lab) {
+      const context = victim(lab);
+      const op = { mounts: [{ ...bindMount, target: '/m', readonly: false }] };
+      await lab.run('touch /m/made && rm /m/own', { op, binds: bindOf(context) });
+      return isHarmed(context);
+    },
+    weakened(lab) {
+      const context = victim(lab);
+      made(join(lab.folder, 'm'));
+      const bound = inOwnMounts('mount --bind "$1" "$2" && : >"$2/made"', context, join(lab.folder, 'm'));
+      return bound && isHarmed(context);
+    },
   },
 ];

@@ -178,6 +178,17 @@ export const rights: readonly Attempt[] = [
     weakened: 'descriptors',
   },
   {
+    row: 'S-SB-7',
+    what: 'type into the terminal of whoever builds (TIOCSTI)',
+    async attack(lab) {
+      const layers = layerWith(lab, 'layer', (layer) => executable(join(layer, 'open'), opens('/dev/tty')));
+      return (await lab.run(['/open'], { layers, terminal: 'plain' })).exitCode === 0;
+    },
+    weakened: 'session',
+    // runc makes a session whatever it is told.
+    weakenedOn: ['embedded'],
+  },
+  {
     row: 'CVE-2019-5736',
     what: "change the runtime's program through /proc/self/exe",
     attack: ownRuntime,
