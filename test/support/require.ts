@@ -46,6 +46,7 @@ export const debianPackages: Readonly<Record<string, string>> = {
   runuser: 'util-linux',
   bzip2: 'bzip2',
   xz: 'xz-utils',
+  script: 'bsdutils',
 };
 
 /** The program's path, or undefined. */
