@@ -139,7 +139,7 @@ function mountOne(spec: RuntimeSpec, mount: SpecMount, tools: Tools): PlanItem[]
   const bound = tools.clones.get(mount);
   const isFile = bound !== undefined && !statSync(tools.host.view(source)).isDirectory();
   const nested = spec.mounts.some((other) => destination.startsWith(`${other.destination}/`));
-  const point = nested ? makePoint(destination, isFile) : [];
+  const point = nested ? makePoint(tools, destination, isFile) : [];
   const made = (kind: string, how: number, options: string | null): PlanItem[] => [
     ...point,
     ...onMountPoint(tools, destination, (target) => [
@@ -161,7 +161,7 @@ function mountOne(spec: RuntimeSpec, mount: SpecMount, tools: Tools): PlanItem[]
   return [...point, ...attach(tools, { bound, target: destination, flags: flags | nodev })];
 }
 
-/** Opens a mount point, on the way to which there is no link, and closes it again. */
+/** Opens a place, on the way to which there is no link, and closes it again. */
 function onMountPoint(
   { next }: Tools,
   target: string,
@@ -190,19 +190,22 @@ function attach(
   ];
 }
 
-/** A mount point inside another mount. What is there already stays. */
-function makePoint(target: string, isFile: boolean): PlanItem[] {
+/**
+ * A mount point inside another mount. What is there already stays. No link is followed on the way: one to /proc/self/fd in a cache would lead
+ * to what is still to be mounted.
+ */
+function makePoint(tools: Tools, target: string, isFile: boolean): PlanItem[] {
   const what = `making the mount point ${target}`;
   const parts = target.split('/').slice(1);
-  const directories = parts.slice(0, isFile ? -1 : undefined).map((_, index) => {
-    const path = `/${parts.slice(0, index + 1).join('/')}`;
-    return { ...call('mkdirat', [AT_FDCWD, path, 0o755], what), ignore: 'any' as const };
-  });
-  const file = {
-    ...call('mknodat', [AT_FDCWD, target, constants.S_IFREG | 0o644, 0], what),
-    ignore: 'any' as const,
-  };
-  return isFile ? [...directories, file] : directories;
+  return parts.flatMap((name, index) =>
+    onMountPoint(tools, `/${parts.slice(0, index).join('/')}`, (_, parent) => {
+      const made =
+        isFile && index === parts.length - 1
+          ? call('mknodat', [parent, name, constants.S_IFREG | 0o644, 0], what)
+          : call('mkdirat', [parent, name, 0o755], what);
+      return [{ ...made, ignore: 'any' }];
+    }),
+  );
 }
 
 /** The devices are the host's own: on a read-only mount they can be written to, but nobody can change their mode, owner or times. */

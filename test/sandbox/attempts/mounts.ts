@@ -237,4 +237,30 @@ export const mounts: readonly Attempt[] = [
       return bound && isHarmed(context);
     },
   },
+  {
+    row: 'CVE-2024-45310',
+    what: 'make a mount point in a cache, through a link to what the runtime has open',
+    async attack(lab) {
+      const context = victim(lab);
+      const cache: StepMount = { ...cacheMount, target: '/cache', id: 'doors' };
+      const doors = Array.from({ length: 12 }, (_, index) => 4 + index);
+      await lab.run(doors.map((fd) => `ln -s /proc/self/fd/${fd} /cache/door${fd}`).join(';'), {
+        op: { mounts: [cache] },
+      });
+      const later: StepMount = { ...bindMount, target: '/later/than/all/others' };
+      for (const fd of doors) {
+        const inner: StepMount = { type: 'tmpfs', target: `/cache/door${fd}/made` };
+        await lab
+          .run('true', { op: { mounts: [later, cache, inner] }, binds: bindOf(context) })
+          .catch(() => {});
+      }
+      return isHarmed(context);
+    },
+    weakened(lab) {
+      const context = victim(lab);
+      made(join(lab.folder, 'cache'), { door: '/proc/self/fd/7' });
+      inOwnMounts('exec 7<"$1" && mkdir "$2/cache/door/made"', context, lab.folder);
+      return isHarmed(context);
+    },
+  },
 ];
