@@ -100,7 +100,7 @@ export function lowerOptions(
     runsHere: async (each) => (await import('./runs-here.ts')).runsHere(each),
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
-    network: options.network ?? 'default',
+    network: options.network === 'isolated' ? 'default' : (options.network ?? 'default'),
     namedContexts,
   };
 }

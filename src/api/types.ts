@@ -97,7 +97,8 @@ export interface BuildOptions extends CommonOptions {
   /** Bytes. */
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly UlimitOption[] | undefined;
-  readonly network?: 'default' | 'none' | 'host' | undefined;
+  /** `isolated`: as `default`, which then is never the host's: NETWORK_UNAVAILABLE where this host cannot give a network of its own. */
+  readonly network?: 'default' | 'none' | 'host' | 'isolated' | undefined;
   /** Called for the first RUN that fails, before the build ends: to look at what it has left. All other steps have been stopped. */
   readonly onFailedStep?: ((step: FailedRun) => Promise<void>) | undefined;
   /**
@@ -211,7 +212,8 @@ export interface RunOptions extends CommonOptions {
   readonly user?: string | undefined;
   /** Replaces the image's; one word, as docker's flag. */
   readonly entrypoint?: string | undefined;
-  readonly network?: 'default' | 'none' | 'host' | undefined;
+  /** `isolated`: as `default`, which then is never the host's: NETWORK_UNAVAILABLE where this host cannot give a network of its own. */
+  readonly network?: 'default' | 'none' | 'host' | 'isolated' | undefined;
   readonly hostname?: string | undefined;
   readonly interactive?: boolean | undefined;
   readonly tty?: boolean | undefined;

@@ -1,8 +1,9 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
+import type { BuildOptions } from '../index.ts';
 import { listOption } from './options.ts';
 import type { ProgressFlags } from './options.ts';
-import { parseBytes, parseChoice, parseEpoch, parseTimeout, parseWhole } from './values.ts';
+import { networkModes, parseBytes, parseChoice, parseEpoch, parseTimeout, parseWhole } from './values.ts';
 
 /** What `tsbuild graph` and `tsbuild build` share: all that decides which steps there are. */
 export interface PlanFlags extends ProgressFlags {
@@ -17,7 +18,7 @@ export interface PlanFlags extends ProgressFlags {
   readonly addHost?: readonly string[] | undefined;
   readonly shmSize?: number | undefined;
   readonly ulimit?: readonly string[] | undefined;
-  readonly network?: 'default' | 'none' | 'host' | undefined;
+  readonly network?: BuildOptions['network'];
   readonly allow?: readonly string[] | undefined;
   readonly sourceDateEpoch?: number | undefined;
 }
@@ -81,8 +82,8 @@ export function addPlanFlags(command: Command): Command {
       listOption('--ulimit <name=soft[:hard]>', 'limit of RUN steps, such as nofile=1024:2048 (many)'),
     )
     .addOption(
-      new Option('--network <mode>', 'network of RUN steps: default, none or host').argParser((text) =>
-        parseChoice(text, '--network', ['default', 'none', 'host'] as const),
+      new Option('--network <mode>', 'network of RUN steps: default, isolated, none or host').argParser(
+        (text) => parseChoice(text, '--network', networkModes),
       ),
     )
     .addOption(listOption('--allow <right>', 'grant network.host, security.insecure or secret.leak (many)'))

@@ -186,6 +186,9 @@ export function parseTimeout(text: string): number {
   });
 }
 
+/** Of --network. */
+export const networkModes = ['default', 'isolated', 'none', 'host'] as const;
+
 /** One word of a list. `name` is the flag, for the message. */
 export function parseChoice<T extends string>(text: string, name: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === text);

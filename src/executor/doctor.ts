@@ -13,6 +13,8 @@ import {
 import { bestIdMap, currentUser } from '../host/userns.ts';
 import type { RuntimeFinding } from './choose-runtime.ts';
 import { chooseRuntime, examineRuntime, runtimeNames } from './choose-runtime.ts';
+import { networkPrograms } from './network-helper.ts';
+import { hostResolvers } from './network.ts';
 import { inspect, runtimeSearch } from './executor.ts';
 
 export interface HostCheck {
@@ -113,11 +115,12 @@ function userNamespaces(): Check {
 }
 
 function network(path: string): Check {
-  if (findProgram('slirp4netns', path) === undefined)
+  const [program] = networkPrograms(path, hostResolvers());
+  if (program === undefined)
     return {
       status: 'warning',
-      detail: "no slirp4netns: steps share the host's network",
-      fix: 'install slirp4netns',
+      detail: "neither pasta nor slirp4netns: steps share the host's network",
+      fix: 'install passt or slirp4netns',
     };
   const device = '/dev/net/tun';
   try {
@@ -129,7 +132,7 @@ function network(path: string): Check {
       fix: `sudo chmod 666 ${device}`,
     };
   }
-  return { status: 'ok', detail: 'slirp4netns isolates steps' };
+  return { status: 'ok', detail: `${program.name} isolates steps` };
 }
 
 function subordinate(path: string): Check {

@@ -11,8 +11,8 @@ import { oomKills, recordCgroups, removeCgroups } from './step-cgroups.ts';
 import { insecureDevices } from './host-devices.ts';
 import type { HostVolume, MountPlan } from './mounts.ts';
 import { isBelow, prepareMounts } from './mounts.ts';
-import type { NetworkHelper } from './network.ts';
-import { startSlirp } from './network.ts';
+import type { NetworkHelper, NetworkProgram } from './network-helper.ts';
+import { startHelper } from './network-helper.ts';
 import { RootTree } from './root-tree.ts';
 import type { OwnTerminal } from './own-terminal.ts';
 import type { BundlePlace, Runtime } from './runtime.ts';
@@ -44,8 +44,8 @@ export interface ExecutionHost {
   readonly ids: 'many' | 'single' | undefined;
   /** Bounding set of this process. */
   readonly capabilities: bigint;
-  /** The program slirp4netns. */
-  readonly slirp: string | undefined;
+  /** What may give steps an isolated network, best first; what has failed is taken out. */
+  readonly networkPrograms: NetworkProgram[];
   /** Tells the user, once, that steps share the host's network. */
   warnHostNetwork(reason: string): void;
 }
@@ -57,8 +57,6 @@ export interface Execution {
   /** Connects the caller's standard streams, with a terminal of its own or as they are; undefined: output is captured. */
   readonly terminal?: 'tty' | 'plain' | undefined;
 }
-
-type Network = 'host' | 'none' | 'slirp4netns';
 
 /** Executes one step from its request to its upper directory; the contract is that of `Executor.run`. */
 export async function execute(request: StepRequest, execution: Execution): Promise<StepResult> {
@@ -73,24 +71,32 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   const caches = own ?? request.caches;
   if (caches === undefined) throw new TypeError('a step without its cache mounts');
   if (op.network !== 'default') return await attempt(request, { ...execution, caches, network: op.network });
-  if (host.slirp === undefined) {
-    host.warnHostNetwork('slirp4netns is not installed');
-    return await attempt(request, { ...execution, caches, network: 'host' });
+  const problems: string[] = [];
+  for (const program of [...host.networkPrograms]) {
+    try {
+      return await attempt(request, { ...execution, caches, network: program });
+    } catch (error) {
+      if (!(error instanceof NetworkHelperFailure)) throw error;
+      problems.push(`${program.name} does not work here (${error.message})`);
+      // Another step of the same build may have found the same.
+      const index = host.networkPrograms.indexOf(program);
+      if (index >= 0) host.networkPrograms.splice(index, 1);
+    }
   }
-  try {
-    return await attempt(request, { ...execution, caches, network: 'slirp4netns' });
-  } catch (error) {
-    if (!(error instanceof NetworkHelperFailure)) throw error;
-    host.warnHostNetwork(`slirp4netns does not work here (${error.message})`);
-    return await attempt(request, { ...execution, caches, network: 'host' });
-  }
+  const reason = problems.join(', ') || 'neither pasta nor slirp4netns is to be had';
+  if (request.isolated === true)
+    throw new BuildError('NETWORK_UNAVAILABLE', `steps cannot have a network of their own: ${reason}`, {
+      hint: 'install passt or slirp4netns, or build with --network=none',
+    });
+  host.warnHostNetwork(reason);
+  return await attempt(request, { ...execution, caches, network: 'host' });
 }
 
 class NetworkHelperFailure extends Error {}
 
 interface Attempt extends Execution {
   readonly caches: CacheDirectories;
-  readonly network: Network;
+  readonly network: 'host' | 'none' | NetworkProgram;
 }
 
 /**
@@ -129,7 +135,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
       directory,
       namespaces:
         runtime.namespaces(network === 'none' ? 'own' : 'given') |
-        (network === 'slirp4netns' ? CLONE_NEWNET : 0),
+        (typeof network === 'object' ? CLONE_NEWNET : 0),
       stdio: terminal?.slave ?? (execution.terminal === undefined ? 'capture' : 'inherit'),
       onOutput: request.onOutput,
     });
@@ -182,12 +188,12 @@ async function inSandbox(
   readonly stubs: MountPointStubs;
   readonly ownerOf: OwnerOf | undefined;
 }> {
-  const { sandbox, host } = execution;
+  const { sandbox, host, network, bundle } = execution;
   await sandbox.ready();
   // The helper starts while the mounts are made.
   const helper =
-    execution.network === 'slirp4netns' && host.slirp !== undefined
-      ? startSlirp(host.slirp, sandbox.pid, host.path)
+    typeof network === 'object'
+      ? startHelper(network, { pid: sandbox.pid, directory: bundle.directory, path: host.path })
       : undefined;
   helper?.catch(() => {});
   let plan: MountPlan | undefined;
@@ -241,7 +247,8 @@ async function writeBundle(
   // Closed before the step runs: an open descriptor would keep the overlay alive after the sandbox.
   using tree = new RootTree(sandbox.view(rootfs));
   const plan = await prepareMounts({
-    ...{ request, sandbox, directory: bundle.directory, tree, caches, network, volumes },
+    ...{ request, sandbox, directory: bundle.directory, tree, caches, volumes },
+    network: typeof network === 'object' ? network.name : network,
     single: host.ids === 'single',
   });
   try {

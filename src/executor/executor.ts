@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import {
   capabilitySet,
   cgroupMode,
-  findProgram,
   hasSingleId,
   helperPath,
   kernelVersion,
@@ -18,6 +17,8 @@ import { chooseRuntime } from './choose-runtime.ts';
 import type { ExecutionHost } from './execute.ts';
 import { cacheRequests, execute } from './execute.ts';
 import type { HostVolume } from './mounts.ts';
+import { networkPrograms } from './network-helper.ts';
+import { hostResolvers } from './network.ts';
 import type { Runtime } from './runtime.ts';
 import { seccompArch } from './seccomp.ts';
 import { removeStaleSnapshots } from './snapshot.ts';
@@ -39,6 +40,8 @@ export interface ContainerRun {
   readonly user: string;
   readonly volumes: readonly HostVolume[];
   readonly network: 'default' | 'none' | 'host';
+  /** A `default` network must not be the host's: NETWORK_UNAVAILABLE else. */
+  readonly isolated?: boolean | undefined;
   readonly tty: boolean;
   /** Connects the caller's own standard input and output; onOutput is not called then. */
   readonly interactive: boolean;
@@ -53,7 +56,7 @@ export interface Executor {
   /** Waits for the cache mounts of a step, which others may hold; rejects with the signal's reason on abort. */
   takeCaches(op: StepOp, signal: AbortSignal): Promise<CacheDirectories>;
   /**
-   * Executes one RUN. The exit code is a value. Throws STEP_START, SECRET_MISSING, USER_UNKNOWN, SANDBOX_UNAVAILABLE; rejects with the
+   * Executes one RUN. The exit code is a value. Throws STEP_START, SECRET_MISSING, USER_UNKNOWN, SANDBOX_UNAVAILABLE, NETWORK_UNAVAILABLE; rejects with the
    * signal's reason on abort, after everything that ran is dead. Waits for cache mounts that others hold, unless it
    * is given them.
    */
@@ -117,6 +120,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
           secrets: { get: () => Promise.resolve(undefined) },
           sshSockets: {},
           extraHosts: [],
+          isolated: request.isolated,
           onOutput: request.onOutput,
           signal: request.signal,
         },
@@ -165,7 +169,7 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
     cgroupV2: cgroupMode() === 'v2',
     ids: mappedIds() === undefined ? undefined : hasSingleId() ? 'single' : 'many',
     capabilities: capabilitySet('CapBnd'),
-    slirp: findProgram('slirp4netns', path),
+    networkPrograms: networkPrograms(path, hostResolvers()),
     warnHostNetwork(reason) {
       if (warned) return;
       warned = true;
@@ -175,7 +179,7 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
           severity: 'warning',
           rule: 'HostNetwork',
           message: `steps use the host's network: ${reason}`,
-          hint: 'install slirp4netns, or build with --network=none',
+          hint: 'install passt or slirp4netns, or build with --network=none',
         },
       });
     },

@@ -4,6 +4,7 @@ import { applyEntries } from '../image/apply.ts';
 import { overlayDiff } from '../image/diff.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories } from './cache-mounts.ts';
+import type { StepNetwork } from './network.ts';
 import { hostResolvers, hostsFile, resolvConf } from './network.ts';
 import { RootTree } from './root-tree.ts';
 import type { SpecMount } from './runtime-spec.ts';
@@ -46,7 +47,7 @@ export interface MountContext {
   /** The root filesystem, mounted. */
   readonly tree: RootTree;
   readonly caches: CacheDirectories;
-  readonly network: 'host' | 'none' | 'slirp4netns';
+  readonly network: StepNetwork;
   /** The step has a single id. */
   readonly single: boolean;
   /** Directories and files of the host that the user asked for (`tsbuild run -v`). */

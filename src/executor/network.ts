@@ -1,68 +1,18 @@
 import { readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
-import { Agent } from '../host/agent/agent.ts';
-import { becomes, deathTie, ordersEndOnExec } from '../host/agent/items.ts';
 
-// The network of a step (L-RUN-4, L-RUN-7). `default` is isolated by slirp4netns: the step has its own network namespace, and a
-// program of the host forwards its connections. It cannot reach the host's loopback.
+// What a step knows of its network (L-RUN-7): resolv.conf and hosts.
 
-/** A network helper that serves one network namespace; it dies with tsbuild. */
-export interface NetworkHelper extends AsyncDisposable {
-  readonly name: string;
-}
+/** host: the host's; none: nothing but `lo`; else an own one, which that program connects. */
+export type StepNetwork = 'host' | 'none' | 'pasta' | 'slirp4netns';
 
-/** The name server that slirp4netns offers. */
-const SLIRP_RESOLVER = '10.0.2.3';
+/** The name server of isolated networks: it asks that of the host. */
+export const RESOLVER = '10.0.2.3';
 /** That of systemd-resolved. */
 const STUB_RESOLVER = '127.0.0.53';
 const FALLBACK_RESOLVERS: readonly string[] = [
   ...['8.8.8.8', '8.8.4.4'],
   ...['2001:4860:4860::8888', '2001:4860:4860::8844'],
 ];
-/** How long the helper may take to be ready, in milliseconds. */
-const START_LIMIT = 10_000;
-
-/** Starts slirp4netns for the network namespace of a process. Throws an Error with what it said when it does not work. */
-export async function startSlirp(program: string, pid: number, path: string): Promise<NetworkHelper> {
-  const options = ['--configure', '--mtu=65520', '--disable-host-loopback', '--enable-sandbox'];
-  const args = [program, ...options, '--ready-fd=4', String(pid), 'tap0'];
-  const agent = new Agent({
-    cwd: '/',
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
-    detached: true,
-  });
-  const { child } = agent;
-  let said = '';
-  child.stderr?.on('data', (data) => {
-    said = (said + String(data)).slice(-2000);
-  });
-  const ended = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
-    child.once('error', (error) => {
-      said += error.message;
-      resolve();
-    });
-  });
-  const ready = child.stdio[4] as Readable;
-  ready.on('error', () => {});
-  await agent.execute([deathTie, ordersEndOnExec, becomes(program, args, [`PATH=${path}`, 'LC_ALL=C'])]);
-  const timer = setTimeout(() => child.kill('SIGKILL'), START_LIMIT);
-  const first = await Promise.race([
-    new Promise<boolean>((resolve) => {
-      ready.once('data', () => resolve(true));
-    }),
-    ended.then(() => false),
-  ]);
-  clearTimeout(timer);
-  if (!first) throw new Error(said.trim() || 'slirp4netns ended early');
-  return {
-    name: 'slirp4netns',
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
-}
 
 /** Texts of this host's resolver files; undefined: there is none. */
 export interface HostResolvers {
@@ -84,23 +34,36 @@ export function hostResolvers(): HostResolvers {
  * /etc/resolv.conf of a step (L-RUN-7). On the host's network it is the host's own, as it is. Elsewhere a server on the host's loopback
  * cannot be reached: such lines go, and where no server remains there are public ones.
  */
-export function resolvConf(network: 'host' | 'none' | 'slirp4netns', host: HostResolvers): string {
+export function resolvConf(network: StepNetwork, host: HostResolvers): string {
   const main = host.main ?? '';
   if (network === 'host' && serversOf(main).length > 0) return main;
-  const isStub = serversOf(main).every((server) => server === STUB_RESOLVER) && serversOf(main).length > 0;
-  const text = isStub ? (host.systemd ?? main) : main;
-  const reachable = (server: string): boolean => network !== 'slirp4netns' && !/^127\.|^::1$/.test(server);
+  const isolated = network === 'pasta' || network === 'slirp4netns';
+  const text = withoutStub(host);
+  const reachable = (server: string): boolean => !isolated && !isLoopback(server);
   const kept = text.split('\n').filter((line) => {
     const [server] = serversOf(line);
     return server === undefined ? line.trim() !== '' : reachable(server);
   });
-  const added =
-    network === 'slirp4netns'
-      ? [SLIRP_RESOLVER]
-      : serversOf(kept.join('\n')).length > 0
-        ? []
-        : FALLBACK_RESOLVERS;
+  const added = isolated ? [RESOLVER] : serversOf(kept.join('\n')).length > 0 ? [] : FALLBACK_RESOLVERS;
   return [...kept, ...added.map((server) => `nameserver ${server}`), ''].join('\n');
+}
+
+/** Are all name servers of this host on its loopback? */
+export function asksLoopback(host: HostResolvers): boolean {
+  const servers = serversOf(withoutStub(host));
+  return servers.length > 0 && servers.every(isLoopback);
+}
+
+/** The resolver file; where it names only the stub of systemd-resolved, that which says what the stub asks. */
+function withoutStub(host: HostResolvers): string {
+  const main = host.main ?? '';
+  const servers = serversOf(main);
+  const isStub = servers.length > 0 && servers.every((server) => server === STUB_RESOLVER);
+  return isStub ? (host.systemd ?? main) : main;
+}
+
+function isLoopback(server: string): boolean {
+  return /^127\.|^::1$/.test(server);
 }
 
 function serversOf(text: string): readonly string[] {

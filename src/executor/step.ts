@@ -95,6 +95,8 @@ export interface StepRequest {
   /** Bytes of /dev/shm; 64 MiB when absent. */
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly Ulimit[] | undefined;
+  /** A `default` network must not be the host's. */
+  readonly isolated?: boolean | undefined;
   /** Taken by `Executor.takeCaches`; whoever took them frees them. undefined: the step waits for them itself. */
   readonly caches?: CacheDirectories | undefined;
   readonly onOutput: OnOutput;

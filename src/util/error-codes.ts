@@ -49,6 +49,10 @@ const table = {
   SECRET_LEAK: { exit: 1, meaning: 'a secret of the build is in the image' },
   ENTITLEMENT_REQUIRED: { exit: 1, meaning: 'a step asks for a right that was not granted' },
   SANDBOX_UNAVAILABLE: { exit: 1, meaning: 'this host offers no way to run a step in a sandbox' },
+  NETWORK_UNAVAILABLE: {
+    exit: 1,
+    meaning: 'an isolated network was asked for, and this host cannot give one',
+  },
   UNSUPPORTED_HERE: { exit: 1, meaning: 'this cannot be done on this host or in this version' },
   // Store and output
   STORE_FAILED: { exit: 1, meaning: 'the store cannot be read or written' },

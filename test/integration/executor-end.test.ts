@@ -3,16 +3,13 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { embeddedRuntime } from '../../src/executor/embedded-runtime.ts';
-import { execute } from '../../src/executor/execute.ts';
-import { inspect } from '../../src/executor/executor.ts';
 import { ownCgroups } from '../../src/host/probe.ts';
 import { projectRoot } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
 import type { Bench } from './executor-steps.ts';
-import { bench, makeRootfs, runtimes, stepRequest } from './executor-steps.ts';
+import { bench, makeRootfs, runtimes } from './executor-steps.ts';
 
 /** Pids of processes whose command line has the mark. */
 function processesWith(mark: string): string[] {
@@ -172,68 +169,3 @@ suite('the end of a step', ['root', tool('runc'), tool('busybox', 'busybox-stati
     });
   });
 });
-
-suite('the network of a step without a helper', ['root', tool('busybox', 'busybox-static')], () => {
-  test.each([
-    ['none is installed', undefined],
-    ['it does not work', '/bin/false'],
-  ])("is the host's, with one warning: %s", async (_why, slirp) => {
-    await using folder = await tempFolder('executor-network');
-    const layer = makeRootfs(join(folder.path, 'rootfs'));
-    const warnings: string[] = [];
-    const host = inspect({
-      root: join(folder.path, 'store'),
-      env: process.env,
-      emit: (event) => event.type === 'diagnostic' && warnings.push(event.diagnostic.rule),
-    });
-    for (let times = 0; times < 2; times += 1) {
-      let output = '';
-      const request = stepRequest({ layer, command: 'cat /etc/resolv.conf; ls /sys/class/net' });
-      const result = await execute(
-        {
-          ...request,
-          op: { ...request.op, network: 'default' },
-          onOutput: (_stream, data) => {
-            output += Buffer.from(data).toString();
-          },
-        },
-        { host: { ...host, slirp }, runtime: embeddedRuntime(host) },
-      );
-      await result.discard();
-      const devices = readdirSync('/sys/class/net').toSorted();
-      expect(output).toBe(`${readFileSync('/etc/resolv.conf', 'utf8')}${devices.join('\n')}\n`);
-    }
-    expect(warnings).toEqual(['HostNetwork']);
-  });
-});
-
-suite(
-  'the isolated network of a step',
-  ['root', tool('busybox', 'busybox-static'), tool('slirp4netns')],
-  () => {
-    test('has an address of its own, cannot reach the loopback of the host, and ends with the step', async () => {
-      await using folder = await tempFolder('executor-slirp');
-      const layer = makeRootfs(join(folder.path, 'rootfs'));
-      const { createServer } = await import('node:net');
-      let reached = 0;
-      const server = createServer((socket) => {
-        reached += 1;
-        socket.end('reached\n');
-      });
-      await new Promise<void>((resolve) => {
-        server.listen(0, '127.0.0.1', resolve);
-      });
-      const { port } = server.address() as { port: number };
-      const steps = bench(folder.path, { runtime: 'embedded', layer });
-      const result = await steps.run(
-        `ip -4 addr show tap0 | grep -c 10.0.2.100; cat /etc/resolv.conf | grep nameserver; nc -w 1 127.0.0.1 ${port} || echo no; nc -w 1 10.0.2.2 ${port} || echo no`,
-        { op: { network: 'default' } },
-      );
-      server.close();
-      expect(result.stdout).toBe('1\nnameserver 10.0.2.3\nno\nno\n');
-      expect(reached).toBe(0);
-      expect(steps.events).toEqual([]);
-      await until(() => processesWith('slirp4netns\0--configure').length === 0, 2000);
-    });
-  },
-);

@@ -38,6 +38,7 @@ export const debianPackages: Readonly<Record<string, string>> = {
   strace: 'strace',
   newuidmap: 'uidmap',
   slirp4netns: 'slirp4netns',
+  pasta: 'passt',
   openssl: 'openssl',
   git: 'git',
   as: 'binutils',

@@ -37,6 +37,7 @@ export async function prepareTask(
       sshSockets: settings.sshSockets,
       extraHosts: settings.extraHosts,
       shmSize: settings.shmSize,
+      isolated: settings.isolated,
       ulimits: settings.ulimits,
     },
     [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose](),

@@ -23,6 +23,7 @@ export interface ExecSettings {
   readonly proxyEnv: readonly string[];
   readonly extraHosts: readonly string[];
   readonly shmSize?: number | undefined;
+  readonly isolated: boolean;
   readonly ulimits: readonly UlimitOption[];
   readonly allow: ReadonlySet<string>;
   readonly drained?: (() => Promise<void> | undefined) | undefined;

@@ -25,6 +25,8 @@ export interface StepTask {
   readonly sshSockets: Readonly<Record<string, string>>;
   readonly extraHosts: readonly string[];
   readonly shmSize?: number | undefined;
+  /** A `default` network must not be the host's. */
+  readonly isolated: boolean;
   readonly ulimits: readonly UlimitOption[];
   /** Later mtimes in the new layer become this one, nanoseconds. */
   readonly clampMtime?: bigint | undefined;

@@ -1,12 +1,12 @@
 import { Option } from 'commander';
-import type { Emit } from '../../index.ts';
+import type { Emit, RunOptions } from '../../index.ts';
 import { BuildError } from '../../util/build-error.ts';
 import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { drained } from '../drain.ts';
 import { addRegistryOptions, listOption, newCommand } from '../options.ts';
 import { reportError, reportNotice } from '../report.ts';
-import { parseChoice } from '../values.ts';
+import { networkModes, parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
 interface RunFlags extends CommonFlags {
@@ -17,7 +17,7 @@ interface RunFlags extends CommonFlags {
   readonly workdir?: string;
   readonly user?: string;
   readonly entrypoint?: string;
-  readonly network?: 'default' | 'none' | 'host';
+  readonly network?: RunOptions['network'];
   readonly hostname?: string;
   readonly runtime?: string;
 }
@@ -47,8 +47,8 @@ export const run: Verb = {
         .option('-u, --user <user[:group]>', 'the user')
         .option('--entrypoint <command>', "instead of the image's")
         .addOption(
-          new Option('--network <mode>', 'default, none or host').argParser((text) =>
-            parseChoice(text, '--network', ['default', 'none', 'host'] as const),
+          new Option('--network <mode>', 'default, isolated, none or host').argParser((text) =>
+            parseChoice(text, '--network', networkModes),
           ),
         )
         .option('--hostname <name>', 'its name for itself')
