@@ -23,7 +23,7 @@ export const mutations: readonly Mutation[] = [
     from: "network: instruction.network ?? lowering.options.network ?? 'default',",
     to: "network: lowering.options.network ?? instruction.network ?? 'default',",
   },
-  { row: 'L-RUN-5', file: spec, from: 'maskedPaths: insecure ? [] : maskedPaths,', to: 'maskedPaths,' },
+  { row: 'L-RUN-5', file: spec, from: 'maskedPaths: insecure ? [] : [', to: 'maskedPaths: [' },
   {
     row: 'L-RUN-6',
     file: 'src/frontend/parse-instruction.ts',
