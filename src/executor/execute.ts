@@ -86,7 +86,7 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   const reason = problems.join(', ') || 'neither pasta nor slirp4netns is to be had';
   if (request.isolated === true)
     throw new BuildError('NETWORK_UNAVAILABLE', `steps cannot have a network of their own: ${reason}`, {
-      hint: 'install passt or slirp4netns, or build with --network=none',
+      hint: '`tsbuild doctor` says what this host lacks; --network=none needs nothing',
     });
   host.warnHostNetwork(reason);
   return await attempt(request, { ...execution, caches, network: 'host' });
