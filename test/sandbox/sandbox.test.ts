@@ -35,6 +35,7 @@ const rungs: readonly Rung[] = [
 const program = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const needs = [
   'root',
+  'x64',
   tool('runc'),
   tool('busybox', 'busybox-static'),
   tool('newuidmap', 'uidmap'),

@@ -11,10 +11,11 @@ import { delimiter, join } from 'node:path';
 import { describe, test } from 'vitest';
 import { ownCgroups } from '../../src/host/probe.ts';
 
-/** What a suite may need of the host besides Node; `root` means with CAP_SYS_ADMIN. A tool is looked for on PATH and where Debian puts it. */
+/** What a suite may need of the host besides Node; `root` means with CAP_SYS_ADMIN, `x64` that programs of `elf.ts` run. A tool is looked for on PATH and where Debian puts it. */
 export type Need =
   | 'root'
   | 'linux'
+  | 'x64'
   | 'npm-registry'
   | 'memory-cgroup'
   | { readonly tool: string; readonly debian: string };
@@ -82,6 +83,7 @@ export function missing(need: Need): string | undefined {
   const met: Readonly<Record<typeof need, () => boolean>> = {
     root: () => process.getuid?.() === 0 && hasSysAdmin(),
     linux: () => process.platform === 'linux',
+    x64: () => process.arch === 'x64',
     'memory-cgroup': hasMemoryCgroup,
     'npm-registry': () => process.env['npm_config_offline'] !== 'true',
   };
