@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   capabilitySet,
   cgroupMode,
+  hasRightsOfRoot,
   hasSingleId,
   helperPath,
   kernelVersion,
@@ -200,8 +201,10 @@ export function hostProblem(): BuildError | undefined {
         hint: 'a Dockerfile without RUN builds here',
       },
     );
-  if (kernelVersion() < 5010)
-    return new BuildError('SANDBOX_UNAVAILABLE', 'a step needs Linux 5.10 or later', {
+  // In a user namespace overlayfs keeps its marks in attributes of users.
+  const [least, who] = mappedIds() === undefined && hasRightsOfRoot() ? [5010, ''] : [5011, ' without root'];
+  if (kernelVersion() < least)
+    return new BuildError('SANDBOX_UNAVAILABLE', `a step${who} needs Linux 5.${least - 5000} or later`, {
       hint: 'a Dockerfile without RUN builds on any kernel',
     });
   return undefined;

@@ -44,6 +44,7 @@ const table = {
   // Steps
   STEP_FAILED: { exit: 1, meaning: 'the command of a RUN step ended with a status other than 0' },
   STEP_START: { exit: 1, meaning: 'the command of a RUN step could not be started' },
+  STEP_PLATFORM: { exit: 1, meaning: 'this host cannot run programs of the platform of a RUN step' },
   USER_UNKNOWN: { exit: 1, meaning: 'a user or group name is not in the passwd or group file of the image' },
   SECRET_MISSING: { exit: 1, meaning: 'a required secret or ssh agent was not given' },
   SECRET_LEAK: { exit: 1, meaning: 'a secret of the build is in the image' },

@@ -42,6 +42,7 @@ export const debianPackages: Readonly<Record<string, string>> = {
   pasta: 'passt',
   openssl: 'openssl',
   git: 'git',
+  'qemu-aarch64-static': 'qemu-user-static',
   as: 'binutils',
   'aarch64-linux-gnu-as': 'binutils-aarch64-linux-gnu',
   setcap: 'libcap2-bin',

@@ -65,7 +65,9 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       );
       return treeContentKey(input.tree, sources);
     },
-    check: async () => {
+    check: async ({ platform }) => {
+      const { requireEmulation } = await import('../runs-here.ts');
+      requireEmulation(platform);
       await (await steps()).runtimeName();
     },
     reserve: async (op, signal) =>
