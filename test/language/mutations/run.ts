@@ -33,8 +33,8 @@ export const mutations: readonly Mutation[] = [
   {
     row: 'L-RUN-7',
     file: 'src/executor/network.ts',
-    from: 'const text = isStub ? (host.systemd ?? main) : main;',
-    to: 'const text = main;',
+    from: 'return isStub ? (host.systemd ?? main) : main;',
+    to: 'return main;',
   },
   {
     row: 'L-RUN-8',
