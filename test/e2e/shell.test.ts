@@ -33,8 +33,8 @@ suite('M-4: shells of the command', ['root', tool('runc')], () => {
           ['/w $ ', 'cat /tmp/x f; echo $A-$TERM; stty size\r'],
           ['30 90\n', { rows: 40, columns: 100 }],
           ['/w $ ', 'until stty size | grep "40 1"; do sleep 0.1; done\r'],
-          // A command that is interrupted ends, and neither shell nor build.
-          ['40 100\n', 'echo now; sleep 60\r'],
+          // A command that is interrupted ends, and neither shell nor build. It says itself that it has the terminal.
+          ['40 100\n', "sh -c 'echo now; exec sleep 60'\r"],
           ['\nnow\n', '\x03'],
           ['/w $ ', 'echo still here\r'],
           ['still here\n', 'exit 9\r'],
