@@ -19,6 +19,7 @@ export async function execSettings(
     proxyEnv: proxyVariables(options.buildArgs ?? {}, env),
     extraHosts: options.addHosts ?? [],
     shmSize: options.shmSize,
+    limits: options.limits,
     isolated: options.network === 'isolated',
     ulimits: options.ulimits ?? [],
     allow: new Set([...(options.allow ?? []), ...(options.network === 'host' ? ['network.host'] : [])]),

@@ -45,6 +45,25 @@ export interface UlimitOption {
   readonly hard: number;
 }
 
+/** What a step may use of the machine. */
+export interface ResourceLimits {
+  /** Bytes. */
+  readonly memory?: number | undefined;
+  /** Bytes of memory and swap together; -1 is unlimited. Default: twice the memory. */
+  readonly memorySwap?: number | undefined;
+  /** Processors, also in parts. */
+  readonly cpus?: number | undefined;
+  /** Weight against others, 1024 being usual. */
+  readonly cpuShares?: number | undefined;
+  /** Microseconds of each period; -1 is unlimited. */
+  readonly cpuQuota?: number | undefined;
+  /** Microseconds. */
+  readonly cpuPeriod?: number | undefined;
+  /** Lists, such as `0-2,4`. */
+  readonly cpusetCpus?: string | undefined;
+  readonly cpusetMems?: string | undefined;
+}
+
 export type OutputType = 'oci' | 'docker' | 'tar' | 'local' | 'image' | 'registry' | 'cacheonly';
 
 /** One `-o`. `image` puts it into the store (the default), `oci` and `docker` write an archive (with `tar: false` an OCI layout directory). */
@@ -97,6 +116,8 @@ export interface BuildOptions extends CommonOptions {
   /** Bytes. */
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly UlimitOption[] | undefined;
+  /** Of each RUN step. Where they cannot be enforced there is one warning. */
+  readonly limits?: ResourceLimits | undefined;
   /** `isolated`: as `default`, which then is never the host's: NETWORK_UNAVAILABLE where this host cannot give a network of its own. */
   readonly network?: 'default' | 'none' | 'host' | 'isolated' | undefined;
   /** Called for the first RUN that fails, before the build ends: to look at what it has left. All other steps have been stopped. */

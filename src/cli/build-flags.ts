@@ -1,6 +1,8 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { BuildOptions } from '../index.ts';
+import type { LimitFlags } from './limit-flags.ts';
+import { addLimitFlags } from './limit-flags.ts';
 import { listOption } from './options.ts';
 import type { ProgressFlags } from './options.ts';
 import { networkModes, parseBytes, parseChoice, parseEpoch, parseTimeout, parseWhole } from './values.ts';
@@ -24,7 +26,7 @@ export interface PlanFlags extends ProgressFlags {
 }
 
 /** The flags of `tsbuild build` as commander hands them over. */
-export interface BuildFlags extends PlanFlags {
+export interface BuildFlags extends PlanFlags, LimitFlags {
   readonly tag?: readonly string[] | undefined;
   /** False with --no-cache. */
   readonly cache?: boolean | undefined;
@@ -111,7 +113,7 @@ export function addSecretFlags(command: Command): Command {
 export function addBuildFlags(command: Command): Command {
   command.addOption(listOption('-t, --tag <name[:tag]>', 'name of the image (many)'));
   const count = (text: string): number => parseWhole(text, '--parallelism', 1);
-  addPlanFlags(command)
+  addLimitFlags(addPlanFlags(command))
     .option('--no-cache', 'run every step anew')
     .addOption(
       listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([], 'none'),
@@ -159,13 +161,6 @@ const oldFlags: readonly OldFlag[] = [
   { flags: '--rm', note: 'no effect' },
   { flags: '--force-rm', note: 'no effect' },
   { flags: '--compress', note: 'no effect' },
-  { flags: '-m, --memory <bytes>', note: 'no effect' },
-  { flags: '--memory-swap <bytes>', note: 'no effect' },
-  { flags: '-c, --cpu-shares <n>', note: 'no effect' },
-  { flags: '--cpu-period <n>', note: 'no effect' },
-  { flags: '--cpu-quota <n>', note: 'no effect' },
-  { flags: '--cpuset-cpus <list>', note: 'no effect' },
-  { flags: '--cpuset-mems <list>', note: 'no effect' },
   { flags: '--cgroup-parent <name>', note: 'no effect' },
   { flags: '--isolation <mode>', note: 'no effect' },
   { flags: '--security-opt <option>', note: 'no effect' },

@@ -4,6 +4,7 @@ import type { BuildOptions, OutputOption } from '../index.ts';
 import type { BuildFlags, PlanFlags } from './build-flags.ts';
 import { commonOptions } from './context.ts';
 import type { CliContext } from './context.ts';
+import { limitOptions } from './limit-flags.ts';
 import { parseOutput } from './output-option.ts';
 import {
   parseAddHost,
@@ -60,6 +61,7 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     ...secretOptions(flags, context),
     outputs: outputs.length === 0 ? undefined : outputs,
     load,
+    limits: limitOptions(flags),
     parallelism: flags.parallelism ?? flags.jobs,
     runtime: flags.runtime,
     timeout: flags.timeout,

@@ -7,6 +7,8 @@ import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
 import { takeCacheDirectories } from './cache-mounts.ts';
+import type { LimitedCgroup } from './limited-cgroup.ts';
+import { limitedCgroup, LimitsRefused } from './limited-cgroup.ts';
 import { oomKills, recordCgroups, removeCgroups } from './step-cgroups.ts';
 import { insecureDevices } from './host-devices.ts';
 import type { HostVolume, MountPlan } from './mounts.ts';
@@ -48,6 +50,8 @@ export interface ExecutionHost {
   readonly networkPrograms: NetworkProgram[];
   /** Tells the user, once, that steps share the host's network. */
   warnHostNetwork(reason: string): void;
+  /** Tells the user, once, that steps run without the limits that were asked for. */
+  warnUnlimited(reason: string): void;
 }
 
 export interface Execution {
@@ -126,10 +130,12 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
   };
   const terminal = execution.terminal === 'tty' && !runtime.makesTerminal ? await makeTerminal() : undefined;
   let sandbox: SandboxProcess | undefined;
+  let limited: LimitedCgroup | undefined;
   let failed = false;
   const stop = (): void => void sandbox?.kill();
   try {
     recordCgroups(directory);
+    limited = limit(request, execution, bundle.id);
     const overlay = layOutOverlay(directory, '', { lower: request.layers, writable: true });
     sandbox = new SandboxProcess({
       directory,
@@ -140,17 +146,21 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
       onOutput: request.onOutput,
     });
     terminal?.connect();
+    if (!runtime.readsConfig) limited?.join(sandbox.pid);
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
     const killsBefore = oomKills();
-    const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay });
+    const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay, limited });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
     if (said !== undefined) throw startError(said, aboutStep(request));
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
     const { exitCode, ownerOf } = ended;
-    const oomKilled = exitCode === SIGKILLED && oomKills() > killsBefore;
+    const oomKilled =
+      limited === undefined
+        ? exitCode === SIGKILLED && oomKills() > killsBefore
+        : exitCode !== 0 && limited.oomKilled();
     return { exitCode, upper, ownerOf, oomKilled, discard: () => snapshot.discard() };
   } catch (error) {
     await sandbox?.kill();
@@ -160,8 +170,25 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
   } finally {
     signal.removeEventListener('abort', stop);
     await terminal?.[Symbol.asyncDispose]();
+    limited?.[Symbol.dispose]();
     await removeCgroups(directory, bundle.id);
     if (failed) await snapshot.discard();
+  }
+}
+
+/** The cgroup for the limits of a step. undefined: it has none, or they cannot be enforced here, which is told once. */
+function limit(request: StepRequest, { host, runtime }: Attempt, name: string): LimitedCgroup | undefined {
+  const { limits } = request;
+  if (limits === undefined || Object.values(limits).every((value) => value === undefined)) return undefined;
+  try {
+    // Others than runc take a path from the top of each hierarchy, where steps cannot be told from all else.
+    if (!host.cgroupV2 && runtime.readsConfig && runtime.name !== 'runc')
+      throw new LimitsRefused(`${runtime.name} leaves the limits of cgroups v1`);
+    return limitedCgroup(limits, name);
+  } catch (error) {
+    if (!(error instanceof LimitsRefused)) throw error;
+    host.warnUnlimited(error.message);
+    return undefined;
   }
 }
 
@@ -178,6 +205,7 @@ interface InSandbox extends Attempt {
   readonly sandbox: SandboxProcess;
   readonly bundle: BundlePlace;
   readonly overlay: string;
+  readonly limited: LimitedCgroup | undefined;
 }
 
 async function inSandbox(
@@ -241,7 +269,7 @@ async function writeBundle(
   request: StepRequest,
   execution: InSandbox,
 ): Promise<{ readonly plan: MountPlan; readonly user: StepUser; readonly spec: RuntimeSpec }> {
-  const { sandbox, bundle, host, runtime, network, caches, volumes } = execution;
+  const { sandbox, bundle, host, runtime, network, caches, volumes, limited } = execution;
   const { op } = request;
   const rootfs = join(bundle.directory, 'merged');
   // Closed before the step runs: an open descriptor would keep the overlay alive after the sandbox.
@@ -271,7 +299,9 @@ async function writeBundle(
       devices: op.security === 'insecure' ? insecureDevices() : undefined,
       shmSize: request.shmSize,
       ulimits: request.ulimits,
-      cgroupsPath: bundle.id,
+      // A runtime takes a path that it is given as one that it must be able to make.
+      cgroupsPath: limited?.runtimePath ?? (host.ids === undefined ? bundle.id : undefined),
+      shownCgroups: runtime.readsConfig ? undefined : limited?.shown,
       // Read after the sandbox got its copy of all mounts.
       host: { ...host, sysMounts: host.ids === undefined ? [] : mountsBelow('/sys') },
     });

@@ -161,7 +161,12 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
   const problem = hostProblem();
   if (problem !== undefined) throw problem;
   const path = helperPath(options.env);
-  let warned = false;
+  const warned = new Set<string>();
+  const warn = (rule: string, text: { readonly message: string; readonly hint: string }): void => {
+    if (warned.has(rule)) return;
+    warned.add(rule);
+    options.emit?.({ type: 'diagnostic', diagnostic: { severity: 'warning', rule, ...text } });
+  };
   makeDirectories(join(options.root, 'snapshots'), 0o700);
   return {
     root: options.root,
@@ -172,16 +177,15 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
     capabilities: capabilitySet('CapBnd'),
     networkPrograms: networkPrograms(path, hostResolvers()),
     warnHostNetwork(reason) {
-      if (warned) return;
-      warned = true;
-      options.emit?.({
-        type: 'diagnostic',
-        diagnostic: {
-          severity: 'warning',
-          rule: 'HostNetwork',
-          message: `steps use the host's network: ${reason}`,
-          hint: 'install passt or slirp4netns, or build with --network=none',
-        },
+      warn('HostNetwork', {
+        message: `steps use the host's network: ${reason}`,
+        hint: 'install passt or slirp4netns, or build with --network=none',
+      });
+    },
+    warnUnlimited(reason) {
+      warn('Unlimited', {
+        message: `steps run without the limits that were asked for: ${reason}`,
+        hint: 'run as root, or where a cgroup is delegated: systemd-run --user --scope -p Delegate=yes',
       });
     },
   };

@@ -36,8 +36,10 @@ export interface ContainerRequest {
   readonly devices?: readonly SpecDevice[] | undefined;
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly Ulimit[] | undefined;
-  /** Relative to the caller's cgroup. */
-  readonly cgroupsPath: string;
+  /** For OCI runtimes. undefined: it makes none, as it may not. */
+  readonly cgroupsPath: string | undefined;
+  /** What a step sees of its cgroups, where the runtime does not make it so: directories of the old hierarchies, by their mount. */
+  readonly shownCgroups?: ReadonlyMap<string, string> | undefined;
   /** Of the host: what its kernel and this process's rights allow. */
   readonly host: {
     readonly arch: SeccompArch | undefined;
@@ -133,7 +135,7 @@ export function runtimeSpec(request: ContainerRequest): RuntimeSpec {
     mounts: [...defaultMounts(request), ...request.mounts],
     linux: {
       // A runtime takes a path that it is given as one that it must be able to make.
-      ...(request.host.ids === undefined ? { cgroupsPath: request.cgroupsPath } : {}),
+      ...(request.cgroupsPath === undefined ? {} : { cgroupsPath: request.cgroupsPath }),
       namespaces: [
         ...['mount', 'pid', 'ipc', 'uts'],
         ...(request.host.cgroupV2 ? ['cgroup'] : []),
@@ -179,7 +181,26 @@ function defaultMounts(request: ContainerRequest): SpecMount[] {
     hasHostsSys(request)
       ? { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', ...common, access] }
       : mount('/sys', 'sysfs', [...common, access]),
-    mount('/sys/fs/cgroup', 'cgroup', [...common, 'relatime', access]),
+    ...cgroupMounts(request.shownCgroups, [...common, 'relatime'], access),
+  ];
+}
+
+function cgroupMounts(
+  shown: ContainerRequest['shownCgroups'],
+  common: readonly string[],
+  access: string,
+): SpecMount[] {
+  const destination = '/sys/fs/cgroup';
+  if (shown === undefined || shown.size === 0)
+    return [{ destination, type: 'cgroup', source: 'cgroup', options: [...common, access] }];
+  return [
+    { destination, type: 'tmpfs', source: 'tmpfs', options: [...common, 'mode=755'] },
+    ...[...shown].map(([mount, source]) => ({
+      destination: `${destination}/${mount.split('/').at(-1)}`,
+      type: 'bind',
+      source,
+      options: ['bind', ...common, access],
+    })),
   ];
 }
 

@@ -2,6 +2,7 @@ import { readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownCgroups } from '../host/probe.ts';
+import { STEP } from './limited-cgroup.ts';
 
 // Runtimes make a cgroup for each container below that of their caller (v1) or beside it (v2), and remove it unless they are
 // killed. Where the caller's cgroups were is written into the step's directory, so that another process can clean up.
@@ -30,7 +31,10 @@ export function oomKills(): number {
 /** Removes a step's cgroups, where they are empty. Never throws: an empty cgroup that stays costs nothing. */
 export async function removeCgroups(directory: string, name: string): Promise<void> {
   for (const own of recorded(directory)) {
-    for (const cgroup of [join(own, name), join(dirname(own), name)]) await remove(cgroup);
+    for (const cgroup of [join(own, name), join(dirname(own), name)]) {
+      await remove(join(cgroup, STEP));
+      await remove(cgroup);
+    }
   }
 }
 

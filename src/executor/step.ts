@@ -73,6 +73,25 @@ export interface Ulimit {
   readonly hard: number;
 }
 
+/** What a step may use of the machine (C-EX-3). */
+export interface StepLimits {
+  /** Bytes. */
+  readonly memory?: number | undefined;
+  /** Bytes of memory and swap together; -1 is unlimited. Default: twice the memory. */
+  readonly memorySwap?: number | undefined;
+  /** Processors, also in parts. */
+  readonly cpus?: number | undefined;
+  /** Weight against others, 1024 being usual. */
+  readonly cpuShares?: number | undefined;
+  /** Microseconds of each period. */
+  readonly cpuQuota?: number | undefined;
+  /** Microseconds. */
+  readonly cpuPeriod?: number | undefined;
+  /** Lists, such as `0-2,4`. */
+  readonly cpusetCpus?: string | undefined;
+  readonly cpusetMems?: string | undefined;
+}
+
 /** Gets a step's output; while a promise that it returns is open, no more is read of that stream. */
 export type OnOutput = (stream: 'stdout' | 'stderr', data: Uint8Array) => unknown;
 
@@ -95,6 +114,8 @@ export interface StepRequest {
   /** Bytes of /dev/shm; 64 MiB when absent. */
   readonly shmSize?: number | undefined;
   readonly ulimits?: readonly Ulimit[] | undefined;
+  /** Where they cannot be enforced there is one warning. */
+  readonly limits?: StepLimits | undefined;
   /** A `default` network must not be the host's. */
   readonly isolated?: boolean | undefined;
   /** Taken by `Executor.takeCaches`; whoever took them frees them. undefined: the step waits for them itself. */

@@ -170,6 +170,12 @@ export function deviceNumbers(rdev: bigint): { readonly major: number; readonly 
   };
 }
 
+/** eventfd(2): counts what the kernel writes to it; a read that finds nothing fails with EAGAIN. */
+export function eventCounter(): number {
+  const EFD_CLOEXEC_NONBLOCK = 0o2004000;
+  return call('eventfd', ['uint', 'int'], [0, EFD_CLOEXEC_NONBLOCK]);
+}
+
 /** pipe2(2), both ends close-on-exec. Node's own stdio pipes are sockets, which a step cannot open as /dev/stdout. */
 export function pipe(): { readonly read: number; readonly write: number } {
   const ends = new Int32Array(2);

@@ -47,6 +47,21 @@ const rows: readonly Row[] = [
   ],
   ['--build-context a=docker-image://alpine:3 .', { buildContexts: { a: 'docker-image://alpine:3' } }],
   ['--add-host a:10.0.0.1 --add-host b=host-gateway .', { addHosts: ['a:10.0.0.1', 'b=host-gateway'] }],
+  ['.', { limits: undefined }],
+  ['-m 1g --cpus 1.5 .', { limits: { memory: 1_073_741_824, cpus: 1.5 } }],
+  [
+    '--memory=64m --memory-swap -1 -c 512 .',
+    { limits: { memory: 67_108_864, memorySwap: -1, cpuShares: 512 } },
+  ],
+  [
+    '--cpu-period 50000 --cpu-quota 25000 --cpuset-cpus 0-2,4 --cpuset-mems 0 .',
+    { limits: { cpuPeriod: 50_000, cpuQuota: 25_000, cpusetCpus: '0-2,4', cpusetMems: '0' } },
+  ],
+  [
+    '--resource memory=64m,memory-swap=128m --resource cpus=2 --memory 32m .',
+    { limits: { memory: 33_554_432, memorySwap: 134_217_728, cpus: 2 } },
+  ],
+  ['--network isolated .', { network: 'isolated' }],
   ['--shm-size 64m .', { shmSize: 67_108_864 }],
   ['--shm-size 1.5GiB .', { shmSize: 1_610_612_736 }],
   ['--shm-size 100 .', { shmSize: 100 }],
@@ -152,6 +167,10 @@ const wrong: readonly (readonly [words: string, message: RegExp, hint?: RegExp])
   ['--shm-size 12q .', /no size/],
   ['--ulimit nofiel=1 .', /nofiel/, /`nofile`/],
   ['--ulimit nofile=3:2 .', /above/],
+  ['--memory 0 .', /`--memory` must be at least 1/],
+  ['--cpus many .', /at least 0.01/],
+  ['--cpuset-cpus all .', /no list/, /0-2,4/],
+  ['--resource memroy=1m .', /not understood/, /memory-swap/],
   ['--add-host a .', /not understood/],
   ['--network brigde .', /brigde/],
   ['--parallelism 0 .', /at least 1/],
@@ -224,27 +243,16 @@ describe('stdin and stdout', () => {
 describe('flags of other builders', () => {
   test('are accepted with one note each', async () => {
     const flags = [
-      ...[
-        '--rm',
-        '--force-rm',
-        '--compress',
-        '--squash',
-        '--disable-content-trust',
-        '-m',
-        '1g',
-        '--memory-swap',
-        '2g',
-      ],
-      ...['-c', '1', '--cpu-period', '1', '--cpu-quota', '1', '--cpuset-cpus', '0', '--cpuset-mems', '0'],
+      ...['--rm', '--force-rm', '--compress', '--squash', '--disable-content-trust'],
       ...['--cgroup-parent', 'x', '--isolation', 'default', '--security-opt', 'seccomp=x', '--builder', 'b'],
       ...['--provenance', 'true', '--sbom=true', '--cache-from', 'type=gha', '--cache-to', 'type=gha'],
     ];
     const result = await runCli([...flags, '.'], { library: { build: async () => buildResult() } });
     expect(result.status).toBe(0);
     const notes = result.stderr.split('\n').filter((line) => line.startsWith('note: '));
-    expect(notes).toHaveLength(20);
+    expect(notes).toHaveLength(13);
     expect(notes).toContain('note: --cache-from is accepted, but is not in this version');
-    expect(notes).toContain('note: --memory is accepted, but has no effect here');
+    expect(notes).toContain('note: --cgroup-parent is accepted, but has no effect here');
     expect(result.stdout).toBe('');
   });
 

@@ -38,6 +38,7 @@ export async function prepareTask(
       extraHosts: settings.extraHosts,
       shmSize: settings.shmSize,
       isolated: settings.isolated,
+      limits: settings.limits,
       ulimits: settings.ulimits,
     },
     [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose](),

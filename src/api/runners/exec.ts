@@ -24,6 +24,7 @@ export interface ExecSettings {
   readonly extraHosts: readonly string[];
   readonly shmSize?: number | undefined;
   readonly isolated: boolean;
+  readonly limits: BuildOptions['limits'];
   readonly ulimits: readonly UlimitOption[];
   readonly allow: ReadonlySet<string>;
   readonly drained?: (() => Promise<void> | undefined) | undefined;
@@ -94,7 +95,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       );
       if (layer === undefined) {
         await using left = failed;
-        const error = stepFailed(op, { exitCode, oomKilled }, context);
+        const error = stepFailed(op, { exitCode, oomKilled, memory: settings.limits?.memory }, context);
         // Of several that fail only the first is shown.
         if (left !== undefined && context.fail(error)) await showFailed(left, { error, context, settings });
         throw error;
@@ -121,19 +122,19 @@ async function showFailed(
 
 function stepFailed(
   op: ExecOp,
-  step: { readonly exitCode: number; readonly oomKilled?: boolean },
+  step: { readonly exitCode: number; readonly oomKilled?: boolean; readonly memory: number | undefined },
   context: RunContext,
 ): BuildError {
-  const { exitCode, oomKilled = false } = step;
+  const { exitCode, oomKilled = false, memory } = step;
+  const used =
+    memory === undefined ? 'that of this machine or container was' : `the ${memory} bytes of --memory were`;
   const reason = oomKilled ? 'cannot allocate memory' : `exit code: ${exitCode}`;
   return new BuildError(
     'STEP_FAILED',
     `process ${shownCommand(op.args)} did not complete successfully: ${reason}`,
     {
       details: { exitCode, oomKilled, command: op.args, step: context.vertex.digest },
-      hint: oomKilled
-        ? 'the kernel killed it, as the memory of this machine or container was used up'
-        : statusHints[exitCode],
+      hint: oomKilled ? `the kernel killed it for want of memory: ${used} used up` : statusHints[exitCode],
     },
   );
 }

@@ -68,9 +68,9 @@ async function requestOf(
   task: StepTask,
   { caches, onOutput, signal }: Pick<RunningStep, 'caches' | 'onOutput' | 'signal'>,
 ): Promise<StepRequest> {
-  const { op, id, env, secrets, sshSockets, extraHosts, shmSize, isolated, ulimits } = task;
+  const { op, id, env, secrets, sshSockets, extraHosts, shmSize, isolated, limits, ulimits } = task;
   return {
-    ...{ id, op, env, secrets, sshSockets, extraHosts, shmSize, isolated, ulimits, onOutput, signal },
+    ...{ id, op, env, secrets, sshSockets, extraHosts, shmSize, isolated, limits, ulimits, onOutput, signal },
     layers: await directories(task.layers, signal),
     binds: await mountSources(task, signal),
     caches: taken(caches),

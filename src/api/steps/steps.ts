@@ -3,7 +3,7 @@ import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { StoredLayer } from '../../image/layer-store.ts';
 import type { LayerLeak, SecretGateData } from '../../image/secret-scan.ts';
-import type { UlimitOption } from '../types.ts';
+import type { BuildOptions, UlimitOption } from '../types.ts';
 
 /** What a bind mount shows, or a cache mount begins with. */
 export type TaskSource =
@@ -27,6 +27,7 @@ export interface StepTask {
   readonly shmSize?: number | undefined;
   /** A `default` network must not be the host's. */
   readonly isolated: boolean;
+  readonly limits: BuildOptions['limits'];
   readonly ulimits: readonly UlimitOption[];
   /** Later mtimes in the new layer become this one, nanoseconds. */
   readonly clampMtime?: bigint | undefined;

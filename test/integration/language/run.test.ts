@@ -296,7 +296,7 @@ suite('a step without memory', ['root', 'memory-cgroup', tool('busybox', 'busybo
       );
       expect(JSON.parse(stdout || stderr)).toEqual({
         message: String.raw`process "/bin/sh -c awk 'BEGIN{s=\"x\"; while(1) s=s s}'" did not complete successfully: cannot allocate memory`,
-        hint: 'the kernel killed it, as the memory of this machine or container was used up',
+        hint: 'the kernel killed it for want of memory: that of this machine or container was used up',
         killed: true,
         status: 137,
       });
