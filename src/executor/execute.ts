@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { PlanError } from '../host/agent/agent.ts';
 import { CLONE_NEWNET } from '../host/container-constants.ts';
 import { mountsBelow } from '../host/probe.ts';
-import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
 import { takeCacheDirectories } from './cache-mounts.ts';
 import { oomKills, recordCgroups, removeCgroups } from './step-cgroups.ts';
+import { requireInterpreter, requirePrograms } from './foreign-programs.ts';
 import { insecureDevices } from './host-devices.ts';
 import type { HostVolume, MountPlan } from './mounts.ts';
 import { isBelow, prepareMounts } from './mounts.ts';
@@ -42,6 +42,8 @@ export interface ExecutionHost {
   readonly cgroupV2: boolean;
   /** The ids of the user namespace that this process is in; undefined: it is in none, or in one that has all. */
   readonly ids: 'many' | 'single' | undefined;
+  /** Is the user namespace of this process there for its steps alone? */
+  readonly ownNamespace: boolean;
   /** Bounding set of this process. */
   readonly capabilities: bigint;
   /** What may give steps an isolated network, best first; what has failed is taken out. */
@@ -63,6 +65,7 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   const { signal, op } = request;
   const { host } = execution;
   signal.throwIfAborted();
+  await requirePrograms(op.platform, host);
   if (op.args.length === 0) throw new BuildError('STEP_START', 'the step has no command');
   using own =
     request.caches === undefined
@@ -115,7 +118,7 @@ export function cacheRequests(op: StepOp): CacheRequest[] {
 
 async function attempt(request: StepRequest, execution: Attempt): Promise<StepResult> {
   const { host, runtime, network } = execution;
-  const { signal } = request;
+  const { signal, op } = request;
   const snapshot = makeSnapshot(host.root);
   const { directory } = snapshot;
   const bundle: BundlePlace = {
@@ -146,7 +149,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
-    if (said !== undefined) throw startError(said, aboutStep(request));
+    if (said !== undefined) throw startError(said, op);
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
     const { exitCode, ownerOf } = ended;
@@ -156,7 +159,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     await sandbox?.kill();
     failed = true;
     if (signal.aborted) throw signal.reason;
-    throw error instanceof PlanError ? startError(error.message, aboutStep(request)) : error;
+    throw error instanceof PlanError ? startError(error.message, op) : error;
   } finally {
     signal.removeEventListener('abort', stop);
     await terminal?.[Symbol.asyncDispose]();
@@ -168,10 +171,6 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
 // Loaded for those who ask.
 async function makeTerminal(): Promise<OwnTerminal> {
   return (await import('./own-terminal.ts')).ownTerminal();
-}
-
-function aboutStep({ op }: StepRequest): { readonly args: readonly string[]; readonly platform: string } {
-  return { args: op.args, platform: formatPlatform(op.platform) };
 }
 
 interface InSandbox extends Attempt {
@@ -252,6 +251,7 @@ async function writeBundle(
     single: host.ids === 'single',
   });
   try {
+    requireInterpreter(op.platform, tree);
     const user = resolveUser(tree, op.user);
     const cwd = makeWorkingDirectory(tree, op.cwd, {
       ...{ user, mounts: plan.mounts, stubs: plan.stubs },
