@@ -10,7 +10,7 @@ export function doctor(options: CommonOptions = {}): Promise<DoctorReport> {
       import('../executor/doctor.ts'),
       import('./steps/rung.ts'),
     ]);
-    const checks: DoctorCheck[] = inspectHost(session.env);
+    const checks: DoctorCheck[] = await inspectHost(session.env);
     try {
       await using steps = await openSteps(session, { layerStore: session.layerStore(), runtime: undefined });
       const { checks: found, runtime } = await steps.inspectRuntimes();

@@ -97,7 +97,7 @@ export function lowerOptions(
     platform: isExplicit ? parsePlatform(wanted) : hostPlatform(),
     buildPlatform: hostPlatform(),
     platformIsExplicit: isExplicit,
-    runsHere: async (each) => (await import('./runs-here.ts')).runsHere(each),
+    runsHere: async (each) => (await import('../executor/foreign-programs.ts')).runsHere(each),
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
     network: options.network === 'isolated' ? 'default' : (options.network ?? 'default'),

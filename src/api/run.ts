@@ -4,8 +4,9 @@ import { knownRuntime } from './known-runtime.ts';
 import { withSession } from './session.ts';
 import { openSteps } from './steps/open-steps.ts';
 import type { RunOptions } from './types.ts';
-import { hostPlatform } from '../oci/platform.ts';
-import type { ContainerConfig } from '../oci/config.ts';
+import type { Platform } from '../oci/platform.ts';
+import { hostPlatform, normalizePlatform } from '../oci/platform.ts';
+import type { ContainerConfig, ImageConfig } from '../oci/config.ts';
 
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -34,6 +35,7 @@ export function run(options: RunOptions): Promise<{ readonly exitCode: number }>
         options.workdir ??
         (image.WorkingDir === undefined || image.WorkingDir === '' ? '/' : image.WorkingDir),
       user: options.user ?? image.User ?? '',
+      platform: platformOf(config),
       volumes: (options.volumes ?? []).map(parseVolume),
       network: options.network === 'isolated' ? 'default' : (options.network ?? 'default'),
       isolated: options.network === 'isolated',
@@ -44,6 +46,10 @@ export function run(options: RunOptions): Promise<{ readonly exitCode: number }>
       signal: session.signal,
     });
   });
+}
+
+function platformOf({ os, architecture, variant }: ImageConfig): Platform {
+  return normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) });
 }
 
 /** ENTRYPOINT and CMD as Docker joins them: --entrypoint drops the image's CMD. */

@@ -1,8 +1,7 @@
-import { accessSync, constants, readdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { release } from 'node:os';
 import {
   appArmorRestrictsUserNamespaces,
-  binfmtNames,
   cgroupMode,
   findProgram,
   helperPath,
@@ -13,6 +12,7 @@ import {
 import { bestIdMap, currentUser } from '../host/userns.ts';
 import type { RuntimeFinding } from './choose-runtime.ts';
 import { chooseRuntime, examineRuntime, runtimeNames } from './choose-runtime.ts';
+import { foreignPlatforms } from './foreign-programs.ts';
 import { networkPrograms } from './network-helper.ts';
 import { hostResolvers } from './network.ts';
 import { inspect, runtimeSearch } from './executor.ts';
@@ -35,9 +35,9 @@ export interface RuntimeReport {
 type Check = Omit<HostCheck, 'name'>;
 
 /** What this host has that RUN steps need or use, runtimes apart. Changes nothing. */
-export function inspectHost(env: NodeJS.ProcessEnv): HostCheck[] {
+export async function inspectHost(env: NodeJS.ProcessEnv): Promise<HostCheck[]> {
   const path = helperPath(env);
-  const checks: Readonly<Record<string, () => Check>> = {
+  const checks: Readonly<Record<string, () => Check | Promise<Check>>> = {
     system,
     ...(process.platform === 'linux'
       ? {
@@ -47,12 +47,12 @@ export function inspectHost(env: NodeJS.ProcessEnv): HostCheck[] {
           'subordinate ids': () => subordinate(path),
           cgroups: () => ({ status: 'ok', detail: cgroupMode() }),
           network: () => network(path),
-          'foreign platforms': foreignPlatforms,
+          'foreign platforms': foreign,
         }
       : {}),
     git: () => git(path),
   };
-  return Object.entries(checks).map(([name, check]) => ({ name, ...check() }));
+  return Promise.all(Object.entries(checks).map(async ([name, check]) => ({ name, ...(await check()) })));
 }
 
 /** Tries each runtime once. Throws SANDBOX_UNAVAILABLE, UNSUPPORTED_HERE where no step can run at all. */
@@ -154,17 +154,14 @@ function subordinate(path: string): Check {
   };
 }
 
-function foreignPlatforms(): Check {
-  const names = binfmtNames((directory) => readdirSync(directory))?.filter((name) =>
-    name.startsWith('qemu-'),
-  );
-  return names === undefined || names.length === 0
-    ? {
-        status: 'warning',
-        detail: 'RUN executes for this processor only',
-        fix: 'install qemu-user-static with binfmt-support',
-      }
-    : { status: 'ok', detail: names.join(', ') };
+async function foreign(): Promise<Check> {
+  const platforms = await foreignPlatforms();
+  if (platforms.length > 0) return { status: 'ok', detail: platforms.join(', ') };
+  return {
+    status: 'warning',
+    detail: 'RUN executes for this processor only',
+    fix: 'install qemu-user-static with binfmt-support',
+  };
 }
 
 function git(path: string): Check {

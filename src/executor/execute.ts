@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { PlanError } from '../host/agent/agent.ts';
 import { CLONE_NEWNET } from '../host/container-constants.ts';
 import { mountsBelow } from '../host/probe.ts';
-import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
 import { takeCacheDirectories } from './cache-mounts.ts';
 import type { LimitedCgroup } from './limited-cgroup.ts';
 import { limitedCgroup, LimitsRefused } from './limited-cgroup.ts';
 import { oomKills, recordCgroups, removeCgroups } from './step-cgroups.ts';
+import { requireInterpreter, requirePrograms } from './foreign-programs.ts';
 import { insecureDevices } from './host-devices.ts';
 import type { HostVolume, MountPlan } from './mounts.ts';
 import { isBelow, prepareMounts } from './mounts.ts';
@@ -44,6 +44,8 @@ export interface ExecutionHost {
   readonly cgroupV2: boolean;
   /** The ids of the user namespace that this process is in; undefined: it is in none, or in one that has all. */
   readonly ids: 'many' | 'single' | undefined;
+  /** Is the user namespace of this process there for its steps alone? */
+  readonly ownNamespace: boolean;
   /** Bounding set of this process. */
   readonly capabilities: bigint;
   /** What may give steps an isolated network, best first; what has failed is taken out. */
@@ -67,6 +69,7 @@ export async function execute(request: StepRequest, execution: Execution): Promi
   const { signal, op } = request;
   const { host } = execution;
   signal.throwIfAborted();
+  await requirePrograms(op.platform, host);
   if (op.args.length === 0) throw new BuildError('STEP_START', 'the step has no command');
   using own =
     request.caches === undefined
@@ -119,7 +122,7 @@ export function cacheRequests(op: StepOp): CacheRequest[] {
 
 async function attempt(request: StepRequest, execution: Attempt): Promise<StepResult> {
   const { host, runtime, network } = execution;
-  const { signal } = request;
+  const { signal, op } = request;
   const snapshot = makeSnapshot(host.root);
   const { directory } = snapshot;
   const bundle: BundlePlace = {
@@ -153,7 +156,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay, limited });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
-    if (said !== undefined) throw startError(said, aboutStep(request));
+    if (said !== undefined) throw startError(said, op);
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
     const { exitCode, ownerOf } = ended;
@@ -166,7 +169,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     await sandbox?.kill();
     failed = true;
     if (signal.aborted) throw signal.reason;
-    throw error instanceof PlanError ? startError(error.message, aboutStep(request)) : error;
+    throw error instanceof PlanError ? startError(error.message, op) : error;
   } finally {
     signal.removeEventListener('abort', stop);
     await terminal?.[Symbol.asyncDispose]();
@@ -195,10 +198,6 @@ function limit(request: StepRequest, { host, runtime }: Attempt, name: string): 
 // Loaded for those who ask.
 async function makeTerminal(): Promise<OwnTerminal> {
   return (await import('./own-terminal.ts')).ownTerminal();
-}
-
-function aboutStep({ op }: StepRequest): { readonly args: readonly string[]; readonly platform: string } {
-  return { args: op.args, platform: formatPlatform(op.platform) };
 }
 
 interface InSandbox extends Attempt {
@@ -280,6 +279,7 @@ async function writeBundle(
     single: host.ids === 'single',
   });
   try {
+    requireInterpreter(op.platform, tree);
     const user = resolveUser(tree, op.user);
     const cwd = makeWorkingDirectory(tree, op.cwd, {
       ...{ user, mounts: plan.mounts, stubs: plan.stubs },

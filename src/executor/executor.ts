@@ -10,13 +10,14 @@ import {
   mappedIds,
 } from '../host/probe.ts';
 import { agentArch } from '../host/agent/agent.ts';
-import { hostPlatform } from '../oci/platform.ts';
+import type { Platform } from '../oci/platform.ts';
 import type { Emit, ProgressEvent } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { RuntimeFinding, RuntimeSearch } from './choose-runtime.ts';
 import { chooseRuntime } from './choose-runtime.ts';
 import type { ExecutionHost } from './execute.ts';
 import { cacheRequests, execute } from './execute.ts';
+import { requirePrograms } from './foreign-programs.ts';
 import type { HostVolume } from './mounts.ts';
 import { networkPrograms } from './network-helper.ts';
 import { hostResolvers } from './network.ts';
@@ -47,17 +48,18 @@ export interface ContainerRun {
   /** Connects the caller's own standard input and output; onOutput is not called then. */
   readonly interactive: boolean;
   readonly hostname?: string | undefined;
+  readonly platform: Platform;
   readonly onOutput: OnOutput;
   readonly signal: AbortSignal;
 }
 
 export interface Executor {
-  /** The runtime that steps use. Throws SANDBOX_UNAVAILABLE. */
-  runtimeName(): Promise<string>;
+  /** Throws SANDBOX_UNAVAILABLE where no runtime works, STEP_PLATFORM where programs of a platform do not run. */
+  check(platform: Platform): Promise<void>;
   /** Waits for the cache mounts of a step, which others may hold; rejects with the signal's reason on abort. */
   takeCaches(op: StepOp, signal: AbortSignal): Promise<CacheDirectories>;
   /**
-   * Executes one RUN. The exit code is a value. Throws STEP_START, SECRET_MISSING, USER_UNKNOWN, SANDBOX_UNAVAILABLE, NETWORK_UNAVAILABLE; rejects with the
+   * Executes one RUN. The exit code is a value. Throws STEP_START, STEP_PLATFORM, SECRET_MISSING, USER_UNKNOWN, SANDBOX_UNAVAILABLE, NETWORK_UNAVAILABLE; rejects with the
    * signal's reason on abort, after everything that ran is dead. Waits for cache mounts that others hold, unless it
    * is given them.
    */
@@ -80,6 +82,8 @@ export interface ExecutorOptions {
   readonly runtime?: string | undefined;
   readonly emit?: Emit | undefined;
   readonly env: NodeJS.ProcessEnv;
+  /** Is this process in a user namespace of its own? Emulators are registered there as they are needed. */
+  readonly ownNamespace?: boolean | undefined;
 }
 
 /** Executes steps on this host. Nothing is looked at before the first step needs it. */
@@ -98,7 +102,10 @@ export function createExecutor(options: ExecutorOptions): Executor {
     return runtime;
   };
   return {
-    runtimeName: async () => (await theRuntime()).name,
+    async check(platform) {
+      await requirePrograms(platform, theHost());
+      await theRuntime();
+    },
     takeCaches: (op, signal) => takeCacheDirectories(root, cacheRequests(op), signal),
     run: async (request) => execute(request, { host: theHost(), runtime: await theRuntime() }),
     async open(request, terminal) {
@@ -113,7 +120,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
           id: 'run',
           op: {
             ...{ args, env, cwd, user, network, hostname },
-            ...{ mounts: [], files: [], security: 'sandbox', platform: hostPlatform() },
+            ...{ mounts: [], files: [], security: 'sandbox', platform: request.platform },
           },
           layers: request.layers,
           binds: new Map(),
@@ -173,6 +180,7 @@ export function inspect(options: ExecutorOptions): ExecutionHost {
     path,
     arch: seccompArch(),
     cgroupV2: cgroupMode() === 'v2',
+    ownNamespace: options.ownNamespace ?? false,
     ids: mappedIds() === undefined ? undefined : hasSingleId() ? 'single' : 'many',
     capabilities: capabilitySet('CapBnd'),
     networkPrograms: networkPrograms(path, hostResolvers()),

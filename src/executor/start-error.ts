@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import type { Platform } from '../oci/platform.ts';
+import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 
 /** What a runtime wrote into its log as an error; undefined when it did not. */
@@ -26,13 +28,13 @@ export function runtimeError(log: string): string | undefined {
  */
 export function startError(
   said: string,
-  step: { readonly args: readonly string[]; readonly platform: string },
+  step: { readonly args: readonly string[]; readonly platform: Platform },
 ): BuildError {
   const [command = ''] = step.args;
   const details = { runtime: said };
   if (/exec format error|ENOEXEC/i.test(said))
     return new BuildError('STEP_START', `\`${command}\` is made for another processor or is no program`, {
-      hint: `the step runs for ${step.platform}; foreign platforms need qemu registered with binfmt_misc`,
+      hint: `the step runs for ${formatPlatform(step.platform)}; what is made for another needs qemu-user-static, registered with binfmt_misc`,
       details: { ...details, exitCode: 126 },
     });
   if (/executable file [^:]*not found|\bexec.*(ENOENT|ENOTDIR|no such file or directory)/i.test(said))

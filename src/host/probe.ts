@@ -120,15 +120,6 @@ export function hasSingleId(): boolean {
   return /^\s*\d+\s+\d+\s+1\s*$/.test(readText('/proc/self/uid_map') ?? '');
 }
 
-/** Names of the registered interpreters for foreign programs; undefined where binfmt_misc is not mounted. */
-export function binfmtNames(list: (directory: string) => readonly string[]): readonly string[] | undefined {
-  try {
-    return list('/proc/sys/fs/binfmt_misc').filter((name) => name !== 'register' && name !== 'status');
-  } catch {
-    return undefined;
-  }
-}
-
 /** One of the trees of cgroups that are mounted here. */
 export interface CgroupHierarchy {
   /** Of hierarchy v1: `cpu`, `memory`, `name=systemd`. Empty for v2. */

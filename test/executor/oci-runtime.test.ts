@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { knownHoles, ociRuntime } from '../../src/executor/oci-runtime.ts';
 import type { RuntimeSpec } from '../../src/executor/runtime-spec.ts';
 import { runtimeError, startError } from '../../src/executor/start-error.ts';
+import { hostPlatform } from '../../src/oci/platform.ts';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tempFolder } from '../support/temp.ts';
@@ -64,7 +65,7 @@ describe('runtimes of the host', () => {
     ['exec: "x": permission denied', '`x` cannot be executed: permission denied'],
     ['out of socks', 'the step could not be started: out of socks'],
   ])('`%s` becomes words for the user', (said, message) => {
-    const error = startError(said, { args: ['x'], platform: 'linux/arm64' });
+    const error = startError(said, { args: ['x'], platform: hostPlatform() });
     expect([error.code, error.message]).toEqual(['STEP_START', message]);
   });
 });

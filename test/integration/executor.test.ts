@@ -14,6 +14,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LOCK_EX, flock } from '../../src/host/syscalls.ts';
+import { hostPlatform } from '../../src/oci/platform.ts';
 import type { MountSource, StepMount } from '../../src/executor/step.ts';
 import { requireTool, suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
@@ -547,6 +548,7 @@ suite('a step in the sandbox', ['root', tool('runc'), tool('busybox', 'busybox-s
       const { exitCode } = await steps.executor.runContainer({
         ...{ layers: [layer], env: ['PATH=/bin'], cwd: '/', user: 'worker', network: 'none', tty: false },
         args: ['sh', '-c', 'echo hi; id -u; touch /v/x; exit 3'],
+        platform: hostPlatform(),
         volumes: [{ source: volume, target: '/v', readonly: false }],
         interactive: false,
         onOutput: (_stream, data) => {

@@ -72,6 +72,33 @@ export async function makeBase(root: string, name: string, rootfs: string): Prom
   await must(tsbuild(['--root', root, '--progress', 'plain', '-t', name, folder.path], { env }));
 }
 
+/** Path of Debian's static busybox for arm64, which this machine need not be able to run. Needs apt-get and its mirror. */
+export function arm64Busybox(): string {
+  return cached('busybox-arm64-1', (out) => {
+    const work = mkdtempSync(join(tmpdir(), 'tsbuild-arm64-'));
+    try {
+      for (const folder of ['lists/partial', 'cache/archives/partial'])
+        mkdirSync(join(work, folder), { recursive: true });
+      const script = `
+        set -e
+        cd "$1"
+        # Lists and packages of another architecture, kept apart from those of the machine.
+        apt() {
+          apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Acquire::Languages=none \
+            -o Dir::State::lists="$PWD/lists" -o Dir::Cache="$PWD/cache" -o APT::Sandbox::User=root "$@"
+        }
+        apt update
+        apt download busybox-static:arm64
+        dpkg-deb -x busybox-static*.deb unpacked
+        cp unpacked/bin/busybox "$2"
+      `;
+      run('sh', ['-c', script, 'sh', work, out]);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  });
+}
+
 function cached(name: string, make: (out: string) => void): string {
   const file = join(cache, name);
   if (existsSync(file)) return file;

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, test } from 'vitest';
-import { ownCgroups } from '../../src/host/probe.ts';
+import { kernelVersion, ownCgroups } from '../../src/host/probe.ts';
 
 /** What a suite may need of the host besides Node; `root` means with CAP_SYS_ADMIN, `x64` that programs of `elf.ts` run. A tool is looked for on PATH and where Debian puts it. */
 export type Need =
@@ -18,6 +18,7 @@ export type Need =
   | 'x64'
   | 'npm-registry'
   | 'memory-cgroup'
+  | 'own-binfmt'
   | { readonly tool: string; readonly debian: string };
 
 /** A program of the host and the Debian package that has it. */
@@ -86,6 +87,8 @@ export function missing(need: Need): string | undefined {
     linux: () => process.platform === 'linux',
     x64: () => process.arch === 'x64',
     'memory-cgroup': hasMemoryCgroup,
+    // binfmt_misc of a user namespace
+    'own-binfmt': () => kernelVersion() >= 6007,
     'npm-registry': () => process.env['npm_config_offline'] !== 'true',
   };
   return met[need]() ? undefined : need;

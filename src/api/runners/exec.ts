@@ -67,9 +67,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       return treeContentKey(input.tree, sources);
     },
     check: async ({ platform }) => {
-      const { requireEmulation } = await import('../runs-here.ts');
-      requireEmulation(platform);
-      await (await steps()).runtimeName();
+      await (await steps()).check(platform);
     },
     reserve: async (op, signal) =>
       op.mounts.some(({ type }) => type === 'cache') ? (await steps()).takeCaches(op, signal) : undefined,

@@ -25,7 +25,7 @@ export function localSteps({
       const { inspectRuntimes } = await import('../../executor/doctor.ts');
       return inspectRuntimes({ root: session.store.root, env: session.env });
     },
-    runtimeName: () => executor.runtimeName(),
+    check: (platform) => executor.check(platform),
     takeCaches: (op, signal) => executor.takeCaches(op, signal),
     async run(task, { caches, onOutput, signal, keepFailed = false }) {
       const request = await requestOf(task, { caches, onOutput, signal });

@@ -2,6 +2,7 @@ import type { ProgressEvent } from '../../progress/event.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { LocatedLayer } from '../../image/layer-store.ts';
 import type { LayerLeak } from '../../image/secret-scan.ts';
+import type { Platform } from '../../oci/platform.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
 import type { ContainerTask, ShellOpening, StepTask } from './steps.ts';
@@ -27,7 +28,7 @@ export type SentContainer = Omit<ContainerTask, 'layers' | 'onOutput' | 'signal'
 export type SentOpening = Omit<ShellOpening, 'onOutput' | 'signal'>;
 
 export type Call =
-  | { readonly call: 'runtimeName' }
+  | { readonly call: 'check'; readonly platform: Platform }
   | { readonly call: 'inspectRuntimes' }
   | { readonly call: 'takeCaches'; readonly op: ExecOp }
   | { readonly call: 'freeCaches'; readonly token: number }

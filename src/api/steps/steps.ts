@@ -3,6 +3,7 @@ import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { StoredLayer } from '../../image/layer-store.ts';
 import type { LayerLeak, SecretGateData } from '../../image/secret-scan.ts';
+import type { Platform } from '../../oci/platform.ts';
 import type { BuildOptions, UlimitOption } from '../types.ts';
 
 /** What a bind mount shows, or a cache mount begins with. */
@@ -77,7 +78,8 @@ export type ContainerTask = Omit<ContainerRun, 'layers'> & { readonly layers: re
 
 /** Where steps are executed: in this process, or in one that is root of a user namespace. Errors are those of `Executor`. */
 export interface Steps extends AsyncDisposable {
-  runtimeName(): Promise<string>;
+  /** Throws what speaks against steps for a platform, before there is one. */
+  check(platform: Platform): Promise<void>;
   /** Tries each runtime (`tsbuild doctor`). */
   inspectRuntimes(): Promise<RuntimeReport>;
   takeCaches(op: ExecOp, signal: AbortSignal): Promise<HeldCaches & Disposable>;

@@ -29,7 +29,7 @@ export async function workerSteps(options: WorkerOptions): Promise<Steps> {
   const worker = await Worker.start(options);
   const { layerStore } = options;
   return {
-    runtimeName: () => worker.call<string>({ call: 'runtimeName' }, {}),
+    check: (platform) => worker.call({ call: 'check', platform }, {}),
     inspectRuntimes: () => worker.call<RuntimeReport>({ call: 'inspectRuntimes' }, {}),
     async takeCaches(op, signal) {
       const token = await worker.call<number>({ call: 'takeCaches', op }, { signal });

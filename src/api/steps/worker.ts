@@ -28,6 +28,7 @@ const executor = createExecutor({
   runtime: runtime === '' ? undefined : runtime,
   emit: session.emit,
   env: session.env,
+  ownNamespace: true,
 });
 const layerStore = session.layerStore();
 const steps = localSteps({ executor, layerStore, session });
@@ -72,8 +73,8 @@ async function answer(message: Call & { readonly id: number }): Promise<void> {
 async function execute(message: Call & { readonly id: number }, signal: AbortSignal): Promise<unknown> {
   await cleaned;
   switch (message.call) {
-    case 'runtimeName':
-      return steps.runtimeName();
+    case 'check':
+      return steps.check(message.platform);
     case 'inspectRuntimes':
       return steps.inspectRuntimes();
     case 'takeCaches':
