@@ -42,6 +42,7 @@ const config = defineConfig({
   plugins: [lazyChildProcess, plainBuiltins],
   // Loaded seldom, or native.
   external: ['koffi', 'undici', 'seek-bzip', 'xz-decompress'],
+  preserveEntrySignatures: 'allow-extension',
   // Dynamic imports keep their meaning for whoever runs the sources; here some end in the common chunk.
   checks: { ineffectiveDynamicImport: false },
   output: {
