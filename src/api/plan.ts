@@ -69,6 +69,11 @@ export async function makePlan(
   if (cut === undefined) tell(lowered.diagnostics);
   const image = lowered.images[0];
   if (image === undefined) throw new TypeError('lowering gave no image');
+  if (image.platform.os === 'windows')
+    throw new BuildError(
+      'UNSUPPORTED_HERE',
+      'images of Windows are not built: paths and registries are other ones there',
+    );
   return {
     lowered,
     image,

@@ -28,7 +28,12 @@ export function planOptions(flags: PlanFlags, contextWord: string, context: CliC
   return {
     ...commonOptions(flags, context),
     context: contextWord === '-' ? { stream: pipedStdin(context, 'a tar or a Dockerfile') } : contextWord,
-    dockerfile: flags.file === '-' ? { stream: pipedStdin(context, 'a Dockerfile') } : flags.file,
+    dockerfile:
+      flags.file === '-'
+        ? { stream: pipedStdin(context, 'a Dockerfile') }
+        : flags.file === ''
+          ? undefined
+          : flags.file,
     buildArgs: parseBuildArgs(flags.buildArg ?? [], context.env),
     target: flags.target,
     platform: onePlatform(flags.platform ?? [], context.env),

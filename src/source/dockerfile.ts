@@ -110,7 +110,11 @@ async function readNamed(place: DockerfilePlace, where: Where): Promise<string |
       throw error instanceof BuildError ? error : unreadable(where.file, String(code), error);
     }
   }
-  const entry = await place.tree.lstat(await place.tree.resolve(where.inTree));
+  const path = await place.tree.resolve(where.inTree).catch((error: unknown) => {
+    // Links that lead in a circle.
+    throw unreadable(where.inTree, error instanceof Error ? error.message : String(error), error);
+  });
+  const entry = await place.tree.lstat(path);
   if (entry?.type !== 'file' || entry.content === undefined) return undefined;
   if (entry.size > dockerfileLimit) throw unreadable(where.inTree, 'it is larger than 16 MiB');
   return limited(entry.content(), where.inTree);

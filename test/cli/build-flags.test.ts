@@ -228,6 +228,10 @@ describe('stdin and stdout', () => {
     expect(options.outputs?.[0]?.stream).toBeDefined();
   });
 
+  test('-f with nothing is the usual Dockerfile, as with docker', async () => {
+    expect((await parsedBuild(['-f', '', '.'])).dockerfile).toBeUndefined();
+  });
+
   test('`-f -` reads the Dockerfile from stdin', async () => {
     const options = await parsedBuild(['-f', '-', '.'], { input: 'FROM scratch' });
     expect(options.dockerfile).toHaveProperty('stream');

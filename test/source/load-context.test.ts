@@ -111,6 +111,16 @@ describe('local directories', () => {
     });
   });
 
+  test('a Dockerfile that is a link to itself is told', async () => {
+    await withFiles({ 'ctx/Dockerfile': '-> Dockerfile' }, async ({ options }) => {
+      const context = await openContext('ctx', options);
+      await expect(context.dockerfile()).rejects.toMatchObject({
+        code: 'DOCKERFILE_NOT_FOUND',
+        message: expect.stringMatching(/^cannot read `Dockerfile`: .* symbolic links$/),
+      });
+    });
+  });
+
   test('a directory in the place of a Dockerfile is told', async () => {
     await withFiles({ 'ctx/Dockerfile/x': '', 'out/x': '' }, async ({ options }) => {
       for (const [dockerfile, named] of [
