@@ -35,6 +35,7 @@ const oneImporter: Readonly<Record<string, string>> = {
   undici: 'net/http.ts',
   koffi: 'host/native.ts',
   'node:sqlite': 'store/state.ts',
+  'smol-toml': 'registry/toml.ts',
 };
 
 const longest = 400;

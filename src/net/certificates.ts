@@ -15,6 +15,16 @@ export interface HostCertificates {
   readonly client?: { readonly cert: string; readonly key: string } | undefined;
 }
 
+/** TLS of one server as a configuration file sets it, besides what certs.d has for its host. */
+export interface TlsSettings {
+  /** Paths of PEM files. */
+  readonly ca: readonly string[];
+  /** The first counts: paths of PEM files. */
+  readonly clients: readonly { readonly cert: string; readonly key: string }[];
+  /** The certificate is not checked. */
+  readonly unchecked: boolean;
+}
+
 /** R-TLS-1: where docker and podman look, the system's before the user's. */
 export function certificateDirectories(env: NodeJS.ProcessEnv): readonly string[] {
   const home = env['HOME'] ?? env['USERPROFILE'];
@@ -58,6 +68,25 @@ export async function hostCertificates(
   }
   if (ca.length === 0 && client === undefined) return undefined;
   return { ca, client };
+}
+
+/** All that a connection is trusted by and shows besides the usual; undefined: nothing. `authorities`: paths of PEM files for every server.
+ * Error: CREDENTIALS_INVALID. */
+export async function connectionCertificates(
+  host: string,
+  options: CertificateOptions & {
+    readonly tls?: TlsSettings | undefined;
+    readonly authorities?: readonly string[] | undefined;
+  },
+): Promise<HostCertificates | undefined> {
+  const { tls, authorities = [] } = options;
+  const found = await hostCertificates(host, options);
+  const files = [...authorities, ...(tls?.ca ?? [])];
+  const ca = await Promise.all(files.map((path) => readPem(path)));
+  const pair = tls?.clients[0];
+  const client = pair && { cert: await readPem(pair.cert), key: await readPem(pair.key) };
+  if (found === undefined && ca.length === 0 && client === undefined) return undefined;
+  return { ca: [...ca, ...(found?.ca ?? [])], client: client ?? found?.client };
 }
 
 /** For one host: Node's own CAs and those of certs.d. */

@@ -4,8 +4,8 @@ import type * as UndiciModule from 'undici';
 import type { Dispatcher } from 'undici';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
-import { hostCertificates, hostContext, systemContext } from './certificates.ts';
-import type { HostCertificates } from './certificates.ts';
+import { connectionCertificates, hostContext, systemContext } from './certificates.ts';
+import type { HostCertificates, TlsSettings } from './certificates.ts';
 import { networkFailure } from './network-error.ts';
 import { proxyFor } from './proxy.ts';
 
@@ -16,6 +16,8 @@ export interface HttpClientOptions {
   readonly certificateDirectories?: readonly string[] | undefined;
   /** Hosts (`host` or `host:port`) whose certificates are not checked. */
   readonly insecure?: readonly string[] | undefined;
+  /** PEM files of certificate authorities that are trusted for every server, besides the machine's (W-18). */
+  readonly certificateAuthorities?: readonly string[] | undefined;
   /** Milliseconds. */
   readonly timeouts?: Partial<HttpTimeouts> | undefined;
 }
@@ -35,6 +37,8 @@ export interface HttpRequest {
   /** A function opens a stream; it may be called again when the connection could not be made. Give `content-length` when it is known. */
   readonly body?: Uint8Array | string | (() => ByteStream) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** For a server that is configured in another way than its host's certs.d. */
+  readonly tls?: TlsSettings | undefined;
   /** For this request alone: milliseconds. */
   readonly timeouts?: Partial<HttpTimeouts> | undefined;
 }
@@ -77,10 +81,21 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   const routes = new Map<string, Promise<Route>>();
   let wideContext: Promise<SecureContext> | undefined;
 
-  async function open(undici: Undici, url: URL, wide: boolean): Promise<Route> {
+  // oxlint-disable-next-line max-params -- internal
+  async function open(
+    undici: Undici,
+    url: URL,
+    settings: TlsSettings | undefined,
+    wide: boolean,
+  ): Promise<Route> {
     const secure = url.protocol === 'https:';
     const certificates = secure
-      ? await hostCertificates(url.host, { env: options.env, directories: options.certificateDirectories })
+      ? await connectionCertificates(url.host, {
+          env: options.env,
+          directories: options.certificateDirectories,
+          authorities: options.certificateAuthorities,
+          tls: settings,
+        })
       : undefined;
     let secureContext: SecureContext | undefined;
     if (wide) {
@@ -90,7 +105,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     } else if (certificates !== undefined) {
       secureContext = await hostContext(certificates);
     }
-    const unchecked = options.insecure?.some((host) => host === url.host || host === url.hostname) ?? false;
+    const listed = options.insecure?.some((host) => host === url.host || host === url.hostname) ?? false;
+    const unchecked = listed || settings?.unchecked === true;
     const tls = {
       timeout: timeouts.connect,
       ...(secureContext === undefined ? {} : { secureContext }),
@@ -117,20 +133,28 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     return { dispatcher, certificates, wide };
   }
 
-  async function route(undici: Undici, url: URL, wide: boolean): Promise<Route> {
-    const known = routes.get(url.origin);
+  // oxlint-disable-next-line max-params -- internal
+  async function route(
+    undici: Undici,
+    url: URL,
+    settings: TlsSettings | undefined,
+    wide: boolean,
+  ): Promise<Route> {
+    // Invariant: connections of differing trust are never shared.
+    const key = settings === undefined ? url.origin : `${url.origin} ${JSON.stringify(settings)}`;
+    const known = routes.get(key);
     if (known !== undefined) {
       const current = await known;
       if (current.wide || !wide) return current;
       // Several requests may find out at once: only the first replaces the route.
-      if (routes.get(url.origin) !== known) return route(undici, url, wide);
+      if (routes.get(key) !== known) return route(undici, url, settings, wide);
       current.dispatcher.close().catch(() => undefined);
     }
-    const made = open(undici, url, wide);
-    routes.set(url.origin, made);
+    const made = open(undici, url, settings, wide);
+    routes.set(key, made);
     made.catch(() => {
       wideContext = undefined;
-      if (routes.get(url.origin) === made) routes.delete(url.origin);
+      if (routes.get(key) === made) routes.delete(key);
     });
     return made;
   }
@@ -141,14 +165,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     const url = new URL(item.url);
     if (url.protocol !== 'https:' && url.protocol !== 'http:')
       throw new TypeError(`no HTTP URL: ${url.protocol}`);
-    let chosen = await route(undici, url, false);
+    let chosen = await route(undici, url, item.tls, false);
     try {
       return await send(undici, item, { url, timeouts, dispatcher: chosen.dispatcher });
     } catch (error) {
       item.signal?.throwIfAborted();
       // Nothing was sent when the handshake failed, so the request is still whole.
       if (chosen.wide || networkFailure(error)?.certificate !== true) throw error;
-      chosen = await route(undici, url, true);
+      chosen = await route(undici, url, item.tls, true);
       return await send(undici, item, { url, timeouts, dispatcher: chosen.dispatcher });
     }
   }

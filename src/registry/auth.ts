@@ -7,7 +7,7 @@ import type { CredentialLookup, FindCredential } from './credentials.ts';
 import type { AccessUsed, RegistryTask } from './errors.ts';
 import { withheld } from './errors.ts';
 import type { RegistryPlace } from './safety.ts';
-import { isTrustedRealm, safeRealm } from './safety.ts';
+import { isTrustedRealm, realmTls, safeRealm } from './safety.ts';
 import type { Token } from './token.ts';
 import { basic, fetchToken } from './token.ts';
 
@@ -103,6 +103,7 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
     try {
       const request = {
         realm,
+        tls: realmTls(realm, place),
         service,
         scopes,
         credential: shown,

@@ -11,7 +11,7 @@ import type { ByteStream } from '../util/streams.ts';
 import type { Access } from './auth.ts';
 import type { CallOptions, Endpoint } from './client.ts';
 import { responseError, transportError } from './errors.ts';
-import { accessTo } from './manifest.ts';
+import { accessTo, endpointPath } from './manifest.ts';
 import { safeTarget } from './safety.ts';
 
 export interface DownloadOptions extends OpenOptions {
@@ -30,7 +30,7 @@ export async function blobExists(
 ): Promise<boolean> {
   const response = await endpoint.session.send({
     method: 'HEAD',
-    target: `/v2/${endpoint.repository}/blobs/${digest}`,
+    target: endpointPath(endpoint, `blobs/${digest}`),
     access: options.access ?? accessTo(endpoint, 'blob', {}),
     expect: [200, 404],
     signal: options.signal,
@@ -120,7 +120,7 @@ function fromEndpoint(endpoint: Endpoint, digest: Digest, signal: AbortSignal | 
   return (offset) =>
     endpoint.session.send({
       method: 'GET',
-      target: `/v2/${endpoint.repository}/blobs/${digest}`,
+      target: endpointPath(endpoint, `blobs/${digest}`),
       headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
       access: accessTo(endpoint, 'blob', { subject: `${digest.slice(0, 19)} of ${endpoint.subject}` }),
       expect: [200, 206],

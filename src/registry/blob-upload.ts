@@ -5,7 +5,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { blobExists } from './blob-download.ts';
 import type { CallOptions, Endpoint } from './client.ts';
-import { accessTo } from './manifest.ts';
+import { accessTo, endpointPath } from './manifest.ts';
 import type { SessionResponse } from './session.ts';
 
 export interface BlobToUpload {
@@ -151,7 +151,7 @@ async function mount(
   try {
     response = await endpoint.session.send({
       method: 'POST',
-      target: `/v2/${endpoint.repository}/blobs/uploads/?${query.toString()}`,
+      target: endpointPath(endpoint, `blobs/uploads/?${query.toString()}`),
       access: accessTo(endpoint, 'push', { alsoRead: from }),
       expect: [201, 202],
       retry: false,
@@ -170,7 +170,7 @@ async function mount(
 async function startUpload(endpoint: Endpoint, options: CallOptions): Promise<URL> {
   const response = await endpoint.session.send({
     method: 'POST',
-    target: `/v2/${endpoint.repository}/blobs/uploads/`,
+    target: endpointPath(endpoint, 'blobs/uploads/'),
     headers: { 'content-length': '0' },
     access: access(endpoint),
     expect: [202],

@@ -5,15 +5,20 @@ import { defaultRetryPolicy } from '../net/retry.ts';
 import type { OpenOptions } from '../image/layer.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isDigest } from '../oci/digest.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { blobExists, readBlob } from './blob-download.ts';
 import { checkUpload, uploadBlob, uploadStream } from './blob-upload.ts';
 import type { BlobToUpload, UploadOptions, UploadOutcome } from './blob-upload.ts';
+import type { RegistryPlaces } from './configuration.ts';
+import { noPlaces, openRegistryFiles, registryPlaces } from './configuration.ts';
 import type { FindCredential } from './credentials.ts';
 import { normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
+import type { EndpointAddress, Endpoints } from './endpoints.ts';
+import { endpointsOf } from './endpoints.ts';
 import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
 import type { Session } from './session.ts';
@@ -33,7 +38,11 @@ export interface RegistryClientOptions {
   /** Replaces the credential files: `--creds`, tests. */
   readonly credentials?: FindCredential | undefined;
   readonly retry?: RetryPolicy | undefined;
-  readonly http?: Pick<HttpClientOptions, 'certificateDirectories' | 'timeouts'> | undefined;
+  readonly http?:
+    | Pick<HttpClientOptions, 'certificateDirectories' | 'certificateAuthorities' | 'timeouts'>
+    | undefined;
+  /** Where the files are that say how registries are reached (`endpointsOf`); default: the usual places, false: nowhere. */
+  readonly files?: RegistryPlaces | false | undefined;
   readonly emit?: Emit | undefined;
   /** Ends everything that this client does. */
   readonly signal?: AbortSignal | undefined;
@@ -53,8 +62,12 @@ export interface CallOptions {
 /** Where a repository can be read or written: one of its mirrors, or itself. */
 export interface Endpoint {
   readonly session: Session;
+  /** The API's root, `/v2` at most places. */
+  readonly root: string;
   /** With a mirror's prefix before it. */
   readonly repository: string;
+  /** The registry that a mirror stands in for, where it is to be told. */
+  readonly namespace: string | undefined;
   /** What the user calls it, for messages. */
   readonly subject: string;
 }
@@ -95,54 +108,54 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const find = options.credentials ?? credentialFinder(options.env);
   const sessions = new Map<string, Session>();
 
-  function session(name: string, host: string): Session {
-    const key = `${name} ${host}`;
-    const known = sessions.get(key);
-    if (known !== undefined) return known;
-    const made = createSession({
-      name,
-      host,
-      insecure:
-        insecure.includes(host) || insecure.includes(name) || insecure.includes(host.replace(/:\d+$/, '')),
-      http,
-      find,
-      trustedRealms: options.trustedRealms ?? [],
-      policy: options.retry ?? defaultRetryPolicy,
-      emit: options.emit,
-      signal: options.signal,
-    });
-    sessions.set(key, made);
-    return made;
+  const files = openRegistryFiles(
+    options.files === false ? noPlaces : (options.files ?? registryPlaces(options.env)),
+  );
+
+  function connect(address: EndpointAddress): Endpoint {
+    const { repository, namespace, ...place } = address;
+    const key = JSON.stringify(place);
+    const session =
+      sessions.get(key) ??
+      createSession({
+        ...place,
+        ...{ http, find },
+        trustedRealms: options.trustedRealms ?? [],
+        policy: options.retry ?? defaultRetryPolicy,
+        emit: options.emit,
+        signal: options.signal,
+      });
+    sessions.set(key, session);
+    return { session, root: place.root, repository, namespace, subject: `${place.name}/${repository}` };
   }
 
-  function upstream(at: Repository): Endpoint {
-    const name = registryName(at.registry);
-    const host = options.hostAliases?.[name] ?? (name === 'docker.io' ? 'registry-1.docker.io' : name);
-    return { session: session(name, host), repository: at.repository, subject: `${name}/${at.repository}` };
+  async function places(at: Repository, tag?: string): Promise<Endpoints> {
+    const fromFiles = await files.of(at.registry);
+    const wanted = tag === undefined ? {} : isDigest(tag) ? { digest: tag } : { tag };
+    return endpointsOf(
+      { registry: at.registry, repository: at.repository, ...wanted },
+      {
+        ...fromFiles,
+        mirrors: options.mirrors,
+        insecure: [...insecure, ...(fromFiles.insecure ?? [])],
+        hostAliases: options.hostAliases,
+      },
+    );
   }
 
-  function readers(from: Repository): readonly Endpoint[] {
-    const own = upstream(from);
-    const mirrors = options.mirrors?.[registryName(from.registry)] ?? [];
-    return [
-      ...mirrors.map((mirror) => {
-        const [host = '', ...prefix] = mirror
-          .replace(/^https?:\/\//, '')
-          .replace(/\/+$/, '')
-          .split('/');
-        const repository = [...prefix, from.repository].join('/');
-        return { session: session(host, host), repository, subject: `${host}/${repository}` };
-      }),
-      own,
-    ];
-  }
+  /** Where it is written, and where the registry itself answers for what it has. */
+  const upstream = async (at: Repository): Promise<Endpoint> => connect((await places(at)).write);
+
+  const readers = async (from: Repository, tag: string): Promise<readonly Endpoint[]> =>
+    (await places(from, tag)).read.map(connect);
 
   /** Reading: the first endpoint that has it. The last one's error counts, for it is the registry that the user named. */
   async function fromAny<T>(
     from: Repository,
+    tag: string,
     read: (endpoint: Endpoint) => Promise<T | undefined>,
   ): Promise<T | undefined> {
-    const endpoints = readers(from);
+    const endpoints = await readers(from, tag);
     for (const [index, endpoint] of endpoints.entries()) {
       try {
         const value = await read(endpoint);
@@ -163,33 +176,39 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
 
   return {
     headManifest: (from, tag, call) =>
-      fromAny(from, (endpoint) => headManifest(endpoint, tag, withSignal(call))),
+      fromAny(from, tag, (endpoint) => headManifest(endpoint, tag, withSignal(call))),
     async getManifest(from, tag, call) {
-      const found = await fromAny(from, (endpoint) => getManifest(endpoint, tag, withSignal(call)));
+      const found = await fromAny(from, tag, (endpoint) => getManifest(endpoint, tag, withSignal(call)));
       if (found === undefined) throw new Error('the last endpoint throws');
       return found;
     },
-    getBlob: (from, descriptor, call) =>
-      readBlob(readers(from), descriptor, {
+    async *getBlob(from, descriptor, call) {
+      yield* readBlob(await readers(from, descriptor.digest), descriptor, {
         ...withSignal(call),
         http,
         policy: options.retry ?? defaultRetryPolicy,
-      }),
-    blobExists: (at, digest, call) => blobExists(upstream(at), digest, withSignal(call)),
-    uploadBlob: (to, blob, call) => uploadBlob(upstream(to), blob, withSignal(call)),
-    uploadStream: (to, open, call) => uploadStream(upstream(to), open, withSignal(call)),
+      });
+    },
+    blobExists: async (at, digest, call) => blobExists(await upstream(at), digest, withSignal(call)),
+    uploadBlob: async (to, blob, call) => uploadBlob(await upstream(to), blob, withSignal(call)),
+    uploadStream: async (to, open, call) => uploadStream(await upstream(to), open, withSignal(call)),
     // oxlint-disable-next-line max-params -- the interface's own
-    putManifest: (to, tag, manifest, call) =>
-      putManifest(upstream(to), { tag, ...manifest }, withSignal(call)),
-    listTags: (from, call) => listTags(upstream(from), withSignal(call)),
-    checkPush: (to, call) => checkUpload(upstream(to), withSignal(call)),
+    putManifest: async (to, tag, manifest, call) =>
+      putManifest(await upstream(to), { tag, ...manifest }, withSignal(call)),
+    // Of the place that the name stands for: a mirror may know a part.
+    listTags: async (from, call) => {
+      const endpoint = (await readers(from, 'latest')).at(-1);
+      if (endpoint === undefined) throw new Error('there is always an endpoint');
+      return listTags(endpoint, withSignal(call));
+    },
+    checkPush: async (to, call) => checkUpload(await upstream(to), withSignal(call)),
     async checkLogin(registry, call) {
       const [host = ''] = normalScope(registry).split('/');
-      const { session: own } = upstream({ registry: host, repository: '' });
+      const { session: own, root } = await upstream({ registry: host, repository: '' });
       const task = { registry: own.name, subject: own.name, kind: 'other' } as const;
       const response = await own.send({
         method: 'GET',
-        target: '/v2/',
+        target: `${root}/`,
         access: { repository: '', scopes: [], task },
         expect: [200],
         ...withSignal(call),
@@ -198,10 +217,4 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     },
     [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
   };
-}
-
-/** Docker Hub has many names; the user's is `docker.io`. */
-function registryName(registry: string): string {
-  const name = registry.toLowerCase();
-  return ['index.docker.io', 'registry-1.docker.io'].includes(name) ? 'docker.io' : name;
 }

@@ -92,7 +92,7 @@ export async function putManifest(
 
 export async function listTags(endpoint: Endpoint, options: CallOptions): Promise<readonly string[]> {
   const tags: string[] = [];
-  let target: string | URL | undefined = `/v2/${endpoint.repository}/tags/list?n=1000`;
+  let target: string | URL | undefined = endpointPath(endpoint, 'tags/list?n=1000');
   // Each page must bring something new, so a registry cannot keep us here; the number is a second fence.
   for (let page = 0; target !== undefined && page < 1000; page++) {
     const response: SessionResponse = await endpoint.session.send({
@@ -134,6 +134,13 @@ function readTags(bytes: Uint8Array, endpoint: Endpoint): readonly string[] {
   return list as readonly string[];
 }
 
+/** Below the repository: `blobs/<digest>`, perhaps with a query. */
+export function endpointPath(endpoint: Endpoint, rest: string): string {
+  const namespace = endpoint.namespace;
+  const query = namespace === undefined ? '' : `${rest.includes('?') ? '&' : '?'}ns=${namespace}`;
+  return `${endpoint.root}/${endpoint.repository}/${rest}${query}`;
+}
+
 /** Who wants what, for tokens and for messages. */
 export function accessTo(
   endpoint: Endpoint,
@@ -168,7 +175,7 @@ function path(endpoint: Endpoint, tag: string): string {
   if (!isDigest(tag) && !/^\w[\w.-]{0,127}$/.test(tag)) {
     throw new BuildError('REFERENCE_INVALID', `\`${tag.slice(0, 100)}\` is neither a tag nor a digest`);
   }
-  return `/v2/${endpoint.repository}/manifests/${tag}`;
+  return endpointPath(endpoint, `manifests/${tag}`);
 }
 
 function name(endpoint: Endpoint, tag: string): string {

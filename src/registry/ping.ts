@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { TlsSettings } from '../net/certificates.ts';
 import type { HttpClient, HttpResponse } from '../net/http.ts';
 import { isLoopbackHost } from '../net/address.ts';
 import { networkFailure } from '../net/network-error.ts';
@@ -13,6 +14,10 @@ import { responseError, transportError } from './errors.ts';
 export interface PingOptions {
   readonly host: string;
   readonly insecure: boolean;
+  readonly scheme?: 'http' | 'https' | undefined;
+  readonly root?: string | undefined;
+  readonly tls?: TlsSettings | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly http: HttpClient;
   readonly policy: RetryPolicy;
   readonly signal?: AbortSignal | undefined;
@@ -39,8 +44,8 @@ export async function ping(options: PingOptions, task: RegistryTask): Promise<Pi
   }
   const loopback = isLoopbackHost(secure.hostname);
   const plain = new URL(`http://${options.host}`);
-  if (!loopback && !options.insecure) {
-    return tryOne(secure, options, task).catch((error: unknown) => {
+  if (options.scheme !== undefined || (!loopback && !options.insecure)) {
+    return tryOne(options.scheme === 'http' ? plain : secure, options, task).catch((error: unknown) => {
       throw reasonOf(error);
     });
   }
@@ -103,13 +108,14 @@ async function tryOne(
   task: RegistryTask,
 ): Promise<PingResult> {
   const { doubtful = false } = options;
-  const url = new URL('/v2/', base);
+  // A root elsewhere may be no API of its own (one project of a registry); then the requests themselves tell what they want.
+  const url = new URL(options.root?.endsWith('/v2') === true ? `${options.root}/` : '/v2/', base);
   const { signal } = options;
   return retry(
     async (): Promise<Attempt<PingResult>> => {
       let response: HttpResponse;
       try {
-        response = await options.http.request({ url, signal });
+        response = await options.http.request({ url, signal, headers: options.headers, tls: options.tls });
       } catch (error) {
         signal?.throwIfAborted();
         const failure = transportError(error, url, task);

@@ -1,3 +1,4 @@
+import type { TlsSettings } from '../net/certificates.ts';
 import { isIpLiteral, isLoopbackHost, isPrivateHost } from '../net/address.ts';
 import { BuildError } from '../util/build-error.ts';
 import { redactUrl } from '../util/redact.ts';
@@ -7,6 +8,14 @@ export interface RegistryPlace {
   readonly name: string;
   /** Scheme, host and port that answer for it. */
   readonly base: URL;
+  /** As the registry's own files set it; `realmTls` says what of it holds for a token server. */
+  readonly tls?: TlsSettings | undefined;
+}
+
+/** A token server is trusted by the CAs that the registry is; all else that is set for the registry is for its own host alone. */
+export function realmTls(realm: URL, { base, tls }: RegistryPlace): TlsSettings | undefined {
+  if (tls === undefined || realm.hostname === base.hostname) return tls;
+  return tls.ca.length === 0 ? undefined : { ca: tls.ca, clients: [], unchecked: false };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { TlsSettings } from '../net/certificates.ts';
 import type { HttpClient, HttpRequest, HttpResponse } from '../net/http.ts';
 import { networkFailure } from '../net/network-error.ts';
 import type { Attempt, RetryPolicy } from '../net/retry.ts';
@@ -22,6 +23,13 @@ export interface SessionOptions {
   readonly host: string;
   /** May be spoken to without TLS. */
   readonly insecure: boolean;
+  /** Where the user has decided it; undefined: found out. */
+  readonly scheme?: 'http' | 'https' | undefined;
+  /** The API's root; default `/v2`. */
+  readonly root?: string | undefined;
+  readonly tls?: TlsSettings | undefined;
+  /** Sent to the registry's own origin alone. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly http: HttpClient;
   readonly find: FindCredential;
   readonly trustedRealms: readonly string[];
@@ -68,7 +76,7 @@ export function createSession(options: SessionOptions): Session {
 
   async function start(task: RegistryTask): Promise<{ place: RegistryPlace; authorizer: Authorizer }> {
     const { base, challenges } = await ping(options, task);
-    const place = { name: options.name, base };
+    const place = { name: options.name, base, tls: options.tls };
     return { place, authorizer: createAuthorizer(challenges, { ...options, place }) };
   }
 
@@ -127,7 +135,12 @@ export function createSession(options: SessionOptions): Session {
       const response = await options.http.request({
         method: request.method,
         url,
-        headers: { ...request.headers, ...(authorization === undefined ? {} : { authorization }) },
+        headers: {
+          ...(own ? options.headers : {}),
+          ...request.headers,
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+        tls: own ? options.tls : undefined,
         body: request.body,
         signal,
         timeouts: request.timeouts,

@@ -1,3 +1,4 @@
+import type { TlsSettings } from '../net/certificates.ts';
 import type { HttpClient, HttpResponse } from '../net/http.ts';
 import { isRetryableStatus, retry, retryAfter } from '../net/retry.ts';
 import type { Attempt, RetryPolicy } from '../net/retry.ts';
@@ -16,6 +17,7 @@ export interface Token {
 
 export interface TokenRequest {
   readonly realm: URL;
+  readonly tls?: TlsSettings | undefined;
   readonly service: string | undefined;
   readonly scopes: readonly string[];
   /** Only what this realm may see. */
@@ -84,7 +86,7 @@ async function send(http: HttpClient, request: TokenRequest, ask: Ask): Promise<
   return retry(
     async (): Promise<Attempt<HttpResponse>> => {
       try {
-        const response = await http.request({ ...ask, signal });
+        const response = await http.request({ ...ask, tls: request.tls, signal });
         if (!isRetryableStatus(response.status)) return { value: response };
         const pause = retryAfter(response.header('retry-after'), Date.now());
         return { failure: await responseError(response, task, request.used), pause };

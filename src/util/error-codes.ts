@@ -40,6 +40,8 @@ const table = {
   REGISTRY_UNAUTHORIZED: { exit: 1, meaning: 'the registry refuses these credentials, or asks for some' },
   REGISTRY_ERROR: { exit: 1, meaning: 'the registry answered with an error' },
   REGISTRY_UNSAFE: { exit: 1, meaning: 'the registry sent an answer that is not safe to follow' },
+  REGISTRY_BLOCKED: { exit: 1, meaning: 'a configuration file of this machine forbids the registry' },
+  CONFIG_INVALID: { exit: 1, meaning: 'a configuration file cannot be read or understood' },
   CREDENTIALS_INVALID: { exit: 1, meaning: 'a credential file or credential helper does not work' },
   // Steps
   STEP_FAILED: { exit: 1, meaning: 'the command of a RUN step ended with a status other than 0' },

@@ -1,0 +1,142 @@
+import { join } from 'node:path';
+import type { RegistryConfiguration } from './endpoints.ts';
+import { registryName } from './endpoints.ts';
+import type { HostsFile } from './hosts-toml.ts';
+import { readHostsFile } from './hosts-toml.ts';
+import type { RegistriesConf } from './registries-conf.ts';
+import { readRegistriesConf } from './registries-conf.ts';
+import { badFile, readConfigText } from './toml.ts';
+
+/** Where the files are that say how registries are reached. An empty list reads none of a kind. */
+export interface RegistryPlaces {
+  /** containerd's: directories with one folder per host, and in it a hosts.toml. The first that has the host counts. */
+  readonly hostsDirectories: readonly string[];
+  /** containers' registries.conf: the first that exists. */
+  readonly registriesConf: readonly string[];
+  readonly registriesConfDirectories: readonly string[];
+  /** docker's daemon.json: all that can be read. */
+  readonly dockerDaemon: readonly string[];
+}
+
+/** The usual places: the user's before the system's. */
+export function registryPlaces(env: NodeJS.ProcessEnv): RegistryPlaces {
+  const home = env['HOME'] ?? env['USERPROFILE'] ?? '';
+  const xdg = env['XDG_CONFIG_HOME'] ?? '';
+  const config = xdg !== '' ? xdg : home === '' ? undefined : join(home, '.config');
+  const own = (...path: readonly string[]): readonly string[] =>
+    config === undefined ? [] : [join(config, ...path)];
+  const named = env['CONTAINERS_REGISTRIES_CONF'] ?? '';
+  return {
+    hostsDirectories: [...own('containerd', 'certs.d'), '/etc/containerd/certs.d'],
+    registriesConf:
+      named !== '' ? [named] : [...own('containers', 'registries.conf'), '/etc/containers/registries.conf'],
+    registriesConfDirectories: [
+      '/etc/containers/registries.conf.d',
+      ...own('containers', 'registries.conf.d'),
+    ],
+    dockerDaemon: ['/etc/docker/daemon.json', ...own('docker', 'daemon.json')],
+  };
+}
+
+export const noPlaces: RegistryPlaces = {
+  hostsDirectories: [],
+  registriesConf: [],
+  registriesConfDirectories: [],
+  dockerDaemon: [],
+};
+
+/** What the files say; each is read when it is first asked for, and once. */
+export interface RegistryFiles {
+  /** What concerns this registry. Error: CONFIG_INVALID. */
+  of(registry: string): Promise<RegistryConfiguration>;
+  /** Error: CONFIG_INVALID. */
+  registriesConf(): Promise<RegistriesConf>;
+}
+
+export function openRegistryFiles(places: RegistryPlaces): RegistryFiles {
+  let conf: Promise<RegistriesConf> | undefined;
+  let daemon: Promise<DockerDaemon> | undefined;
+  const known = new Map<string, Promise<RegistryConfiguration>>();
+
+  async function load(registry: string): Promise<RegistryConfiguration> {
+    const [{ rules }, docker, hostsFile, defaultHostsFile] = await Promise.all([
+      registriesConf(),
+      (daemon ??= readDockerDaemon(places.dockerDaemon)),
+      findHostsFile(places.hostsDirectories, registry, registry),
+      findHostsFile(places.hostsDirectories, '_default', registry),
+    ]);
+    return {
+      ...{ rules, hostsFile, defaultHostsFile },
+      dockerMirrors: docker.mirrors,
+      insecure: docker.insecure,
+    };
+  }
+
+  function registriesConf(): Promise<RegistriesConf> {
+    return (conf ??= readRegistriesConf({
+      files: places.registriesConf,
+      directories: places.registriesConfDirectories,
+    }));
+  }
+
+  return {
+    registriesConf,
+    of(registry) {
+      const name = registryName(registry);
+      const made = known.get(name) ?? load(name);
+      known.set(name, made);
+      return made;
+    },
+  };
+}
+
+/** containerd's names of a host's folder: `host_5000_` (for systems without colons in names), `host:5000`. */
+async function findHostsFile(
+  directories: readonly string[],
+  folder: string,
+  registry: string,
+): Promise<HostsFile | undefined> {
+  // A host becomes a file name here, so nothing but a plain one is looked up.
+  if (!/^(?:[a-z0-9_][\w.-]*|\[[a-f0-9:]+\])(?::\d+)?$/i.test(folder)) return undefined;
+  const portable = folder.replace(/:(\d+)$/, '_$1_');
+  for (const directory of directories) {
+    for (const name of new Set([portable, folder])) {
+      const file = await readHostsFile(join(directory, name, 'hosts.toml'), registry);
+      if (file !== undefined) return file;
+    }
+  }
+  return undefined;
+}
+
+interface DockerDaemon {
+  readonly mirrors: readonly string[];
+  readonly insecure: readonly string[];
+}
+
+/** `registry-mirrors` and `insecure-registries`. A file that only root may read is not this user's to follow. */
+async function readDockerDaemon(paths: readonly string[]): Promise<DockerDaemon> {
+  const mirrors: string[] = [];
+  const insecure: string[] = [];
+  for (const path of paths) {
+    const text = await readConfigText(path).catch((error: { cause?: unknown }) => {
+      if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES') return undefined;
+      throw error;
+    });
+    if (text === undefined || text.trim() === '') continue;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (cause) {
+      throw badFile(path, 'it is no JSON', cause);
+    }
+    mirrors.push(...list(value, 'registry-mirrors', path));
+    insecure.push(...list(value, 'insecure-registries', path));
+  }
+  return { mirrors: [...new Set(mirrors)], insecure: [...new Set(insecure)] };
+}
+
+function list(value: unknown, key: string, path: string): readonly string[] {
+  const items = (value as Record<string, unknown> | null)?.[key] ?? [];
+  if (Array.isArray(items) && items.every((item): item is string => typeof item === 'string')) return items;
+  throw badFile(path, `\`${key}\` is no list of texts`);
+}

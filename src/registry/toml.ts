@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises';
+import { BuildError } from '../util/build-error.ts';
+
+export type Table = Readonly<Record<string, unknown>>;
+
+const limit = 1024 * 1024;
+
+/** A TOML file as plain data; undefined when it is not there. Throws CONFIG_INVALID when it cannot be read or understood. */
+export async function readToml(path: string): Promise<Table | undefined> {
+  const text = await readConfigText(path);
+  if (text === undefined) return undefined;
+  const { parse, TomlError } = await import('smol-toml');
+  try {
+    return parse(text, { maxDepth: 32 });
+  } catch (cause) {
+    const where = cause instanceof TomlError ? ` at line ${cause.line}` : '';
+    throw badFile(path, `it is no TOML${where}`, cause);
+  }
+}
+
+/** A text file of at most 1 MiB; undefined when it is not there. Throws CONFIG_INVALID. */
+export async function readConfigText(path: string): Promise<string | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw badFile(path, `it cannot be read (${code ?? 'unknown error'})`, cause);
+  }
+  if (text.length > limit) throw badFile(path, 'it is larger than 1 MiB');
+  return text;
+}
+
+/** Reads typed values of a table; anything else than what is expected throws CONFIG_INVALID with the key. */
+export function reader(table: Table, source: string): Reader {
+  const wrong = (key: string, what: string): BuildError => badFile(source, `\`${key}\` is no ${what}`);
+  return {
+    text(key) {
+      const value = table[key];
+      if (value === undefined || typeof value === 'string') return value;
+      throw wrong(key, 'text');
+    },
+    boolean(key) {
+      const value = table[key];
+      if (value === undefined) return false;
+      if (typeof value === 'boolean') return value;
+      throw wrong(key, 'true or false');
+    },
+    texts(key) {
+      const value = table[key];
+      if (value === undefined) return undefined;
+      const list: unknown[] = Array.isArray(value) ? value : [value];
+      if (list.every((item): item is string => typeof item === 'string')) return list;
+      throw wrong(key, 'list of texts');
+    },
+    table(key) {
+      const value = table[key];
+      if (value === undefined || isTable(value)) return value;
+      throw wrong(key, 'table');
+    },
+    tables(key) {
+      const value = table[key];
+      if (value === undefined) return [];
+      if (Array.isArray(value) && value.every(isTable)) return value;
+      throw wrong(key, 'list of tables');
+    },
+  };
+}
+
+export interface Reader {
+  text(key: string): string | undefined;
+  /** False where it is not set. */
+  boolean(key: string): boolean;
+  /** One text counts as a list of one. */
+  texts(key: string): readonly string[] | undefined;
+  table(key: string): Table | undefined;
+  tables(key: string): readonly Table[];
+}
+
+export function isTable(value: unknown): value is Table {
+  return value !== null && typeof value === 'object' && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** The error for a file of configuration that cannot be used. Nothing is guessed: it may say what must not be contacted. */
+export function badFile(source: string, why: string, cause?: unknown): BuildError {
+  return new BuildError('CONFIG_INVALID', `the configuration file ${source} cannot be used: ${why}`, {
+    hint: 'repair it; --no-registry-files reads none of these files',
+    details: { source },
+    cause,
+  });
+}
