@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { BuildError } from '../util/build-error.ts';
+import { redactUrl } from '../util/redact.ts';
 import type { Table } from './toml.ts';
 import { badFile, isTable, reader, readToml } from './toml.ts';
 
@@ -64,9 +65,16 @@ export function parseHostsFile(
 // oxlint-disable-next-line max-params -- internal
 function hostSettings(text: string, table: Table, path: string, usual: readonly Capability[]): HostSettings {
   const read = reader(table, path);
-  const url = URL.parse(/^https?:\/\//i.test(text) ? text : `https://${text}`);
-  if (url === null || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    throw badFile(path, `\`${text.slice(0, 200)}\` is no address of a registry`);
+  const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`);
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  ) {
+    throw badFile(path, `\`${redactUrl(text)}\` is no address of a registry`);
   }
   const capabilities = read.texts('capabilities') ?? usual;
   for (const name of capabilities) {

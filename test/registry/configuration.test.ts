@@ -1,0 +1,266 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parseReference } from '../../src/oci/reference.ts';
+import { openRegistryFiles, registryPlaces } from '../../src/registry/configuration.ts';
+import type { RegistryPlaces } from '../../src/registry/configuration.ts';
+import { endpointsOf } from '../../src/registry/endpoints.ts';
+import type { Endpoints } from '../../src/registry/endpoints.ts';
+import { tempFolder } from '../support/temp.ts';
+
+interface Machine extends AsyncDisposable {
+  readonly folder: string;
+  readonly places: RegistryPlaces;
+  endpoints(name: string): Promise<Endpoints>;
+}
+
+/** A machine with these files below a folder. */
+async function machine(files: Readonly<Record<string, string>>): Promise<Machine> {
+  const folder = await tempFolder('machine');
+  for (const [name, text] of Object.entries(files)) {
+    const path = join(folder.path, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text.replaceAll('$DIR', folder.path));
+  }
+  const places: RegistryPlaces = {
+    hostsDirectories: [join(folder.path, 'own-certs.d'), join(folder.path, 'certs.d')],
+    registriesConf: [join(folder.path, 'own.conf'), join(folder.path, 'registries.conf')],
+    registriesConfDirectories: [join(folder.path, 'registries.conf.d')],
+    dockerDaemon: [join(folder.path, 'daemon.json')],
+  };
+  const opened = openRegistryFiles(places);
+  return {
+    folder: folder.path,
+    places,
+    endpoints: async (name) => {
+      const reference = parseReference(name);
+      return endpointsOf(reference, await opened.of(reference.registry));
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+const hosts = async (here: Machine, name: string): Promise<readonly string[]> =>
+  (await here.endpoints(name)).read.map(({ host, repository }) => `${host}/${repository}`);
+
+test('the usual places, the user’s before the system’s', () => {
+  const places = registryPlaces({ HOME: '/home/me' });
+  expect(places.hostsDirectories).toEqual(['/home/me/.config/containerd/certs.d', '/etc/containerd/certs.d']);
+  expect(places.registriesConf).toEqual([
+    '/home/me/.config/containers/registries.conf',
+    '/etc/containers/registries.conf',
+  ]);
+  expect(registryPlaces({ XDG_CONFIG_HOME: '/x' }).dockerDaemon).toEqual([
+    '/etc/docker/daemon.json',
+    '/x/docker/daemon.json',
+  ]);
+  expect(registryPlaces({ CONTAINERS_REGISTRIES_CONF: '/r' }).registriesConf).toEqual(['/r']);
+  expect(registryPlaces({}).hostsDirectories).toEqual(['/etc/containerd/certs.d']);
+});
+
+test('no files: the registry itself', async () => {
+  await using here = await machine({});
+  expect(await hosts(here, 'alpine')).toEqual(['registry-1.docker.io/library/alpine']);
+});
+
+describe('hosts.toml', () => {
+  test('all that it can say', async () => {
+    await using here = await machine({
+      'certs.d/r.io/hosts.toml': `
+server = "https://s.io"
+[host."https://m.io:5000/hub"]
+  capabilities = ["pull", "resolve"]
+  ca = "ca.pem"
+  client = [["/a.cert", "/a.key"], ["/b.pem", ""]]
+  skip_verify = true
+  [host."https://m.io:5000/hub".header]
+    X-One = "1"
+    x-two = ["a", "b"]
+[host."http://n.io"]
+  override_path = true
+  ca = ["/x.pem", "/y.pem"]
+`,
+    });
+    const { read, write } = await here.endpoints('r.io/a');
+    expect(read).toHaveLength(3);
+    expect(read[0]).toEqual({
+      name: 'm.io:5000',
+      host: 'm.io:5000',
+      scheme: 'https',
+      root: '/hub/v2',
+      repository: 'a',
+      insecure: true,
+      tls: {
+        ca: [join(here.folder, 'certs.d/r.io/ca.pem')],
+        clients: [
+          { cert: '/a.cert', key: '/a.key' },
+          { cert: '/b.pem', key: '/b.pem' },
+        ],
+        unchecked: true,
+      },
+      headers: { 'x-one': '1', 'x-two': 'a, b' },
+      namespace: 'r.io',
+    });
+    expect(read[1]).toMatchObject({ host: 'n.io', scheme: 'http', root: '', insecure: false });
+    expect(read[1]?.tls?.ca).toEqual(['/x.pem', '/y.pem']);
+    expect(write).toMatchObject({ name: 's.io', host: 's.io', repository: 'a' });
+  });
+
+  test('the folder of a host with a port, of Docker Hub, and _default', async () => {
+    const toml = (host: string): string => `[host."https://${host}"]\n`;
+    await using here = await machine({
+      'certs.d/r.io:5000/hosts.toml': toml('five.io'),
+      'certs.d/r.io_6000_/hosts.toml': toml('six.io'),
+      'certs.d/docker.io/hosts.toml': toml('hub.io'),
+      'certs.d/_default/hosts.toml': toml('default.io'),
+      'own-certs.d/both.io/hosts.toml': toml('own.io'),
+      'certs.d/both.io/hosts.toml': toml('system.io'),
+    });
+    expect(await hosts(here, 'r.io:5000/a')).toEqual(['five.io/a', 'r.io:5000/a']);
+    expect(await hosts(here, 'r.io:6000/a')).toEqual(['six.io/a', 'r.io:6000/a']);
+    expect(await hosts(here, 'alpine')).toEqual([
+      'hub.io/library/alpine',
+      'registry-1.docker.io/library/alpine',
+    ]);
+    expect(await hosts(here, 'r.io/a')).toEqual(['default.io/a', 'r.io/a']);
+    expect(await hosts(here, 'both.io/a')).toEqual(['own.io/a', 'both.io/a']);
+  });
+
+  test('settings without `server` are those of the registry itself', async () => {
+    await using here = await machine({ 'certs.d/r.io/hosts.toml': 'ca = "/ca.pem"\n' });
+    const { read } = await here.endpoints('r.io/a');
+    expect(read).toEqual([
+      expect.objectContaining({ name: 'r.io', host: 'r.io', namespace: undefined, scheme: 'https' }),
+    ]);
+    expect(read[0]?.tls?.ca).toEqual(['/ca.pem']);
+  });
+
+  test.each([
+    ['no TOML', 'server = '],
+    ['a host that is no table', 'host = { "https://m.io" = 1 }'],
+    ['a host that is no URL', '[host."https://m io"]'],
+    ['credentials in a URL', '[host."https://me:pw@m.io"]'],
+    ['another scheme', 'server = "ftp://m.io"'],
+    ['an unknown capability', 'capabilities = ["pul"]'],
+    ['capabilities of a wrong kind', 'capabilities = true'],
+    ['ca of a wrong kind', 'ca = 1'],
+    ['client of a wrong kind', 'client = [[1]]'],
+    ['skip_verify of a wrong kind', 'skip_verify = "yes"'],
+    ['a header with a line break', '[header]\nx = "a\\r\\nb"'],
+    ['a header that frames', '[header]\nTransfer-Encoding = "chunked"'],
+    ['a table that is a list', '[[host]]'],
+  ])('broken: %s', async (_, text) => {
+    await using here = await machine({ 'certs.d/r.io/hosts.toml': text });
+    const error: unknown = await here.endpoints('r.io/a').catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
+    expect(String(error)).toContain('hosts.toml');
+    expect(String(error)).not.toContain('pw');
+    // Nothing that another registry needs.
+    expect(await hosts(here, 'other.io/a')).toEqual(['other.io/a']);
+  });
+});
+
+describe('registries.conf', () => {
+  test('rules, mirrors and drop-ins', async () => {
+    await using here = await machine({
+      'registries.conf': `
+unqualified-search-registries = ["evil.io"]
+short-name-mode = "enforcing"
+[[registry]]
+location = "one.io"
+[[registry.mirror]]
+location = "m.io/one"
+insecure = true
+[[registry.mirror]]
+location = "n.io"
+pull-from-mirror = "digest-only"
+[[registry]]
+prefix = "two.io/team"
+location = "three.io"
+mirror-by-digest-only = true
+[[registry.mirror]]
+location = "m.io"
+[[registry]]
+prefix = "*.four.io"
+blocked = true
+`,
+      'registries.conf.d/10.conf': '[[registry]]\nlocation = "five.io"\nblocked = true\n',
+      'registries.conf.d/20.conf':
+        '[[registry]]\nlocation = "five.io"\n[aliases]\nfedora = "fed.io/f"\ngone = "g.io/g"\n',
+      'registries.conf.d/30.conf': '[aliases]\ngone = ""\n',
+      'registries.conf.d/ignored.txt': 'not toml',
+    });
+    const digest = `sha256:${'a'.repeat(64)}`;
+    expect(await hosts(here, 'one.io/a')).toEqual(['m.io/one/a', 'one.io/a']);
+    expect(await hosts(here, `one.io/a@${digest}`)).toEqual(['m.io/one/a', 'n.io/a', 'one.io/a']);
+    expect(await hosts(here, 'two.io/team/a')).toEqual(['three.io/a']);
+    expect(await hosts(here, `two.io/team/a@${digest}`)).toEqual(['m.io/a', 'three.io/a']);
+    await expect(here.endpoints('x.four.io/a')).rejects.toMatchObject({ code: 'REGISTRY_BLOCKED' });
+    expect(await hosts(here, 'five.io/a')).toEqual(['five.io/a']);
+    // Docker Hub's short names stay Docker Hub's.
+    expect(await hosts(here, 'alpine')).toEqual(['registry-1.docker.io/library/alpine']);
+    const { aliases } = await openRegistryFiles(here.places).registriesConf();
+    expect([...aliases.keys()]).toEqual(['fedora']);
+    expect(aliases.get('fedora')?.name).toMatchObject({ registry: 'fed.io', repository: 'f' });
+  });
+
+  test('the user’s file replaces the system’s', async () => {
+    await using here = await machine({
+      'own.conf': '[[registry]]\nprefix = "a.io"\nlocation = "own.io"\n',
+      'registries.conf': '[[registry]]\nprefix = "a.io"\nlocation = "system.io"\n',
+    });
+    expect(await hosts(here, 'a.io/x')).toEqual(['own.io/x']);
+  });
+
+  test.each([
+    ['no TOML', '[[registry'],
+    ['version 1', '[registries.search]\nregistries = ["a.io"]'],
+    ['neither prefix nor location', '[[registry]]\ninsecure = true'],
+    ['a prefix without a location', '[[registry]]\nprefix = "a.io"'],
+    ['a scheme', '[[registry]]\nlocation = "https://a.io"'],
+    ['a prefix with blanks', '[[registry]]\nprefix = "a b"\nlocation = "a.io"'],
+    ['a wildcard in the middle', '[[registry]]\nprefix = "a.*.io"\nlocation = "a.io"'],
+    ['insecure of a wrong kind', '[[registry]]\nlocation = "a.io"\ninsecure = 1'],
+    ['blocked of a wrong kind', '[[registry]]\nlocation = "a.io"\nblocked = "yes"'],
+    ['a mirror without a location', '[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\ninsecure = true'],
+    [
+      'an unknown pull-from-mirror',
+      '[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\nlocation = "m.io"\npull-from-mirror = "never"',
+    ],
+    ['an alias without a registry', '[aliases]\na = "b/c"'],
+    ['an alias with a tag', '[aliases]\na = "b.io/c:1"'],
+    ['an alias of a wrong kind', '[aliases]\na = 1'],
+  ])('broken: %s', async (_, text) => {
+    await using here = await machine({ 'registries.conf.d/x.conf': text });
+    await expect(here.endpoints('r.io/a')).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+});
+
+describe('daemon.json', () => {
+  test('mirrors of Docker Hub and insecure registries', async () => {
+    await using here = await machine({
+      'daemon.json': JSON.stringify({
+        'registry-mirrors': ['https://m.io/'],
+        'insecure-registries': ['10.0.0.0/8', 'plain.io:5000'],
+        debug: true,
+      }),
+    });
+    expect(await hosts(here, 'alpine')).toEqual([
+      'm.io/library/alpine',
+      'registry-1.docker.io/library/alpine',
+    ]);
+    expect(await hosts(here, 'ghcr.io/a')).toEqual(['ghcr.io/a']);
+    expect((await here.endpoints('10.9.8.7/a')).write.insecure).toBe(true);
+    expect((await here.endpoints('plain.io:5000/a')).write.insecure).toBe(true);
+    expect((await here.endpoints('plain.io/a')).write.insecure).toBe(false);
+  });
+
+  test.each([
+    ['no JSON', '{'],
+    ['mirrors of a wrong kind', '{"registry-mirrors": "https://m.io"}'],
+    ['insecure registries of a wrong kind', '{"insecure-registries": [1]}'],
+  ])('broken: %s', async (_, text) => {
+    await using here = await machine({ 'daemon.json': text });
+    await expect(here.endpoints('alpine')).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+});
