@@ -3,6 +3,12 @@ import { openSecrets } from './secrets.ts';
 import type { SshSockets } from './ssh.ts';
 import type { BuildOptions } from './types.ts';
 
+/** The certificate authorities of `--ca`; undefined: none. Error: CREDENTIALS_INVALID. */
+async function stepAuthorities(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const { authorityFiles, readAuthorities } = await import('../net/certificates.ts');
+  return authorityFiles(env).length === 0 ? undefined : readAuthorities(env);
+}
+
 const proxyNames = ['http_proxy', 'https_proxy', 'ftp_proxy', 'no_proxy', 'all_proxy'];
 
 /** What RUN steps get from the build's options. Dispose it after the last step: agents started for --ssh keys end then. */
@@ -16,6 +22,7 @@ export async function execSettings(
   return {
     secrets,
     sshSockets: ssh.sockets,
+    certificates: (env['TSBUILD_CA'] ?? '') === '' ? undefined : await stepAuthorities(env),
     proxyEnv: proxyVariables(options.buildArgs ?? {}, env),
     extraHosts: options.addHosts ?? [],
     shmSize: options.shmSize,

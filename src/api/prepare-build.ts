@@ -6,6 +6,7 @@ import { solve } from '../solver/solve.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import type { BaseImages } from './base-images.ts';
 import { createBaseImages } from './base-images.ts';
+import { clientProxies } from './client-proxies.ts';
 import { openContexts } from './contexts.ts';
 import { execSettings } from './exec-settings.ts';
 import { knownRuntime } from './known-runtime.ts';
@@ -48,11 +49,12 @@ export interface Preparation {
 
 /** Parses, lowers and checks; runs nothing. Dispose it after the last step. */
 export async function prepareBuild(
-  options: BuildOptions,
+  given: BuildOptions,
   session: Session,
   { compression, needles, cut, check }: Preparation,
 ): Promise<PreparedBuild> {
   const { store, signal, emit, env } = session;
+  const options = { ...given, buildArgs: { ...clientProxies(env), ...given.buildArgs } };
   await using opened = new AsyncDisposableStack();
   const runtime = await knownRuntime(options.runtime);
   // Made by whoever needs it: a cached build does not.

@@ -1,3 +1,4 @@
+import { delimiter, resolve } from 'node:path';
 import { mappedIds } from '../host/probe.ts';
 import type { Emit } from '../progress/event.ts';
 import type { LayerStore, LayerTable } from '../image/layer-store.ts';
@@ -38,7 +39,7 @@ export interface LayerCompression {
 }
 
 export async function openSession(options: CommonOptions): Promise<Session> {
-  const env = options.env ?? process.env;
+  const env = withAuthorities(options.env ?? process.env, options.certificateAuthorities);
   const signal = options.signal ?? new AbortController().signal;
   throwIfInterrupted(signal);
   const emit = options.onEvent ?? ((): void => undefined);
@@ -46,6 +47,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
   const clients: RegistryClient[] = [];
   const connect = async ({ insecure = [], credentials }: RegistryOptions): Promise<RegistryClient> => {
     const { createRegistryClient } = await import('../registry/client.ts');
+    const { givenCredentials, registryFiles } = await import('./registry-settings.ts');
     const client = createRegistryClient({
       env,
       emit,
@@ -53,7 +55,8 @@ export async function openSession(options: CommonOptions): Promise<Session> {
       insecure: [...(options.insecureRegistries ?? []), ...insecure],
       mirrors: options.registryMirrors ?? {},
       trustedRealms: options.trustedRealms,
-      credentials,
+      credentials: credentials ?? givenCredentials(options, env),
+      ...registryFiles(options, env),
     });
     clients.push(client);
     return client;
@@ -79,6 +82,16 @@ export async function openSession(options: CommonOptions): Promise<Session> {
       await store.close();
     },
   };
+}
+
+/** What reads certificates finds its own through the environment. */
+function withAuthorities(env: NodeJS.ProcessEnv, files: readonly string[] | undefined): NodeJS.ProcessEnv {
+  if (files === undefined || files.length === 0) return env;
+  const paths = files.map((file) => resolve(file));
+  const unfit = paths.find((path) => path.includes(delimiter));
+  if (unfit !== undefined)
+    throw new BuildError('USAGE', `\`${unfit}\` cannot be used: it has a \`${delimiter}\``);
+  return { ...env, TSBUILD_CA: paths.join(delimiter) };
 }
 
 /** Which blob holds a layer: one of the compression that `wanted` names, any when it names none. */

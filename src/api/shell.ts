@@ -80,8 +80,10 @@ function inImage(options: ShellOptions, image: string): Promise<{ readonly exitC
   const { command, interactive = false, tty = false } = options;
   const [entrypoint, ...args] = shellArgs(command, interactive && tty);
   const { root, env, signal, onEvent, insecureRegistries, trustedRealms, registryMirrors } = options;
+  const { registryFiles, credentials, certificateAuthorities } = options;
   return run({
     ...{ root, env, signal, onEvent, insecureRegistries, trustedRealms, registryMirrors },
+    ...{ registryFiles, credentials, certificateAuthorities },
     ...{ image, entrypoint, args, interactive, tty },
     network: options.network,
     runtime: options.runtime,

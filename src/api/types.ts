@@ -17,12 +17,30 @@ export interface CommonOptions {
   /** Aborting rejects with INTERRUPTED once everything has been cleaned up. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: Emit | undefined;
-  /** Registries (host or host:port) that may be spoken to over plain HTTP; loopback hosts always may. */
+  /** Registries (`host`, `host:port`, a network such as `10.0.0.0/8`, `*` for any) that may be spoken to over plain HTTP, or TLS that is
+   * not checked; loopback hosts may always be plain. */
   readonly insecureRegistries?: readonly string[] | undefined;
   /** Token servers (host or host:port) that may see credentials though they are on another host than their registry; Docker Hub's may. */
   readonly trustedRealms?: readonly string[] | undefined;
   /** Mirrors per registry, tried in order before it for pulls: `{ 'docker.io': ['mirror.example:5000'] }`. */
   readonly registryMirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /**
+   * Whether the configuration files of containerd (`hosts.toml`), containers (`registries.conf`), docker (`daemon.json`) and both
+   * certs.d say how registries are reached; false: none of them is read. `hostsDirectories` replaces containerd's certs.d.
+   */
+  readonly registryFiles?: false | { readonly hostsDirectories?: readonly string[] | undefined } | undefined;
+  /** Credentials by registry (`docker.io`, `host:port`), before those of files and helpers; no other host ever sees them. */
+  readonly credentials?: Readonly<Record<string, RegistryCredential>> | undefined;
+  /**
+   * PEM files of certificate authorities, for every TLS connection of tsbuild and of its RUN steps, besides those that are trusted anyway.
+   * They reach no layer and no cache key. Default: `TSBUILD_CA` of `env`.
+   */
+  readonly certificateAuthorities?: readonly string[] | undefined;
+}
+
+export interface RegistryCredential {
+  readonly username: string;
+  readonly password: string;
 }
 
 /** Where a secret's bytes come from; `value` is for callers of the library. */

@@ -26,7 +26,7 @@ export function planOptions(flags: PlanFlags, contextWord: string, context: CliC
     });
   }
   return {
-    ...commonOptions(flags, context),
+    ...commonOptions(flags, context, (flags as BuildFlags).tag?.[0]),
     context: contextWord === '-' ? { stream: pipedStdin(context, 'a tar or a Dockerfile') } : contextWord,
     dockerfile:
       flags.file === '-'

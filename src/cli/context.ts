@@ -32,10 +32,20 @@ export interface CommonFlags {
   readonly insecureRegistry?: readonly string[] | undefined;
   readonly trustedRealm?: readonly string[] | undefined;
   readonly registryMirror?: Readonly<Record<string, readonly string[]>> | undefined;
+  readonly insecure?: boolean | undefined;
+  readonly hostsDir?: readonly string[] | undefined;
+  /** False with --no-registry-files. */
+  readonly registryFiles?: boolean | undefined;
+  readonly ca?: readonly string[] | undefined;
+  readonly creds?: Readonly<Record<string, library.RegistryCredential>> | undefined;
 }
 
 /** What every call of the library gets from a command line. Throws USAGE for an empty --root, which would be the current directory. */
-export function commonOptions(flags: CommonFlags, context: CliContext): library.CommonOptions {
+export function commonOptions(
+  flags: CommonFlags,
+  context: CliContext,
+  image?: string,
+): library.CommonOptions {
   if (flags.root === '') {
     throw new BuildError('USAGE', '`--root` is empty', { hint: 'name a directory; a variable may be unset' });
   }
@@ -43,10 +53,35 @@ export function commonOptions(flags: CommonFlags, context: CliContext): library.
     root: flags.root,
     env: context.env,
     signal: context.signal,
-    insecureRegistries: flags.insecureRegistry,
+    insecureRegistries: flags.insecure === true ? ['*'] : flags.insecureRegistry,
     trustedRealms: flags.trustedRealm,
     registryMirrors: flags.registryMirror,
+    registryFiles:
+      flags.registryFiles === false
+        ? false
+        : flags.hostsDir === undefined
+          ? undefined
+          : { hostsDirectories: flags.hostsDir },
+    credentials: credentialsFor(flags.creds, image),
+    certificateAuthorities: flags.ca,
   };
+}
+
+/** `--creds` without a registry is for that of the image which the command names first. Throws USAGE where it names none. */
+function credentialsFor(
+  given: CommonFlags['creds'],
+  image: string | undefined,
+): library.CommonOptions['credentials'] {
+  const { '': own, ...others } = given ?? {};
+  if (own === undefined) return given;
+  if (image === undefined) {
+    throw new BuildError('USAGE', '`--creds` does not say for which registry', {
+      hint: 'write --creds REGISTRY=USER:PASSWORD',
+    });
+  }
+  const first = /^(?:docker:\/\/)?([^/]*)\//.exec(image)?.[1] ?? '';
+  const registry = /[.:[]/.test(first) || first === 'localhost' ? first : 'docker.io';
+  return { [registry]: own, ...others };
 }
 
 /** Whether colours may be written to a stream: a terminal, and NO_COLOR is not set (no-color.org). */

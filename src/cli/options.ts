@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { addMirror, parseChoice } from './values.ts';
+import { addCredential, addMirror, parseChoice } from './values.ts';
 import type { CommonFlags } from './context.ts';
 import type { ProgressMode } from './progress.ts';
 
@@ -25,10 +25,23 @@ export function newCommand(name: string, description: string): Command {
     .allowExcessArguments(false);
 }
 
-/** --insecure-registry and --registry-mirror, for verbs that speak to registries. */
+/** How registries are reached, for verbs that speak to them. */
 export function addRegistryOptions(command: Command): Command {
   return command
-    .addOption(listOption('--insecure-registry <host>', 'speak plain HTTP with this registry (many)'))
+    .addOption(
+      new Option(
+        '--creds <[registry=]user:password>',
+        'for this registry; without one: for that of the image named here (many)',
+      ).argParser(addCredential),
+    )
+    .addOption(listOption('--ca <file>', 'trust the certificate authorities of this PEM file too (many)'))
+    .addOption(
+      listOption(
+        '--insecure-registry <host>',
+        'speak plain HTTP, or TLS without checks, with this registry (many)',
+      ),
+    )
+    .option('--insecure', 'speak so with every registry')
     .addOption(
       listOption('--trusted-realm <host>', 'let this token server of another host see credentials (many)'),
     )
@@ -37,7 +50,14 @@ export function addRegistryOptions(command: Command): Command {
         '--registry-mirror <[host=]mirror>',
         'pull from here first; without host: for docker.io (many)',
       ).argParser(addMirror),
-    );
+    )
+    .addOption(
+      listOption(
+        '--hosts-dir <directory>',
+        'hosts.toml files are here, not in /etc/containerd/certs.d (many)',
+      ),
+    )
+    .option('--no-registry-files', 'read no configuration files of containerd, containers and docker');
 }
 
 /** --progress and -q. */

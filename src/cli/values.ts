@@ -1,5 +1,5 @@
 import { BuildError } from '../util/build-error.ts';
-import type { SecretOption, SshOption, UlimitOption } from '../index.ts';
+import type { RegistryCredential, SecretOption, SshOption, UlimitOption } from '../index.ts';
 import { parseCsv, splitPair } from './csv.ts';
 import { suggestion } from './nearest.ts';
 
@@ -211,4 +211,26 @@ export function addMirror(
     });
   }
   return { ...before, [host]: [...(before[host] ?? []), mirror] };
+}
+
+/**
+ * `--creds [REGISTRY=]USER:PASSWORD` added to those before. What stands before `=` is a registry when it looks like one: a dot in it, or
+ * `localhost`, perhaps a port; so a password may have any character. The key '' is for the registry of the image that the command names.
+ */
+export function addCredential(
+  text: string,
+  before: Readonly<Record<string, RegistryCredential>> = {},
+): Readonly<Record<string, RegistryCredential>> {
+  const found =
+    /^(?:((?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[a-f0-9:]+\])(?::\d{1,5})?)=)?([^:]+):(.+)$/is.exec(
+      text,
+    );
+  const [, registry = '', username, password] = found ?? [];
+  // The text itself is not shown: there is a password in it.
+  if (username === undefined || password === undefined) {
+    throw new BuildError('USAGE', '`--creds` is not understood', {
+      hint: 'write --creds REGISTRY=USER:PASSWORD; `tsbuild login` keeps a password where nobody sees it',
+    });
+  }
+  return { ...before, [registry.toLowerCase()]: { username, password } };
 }

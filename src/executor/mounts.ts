@@ -104,6 +104,14 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
     op.files.forEach(({ path, content, mode }, index) =>
       file(`file${index}`, path, { content, mode, script: true }),
     );
+    if (request.certificates !== undefined) {
+      const { stepCertificates } = await import('./certificates.ts');
+      const trusted = await stepCertificates(tree, request.certificates, [...op.env, ...request.env]);
+      trusted.files.forEach(({ target, content }, index) =>
+        file(`ca${index}`, target, { content, mode: 0o644 }),
+      );
+      env.push(...trusted.env);
+    }
     for (const volume of context.volumes ?? []) ready.push(hostVolume(volume));
     let agents = 0;
     const memory = new MemoryFiles(context);

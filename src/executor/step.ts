@@ -106,6 +106,8 @@ export interface StepRequest {
   readonly binds: ReadonlyMap<number, MountSource>;
   /** Extra environment: proxy variables. */
   readonly env: readonly string[];
+  /** PEM: certificate authorities that programs of the step trust besides the image's. */
+  readonly certificates?: string | undefined;
   readonly secrets: { get(id: string): Promise<Uint8Array | undefined> };
   /** Host paths of agent sockets by id. */
   readonly sshSockets: Readonly<Record<string, string>>;

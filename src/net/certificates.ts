@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import type { SecureContext } from 'node:tls';
 import { BuildError } from '../util/build-error.ts';
 
@@ -23,6 +23,30 @@ export interface TlsSettings {
   readonly clients: readonly { readonly cert: string; readonly key: string }[];
   /** The certificate is not checked. */
   readonly unchecked: boolean;
+}
+
+/** W-18: `TSBUILD_CA` names PEM files of certificate authorities that are trusted besides the machine's, as PATH names folders. */
+export function authorityFiles(env: NodeJS.ProcessEnv): readonly string[] {
+  return (env['TSBUILD_CA'] ?? '').split(delimiter).filter((path) => path !== '');
+}
+
+/** All of them as one PEM text. Error: CREDENTIALS_INVALID. */
+export async function readAuthorities(env: NodeJS.ProcessEnv): Promise<string> {
+  const texts = await Promise.all(
+    authorityFiles(env).map((path) => readPem(path, '--ca or TSBUILD_CA names it')),
+  );
+  return texts.map((text) => (text.endsWith('\n') ? text : `${text}\n`)).join('');
+}
+
+/** What a program trusts that reads one bundle alone, such as git: the machine's authorities, and those of `authorityFiles`. */
+export async function authorityBundle(env: NodeJS.ProcessEnv): Promise<string> {
+  const tls = await import('node:tls');
+  const usual = [...tls.getCACertificates('default'), ...tls.getCACertificates('system')];
+  const named = ['SSL_CERT_FILE', 'GIT_SSL_CAINFO']
+    .flatMap((name) => env[name] ?? [])
+    .filter((path) => path !== '');
+  const files = await Promise.all(named.map((path) => readPem(path)));
+  return `${[...new Set([...usual, ...files])].map((text) => text.trimEnd()).join('\n')}\n${await readAuthorities(env)}`;
 }
 
 /** R-TLS-1: where docker and podman look, the system's before the user's. */
@@ -70,18 +94,17 @@ export async function hostCertificates(
   return { ca, client };
 }
 
-/** All that a connection is trusted by and shows besides the usual; undefined: nothing. `authorities`: paths of PEM files for every server.
- * Error: CREDENTIALS_INVALID. */
+/** All that a connection is trusted by and shows besides the usual; undefined: nothing. Those of
+ * `authorityFiles` are for every server. Error: CREDENTIALS_INVALID. */
 export async function connectionCertificates(
   host: string,
   options: CertificateOptions & {
     readonly tls?: TlsSettings | undefined;
-    readonly authorities?: readonly string[] | undefined;
   },
 ): Promise<HostCertificates | undefined> {
-  const { tls, authorities = [] } = options;
+  const { tls } = options;
   const found = await hostCertificates(host, options);
-  const files = [...authorities, ...(tls?.ca ?? [])];
+  const files = [...authorityFiles(options.env), ...(tls?.ca ?? [])];
   const ca = await Promise.all(files.map((path) => readPem(path)));
   const pair = tls?.clients[0];
   const client = pair && { cert: await readPem(pair.cert), key: await readPem(pair.key) };

@@ -10,14 +10,12 @@ import { networkFailure } from './network-error.ts';
 import { proxyFor } from './proxy.ts';
 
 export interface HttpClientOptions {
-  /** Proxies (`HTTPS_PROXY` …), `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, `HOME` are read from it. */
+  /** Proxies (`HTTPS_PROXY` …), `SSL_CERT_FILE`, `TSBUILD_CA`, `NODE_EXTRA_CA_CERTS`, `HOME` are read from it. */
   readonly env: NodeJS.ProcessEnv;
   /** Replaces the usual certs.d directories (R-TLS-1). */
   readonly certificateDirectories?: readonly string[] | undefined;
   /** Hosts (`host` or `host:port`) whose certificates are not checked. */
   readonly insecure?: readonly string[] | undefined;
-  /** PEM files of certificate authorities that are trusted for every server, besides the machine's (W-18). */
-  readonly certificateAuthorities?: readonly string[] | undefined;
   /** Milliseconds. */
   readonly timeouts?: Partial<HttpTimeouts> | undefined;
 }
@@ -93,7 +91,6 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       ? await connectionCertificates(url.host, {
           env: options.env,
           directories: options.certificateDirectories,
-          authorities: options.certificateAuthorities,
           tls: settings,
         })
       : undefined;

@@ -38,9 +38,7 @@ export interface RegistryClientOptions {
   /** Replaces the credential files: `--creds`, tests. */
   readonly credentials?: FindCredential | undefined;
   readonly retry?: RetryPolicy | undefined;
-  readonly http?:
-    | Pick<HttpClientOptions, 'certificateDirectories' | 'certificateAuthorities' | 'timeouts'>
-    | undefined;
+  readonly http?: Pick<HttpClientOptions, 'certificateDirectories' | 'timeouts'> | undefined;
   /** Where the files are that say how registries are reached (`endpointsOf`); default: the usual places, false: nowhere. */
   readonly files?: RegistryPlaces | false | undefined;
   readonly emit?: Emit | undefined;

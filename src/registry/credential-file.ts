@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
+import { dockerConfigPath, homeOf, set } from '../util/docker-config.ts';
 
 /** One entry of `auths`. */
 export interface StoredAuth {
@@ -42,21 +43,6 @@ export function credentialPlaces(env: NodeJS.ProcessEnv): readonly CredentialPla
   ];
   for (const path of new Set(paths)) if (path !== undefined) places.push({ source: path, path });
   return places;
-}
-
-/** Docker's own config.json: where `login` writes. undefined when the environment has no home directory. */
-export function dockerConfigPath(env: NodeJS.ProcessEnv): string | undefined {
-  const home = homeOf(env);
-  const folder = set(env['DOCKER_CONFIG']) ?? (home === undefined ? undefined : join(home, '.docker'));
-  return folder === undefined ? undefined : join(folder, 'config.json');
-}
-
-function homeOf(env: NodeJS.ProcessEnv): string | undefined {
-  return set(env['HOME']) ?? set(env['USERPROFILE']);
-}
-
-function set(value: string | undefined): string | undefined {
-  return value === undefined || value === '' ? undefined : value;
 }
 
 /** undefined when there is no such file. Throws CREDENTIALS_INVALID when it cannot be read or understood: then nothing is guessed, because

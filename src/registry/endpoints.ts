@@ -9,7 +9,7 @@ import { matchPrefix } from './registries-conf.ts';
 export interface RegistryConfiguration {
   /** The caller's own (`--registry-mirror`): `[http[s]://]host[:port][/prefix]` per registry. */
   readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** Hosts that may be plain, or have a certificate that is not checked: `host`, `host:port`, or a network such as `10.0.0.0/8`. */
+  /** Hosts that may be plain, or have a certificate that is not checked: `host`, `host:port`, a network such as `10.0.0.0/8`, `*`. */
   readonly insecure?: readonly string[] | undefined;
   /** Where a registry really is: `{ 'docker.io': '127.0.0.1:5000' }`. Credentials stay those of the registry. */
   readonly hostAliases?: Readonly<Record<string, string>> | undefined;
@@ -255,7 +255,7 @@ function isInsecure(host: string, list: readonly string[]): boolean {
       .toLowerCase()
       .replace(/^https?:\/\//, '')
       .replace(/\/+$/, '');
-    if (entry === host || entry === bare) return true;
+    if (entry === '*' || entry === host || entry === bare) return true;
     const [network = '', bits] = entry.split('/');
     const version = isIP(network);
     if (bits === undefined || version === 0 || version !== isIP(address)) return false;

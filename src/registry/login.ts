@@ -3,7 +3,8 @@ import { open, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectories } from '../util/make-directories.ts';
 import { BuildError } from '../util/build-error.ts';
-import { broken, dockerConfigPath, normalScope, readJsonObject } from './credential-file.ts';
+import { dockerConfigPath } from '../util/docker-config.ts';
+import { broken, normalScope, readJsonObject } from './credential-file.ts';
 import { eraseWithHelper, storeWithHelper } from './credential-helper.ts';
 import { serverName } from './credentials.ts';
 

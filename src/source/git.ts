@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -62,9 +62,10 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
   const dispose = (): Promise<void> => removeTree(home);
   try {
     const work = join(home, 'work');
+    const authorities = await authorityFile(home, options.env);
     await mkdir(work);
     const login = await loginFor(source.url, options);
-    const run: Git = (...args) => runGit(args, { work, home, options, url: source.url, login });
+    const run: Git = (...args) => runGit(args, { work, home, options, url: source.url, login, authorities });
     const git: Git = (...args) => run(...args).catch((error: unknown) => withoutDepth(error, args, run));
     const commit = await fetchInto(work, source, git);
     if (source.checksum !== undefined && !commit.startsWith(source.checksum)) {
@@ -92,6 +93,15 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
     await dispose();
     throw error;
   }
+}
+
+/** git reads one bundle alone: where there are authorities of the user's own, one that has all. */
+async function authorityFile(home: string, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const { authorityBundle, authorityFiles } = await import('../net/certificates.ts');
+  if (authorityFiles(env).length === 0) return undefined;
+  const path = join(home, 'ca-bundle.pem');
+  await writeFile(path, await authorityBundle(env));
+  return path;
 }
 
 function checkUrl(url: string, options: GitOptions): void {
@@ -195,7 +205,15 @@ function runGit(
     options,
     url,
     login,
-  }: { work: string; home: string; options: GitOptions; url: string; login: Login | undefined },
+    authorities,
+  }: {
+    work: string;
+    home: string;
+    options: GitOptions;
+    url: string;
+    login: Login | undefined;
+    authorities: string | undefined;
+  },
 ): Promise<string> {
   const allowed = ['https', 'http', 'ssh', 'git', ...(options.allowLocal === true ? ['file'] : [])];
   const settings = {
@@ -233,6 +251,7 @@ function runGit(
         }),
   };
   for (const [name, value] of Object.entries(options.env)) if (passedOn.test(name)) env[name] = value;
+  if (authorities !== undefined) env['GIT_SSL_CAINFO'] = authorities;
   const flags = Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]);
   return new Promise((resolve, reject) => {
     const child = spawn('git', [...flags, ...args], {

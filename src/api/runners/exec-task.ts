@@ -33,6 +33,7 @@ export async function prepareTask(
       layers: place.layers,
       binds: sources.binds,
       env: settings.proxyEnv,
+      certificates: settings.certificates,
       secrets: settings.secrets,
       sshSockets: settings.sshSockets,
       extraHosts: settings.extraHosts,

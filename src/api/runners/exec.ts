@@ -21,6 +21,8 @@ export interface ExecSettings {
   readonly secrets: { get(id: string): Promise<Uint8Array | undefined> };
   readonly sshSockets: Readonly<Record<string, string>>;
   readonly proxyEnv: readonly string[];
+  /** PEM: certificate authorities besides the image's. Like proxies in no cache key and no layer. */
+  readonly certificates: string | undefined;
   readonly extraHosts: readonly string[];
   readonly shmSize?: number | undefined;
   readonly isolated: boolean;
@@ -44,7 +46,8 @@ interface ExecDependencies {
 }
 
 /**
- * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, host addresses and what is in cache
+ * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, certificate
+ * authorities, host addresses and what is in cache
  * mounts. A bind mount of a tree is keyed by the content below its source.
  */
 export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp, HeldCaches> {

@@ -68,9 +68,9 @@ async function requestOf(
   task: StepTask,
   { caches, onOutput, signal }: Pick<RunningStep, 'caches' | 'onOutput' | 'signal'>,
 ): Promise<StepRequest> {
-  const { op, id, env, secrets, sshSockets, extraHosts, shmSize, isolated, limits, ulimits } = task;
+  const { layers: _layers, binds: _binds, clampMtime: _clamp, gate: _gate, ...rest } = task;
   return {
-    ...{ id, op, env, secrets, sshSockets, extraHosts, shmSize, isolated, limits, ulimits, onOutput, signal },
+    ...{ ...rest, onOutput, signal },
     layers: await directories(task.layers, signal),
     binds: await mountSources(task, signal),
     caches: taken(caches),

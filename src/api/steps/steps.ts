@@ -22,6 +22,8 @@ export interface StepTask {
   readonly binds: ReadonlyMap<number, TaskSource>;
   /** Extra environment: proxy variables. */
   readonly env: readonly string[];
+  /** PEM: certificate authorities besides the image's. */
+  readonly certificates?: string | undefined;
   readonly secrets: { get(id: string): Promise<Uint8Array | undefined> };
   readonly sshSockets: Readonly<Record<string, string>>;
   readonly extraHosts: readonly string[];

@@ -30,7 +30,7 @@ export const pull: Verb = {
     const platform = flags.platform ?? (fromEnv === '' ? undefined : fromEnv);
     const image = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
       library.pullImage({
-        ...commonOptions(flags, context),
+        ...commonOptions(flags, context, command.args[0]),
         onEvent: emit,
         image: command.args[0] ?? '',
         ...(platform === undefined ? {} : { platform }),

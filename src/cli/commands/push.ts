@@ -25,7 +25,7 @@ export const push: Verb = {
     const library = await context.library();
     const descriptor = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
       library.pushImage({
-        ...commonOptions(flags, context),
+        ...commonOptions(flags, context, to ?? image),
         onEvent: emit,
         image,
         ...(to === undefined ? {} : { to }),

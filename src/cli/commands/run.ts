@@ -66,7 +66,7 @@ export const run: Verb = {
       fetching ||= event.type === 'transfer';
     };
     const running = library.run({
-      ...commonOptions(flags, context),
+      ...commonOptions(flags, context, command.args[0]),
       onEvent,
       image,
       args,
