@@ -276,6 +276,7 @@ function remember(
     key,
     opKey: key,
     inputs: [],
+    kind: 'base',
     name: reference,
     result: { mediaType, digest, size },
   });

@@ -148,7 +148,10 @@ export class SecretGate {
   }
 
   #keep(key: Digest, result: string | { readonly clean: true }): void {
-    this.#surroundings.state.putCacheRecord({ key, opKey: key, inputs: [], name: 'secret gate', result });
+    this.#surroundings.state.putCacheRecord({
+      ...{ key, opKey: key, inputs: [], kind: 'gate', name: 'secret gate' },
+      result,
+    });
   }
 }
 

@@ -1,7 +1,9 @@
-import type { CacheStore } from '../graph/cache-store.ts';
+import type { CacheStore, Known, NearRecord } from '../graph/cache-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Store } from '../store/store.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
+import type { CacheRecord } from '../store/state-record.ts';
+import { packComponents, unpackComponents } from './components.ts';
 
 export interface LocalCacheOptions<R> {
   readonly store: Pick<Store, 'state' | 'leases'>;
@@ -11,34 +13,52 @@ export interface LocalCacheOptions<R> {
   decode(data: JsonValue): Promise<R | undefined>;
 }
 
+/** Of a place: enough to find the one that differs least. */
+const comparedRecords = 8;
+
 /** The results of this machine: records in the index of the store. */
 export function createLocalCache<R>(options: LocalCacheOptions<R>): CacheStore<R> {
   const { state, leases } = options.store;
-  const lookup = async (key: Digest): Promise<R | undefined> => {
+  const lookup = async (key: Digest): Promise<Known<R> | undefined> => {
     const record = state.cacheRecord(key);
     if (record === undefined) return undefined;
     const result = await options.decode(record.result);
     // A record whose data is gone stays: the step is about to be done again, and replaces it.
-    if (result !== undefined) state.used(record);
-    return result;
+    if (result === undefined) return undefined;
+    state.used(record);
+    return { result };
   };
+  const near = ({ key, opKey, inputs, name, place, components }: CacheRecord): NearRecord => ({
+    ...{ key, opKey, inputs, name, place },
+    components: () => {
+      const data = components === undefined ? undefined : state.components(components);
+      return data === undefined ? undefined : unpackComponents(data);
+    },
+  });
   return {
     lookup,
     claim: async (key, signal) => {
       const lease = await leases.acquire(key, signal);
       try {
-        const result = await lookup(key);
-        if (result === undefined) return { lease };
+        const known = await lookup(key);
+        if (known === undefined) return { lease };
         lease.release();
-        return { result };
+        return { ...known, from: 'another build' };
       } catch (error) {
         lease.release();
         throw error;
       }
     },
-    record: async (key, result, { opKey, inputs, name }) => {
-      state.putCacheRecord({ key, opKey, inputs, name, result: await options.encode(result) });
+    record: async (key, result, { components, ...about }) => {
+      const packed = components === undefined ? undefined : packComponents(components);
+      const data = await options.encode(result);
+      if (packed !== undefined) state.putComponents(packed.digest, packed.data);
+      state.putCacheRecord({ key, ...about, components: packed?.digest, result: data });
     },
-    near: (opKey) => Promise.resolve(state.newestOfOp(opKey)),
+    near: (opKey) => {
+      const record = state.newestOfOp(opKey);
+      return Promise.resolve(record === undefined ? undefined : near(record));
+    },
+    atPlace: (place) => Promise.resolve(state.recordsAtPlace(place, comparedRecords).map(near)),
   };
 }

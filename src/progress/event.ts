@@ -1,6 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
+import type { MissReason } from './miss-reason.ts';
 
 export type { Diagnostic } from '../util/diagnostic.ts';
 
@@ -17,6 +18,10 @@ export type ProgressEvent =
       readonly time: number;
       /** Why it was not cached, in few words. */
       readonly reason?: string;
+      /** The same as data. */
+      readonly miss?: MissReason;
+      /** Where a cached result came from, when not from this store: a remote cache, another build. */
+      readonly from?: string;
       readonly error?: string;
     }
   | {
@@ -37,6 +42,8 @@ export type ProgressEvent =
       readonly time: number;
     }
   | { readonly type: 'diagnostic'; readonly diagnostic: Diagnostic };
+
+export type VertexEvent = Extract<ProgressEvent, { type: 'vertex' }>;
 
 /** Called synchronously, in order; must not throw. */
 export type Emit = (event: ProgressEvent) => void;

@@ -200,7 +200,7 @@ class Solver<R> {
     const claim =
       claimed === undefined ? undefined : await this.#own(vertex, () => cache.claim(claimed, this.#signal));
     if (claim !== undefined && 'result' in claim) {
-      this.#states.cached(vertex);
+      this.#states.cached(vertex, claim.from);
       return claim.result;
     }
     return this.#run(step, { near, content, lease: claim?.lease });
@@ -259,8 +259,9 @@ class Solver<R> {
 
   async #lookup(vertex: Vertex, key: Digest): Promise<R | undefined> {
     const known = await this.#own(vertex, () => this.#options.cache.lookup(key));
-    if (known !== undefined) this.#states.cached(vertex);
-    return known;
+    if (known === undefined) return undefined;
+    this.#states.cached(vertex, known.from);
+    return known.result;
   }
 
   /** What was done is recorded even when something else has failed meanwhile: work is never lost. */
@@ -284,6 +285,7 @@ class Solver<R> {
     const about = {
       opKey,
       inputs: inputs.filter((input) => input !== undefined),
+      kind: step.vertex.op.kind,
       name: step.vertex.meta.name,
     };
     try {

@@ -1,6 +1,6 @@
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Emit } from '../progress/event.ts';
+import type { Emit, VertexEvent } from '../progress/event.ts';
 
 /**
  * Reports the steps of one solve, and knows which of them nobody will ask for any more.
@@ -44,9 +44,9 @@ export class StepStates {
   }
 
   /** Its result was known. What it alone would have asked for is reported first: cached too, in order. */
-  cached(vertex: Vertex): void {
+  cached(vertex: Vertex, from: string | undefined): void {
     for (const unneeded of this.#unneeded(vertex)) this.#end(unneeded, 'cached');
-    this.#end(vertex, 'cached');
+    this.#end(vertex, 'cached', from === undefined ? {} : { from });
   }
 
   failed(vertex: Vertex, error: string): void {
@@ -81,7 +81,7 @@ export class StepStates {
   #end(
     vertex: Vertex,
     state: 'done' | 'cached' | 'failed' | 'cancelled',
-    more: { readonly error?: string } = {},
+    more: { readonly error?: string; readonly from?: string } = {},
   ): void {
     if (this.#ended.has(vertex.digest)) return;
     this.#ended.add(vertex.digest);
@@ -91,7 +91,7 @@ export class StepStates {
   #report(
     { digest, meta, inputs }: Vertex,
     state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'cancelled',
-    more: { readonly reason?: string; readonly error?: string } = {},
+    more: Pick<VertexEvent, 'reason' | 'error' | 'from'> = {},
   ): void {
     this.#emit({ type: 'vertex', id: digest, name: meta.name, inputs, state, time: Date.now(), ...more });
   }

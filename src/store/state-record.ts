@@ -8,13 +8,26 @@ export interface CacheRecord {
   readonly opKey: Digest;
   /** The inputs' parts of the key. */
   readonly inputs: readonly Digest[];
-  /** For people. */
+  /** The kind of the op (`exec`, `copy`, ...), or of whatever else is remembered (`base`, `gate`). */
+  readonly kind: string;
+  /** Where the step stands, opaque: steps with one place are one instruction of one Dockerfile before and after an edit. */
+  readonly place: string | undefined;
+  /** What it was, for people: the step as progress shows it. */
   readonly name: string;
+  /** What the key was made of is kept apart, under this digest: only explaining reads it. */
+  readonly components: Digest | undefined;
   readonly result: JsonValue;
   readonly createdAt: number;
   /** To within an hour. */
   readonly lastUsed: number;
+  /** Builds that it served, the one that made it among them; those within one hour count as one. */
+  readonly uses: number;
 }
+
+export type NewCacheRecord = Omit<CacheRecord, 'place' | 'components' | 'createdAt' | 'lastUsed' | 'uses'> & {
+  readonly place?: string | undefined;
+  readonly components?: Digest | undefined;
+};
 
 /** A compressed form of a layer. One diffId may have several. */
 export interface LayerRecord {
@@ -44,7 +57,14 @@ export interface State {
   cacheRecord(key: Digest): CacheRecord | undefined;
   /** The latest record with this op: the same step with other inputs. */
   newestOfOp(opKey: Digest): CacheRecord | undefined;
-  putCacheRecord(record: Omit<CacheRecord, 'createdAt' | 'lastUsed'>): void;
+  /** The latest records that were made at a place, newest first. */
+  recordsAtPlace(place: string, limit: number): readonly CacheRecord[];
+  putCacheRecord(record: NewCacheRecord): void;
+  /** Keeps what a record's `components` names; put it before the record. The same digest is kept once. */
+  putComponents(digest: Digest, data: Uint8Array): void;
+  components(digest: Digest): Uint8Array | undefined;
+  /** Removes components that no record names; reads the whole table. */
+  removeUnusedComponents(): void;
   deleteCacheRecord(key: Digest): void;
   /** Notes that a record has served; written by `flush`. */
   used(record: CacheRecord): void;

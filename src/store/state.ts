@@ -2,22 +2,26 @@ import { accessSync, constants, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type * as Sqlite from 'node:sqlite';
-import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Digest } from '../oci/digest.ts';
-import type { JsonValue } from '../util/canonical-json.ts';
 import { canonicalJson } from '../util/canonical-json.ts';
-import type { CacheRecord, LayerRecord, StatRecord, State } from './state-record.ts';
+import type { CacheRecord, LayerRecord, NewCacheRecord, StatRecord, State } from './state-record.ts';
+import type { Row } from './state-rows.ts';
+import { toCacheRecord, toLayerRecord, toStatRecord } from './state-rows.ts';
 import { storeError } from './store-error.ts';
 
 // The only importer of node:sqlite: the index of the store. Blobs are the truth; all that is here can be made again, so a
 // damaged index is replaced by an empty one, never an error.
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 const schema = `
   CREATE TABLE IF NOT EXISTS cache_record (
-    key TEXT PRIMARY KEY, op_key TEXT NOT NULL, inputs TEXT NOT NULL, name TEXT NOT NULL, result TEXT NOT NULL,
-    created_at INTEGER NOT NULL, last_used INTEGER NOT NULL) WITHOUT ROWID;
+    key TEXT PRIMARY KEY, op_key TEXT NOT NULL, inputs TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
+    name TEXT NOT NULL, result TEXT NOT NULL, components TEXT NOT NULL,
+    created_at INTEGER NOT NULL, last_used INTEGER NOT NULL, uses INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS cache_record_by_op ON cache_record (op_key, created_at);
+  CREATE INDEX IF NOT EXISTS cache_record_by_place ON cache_record (place, created_at);
+  CREATE TABLE IF NOT EXISTS components (digest TEXT PRIMARY KEY, data BLOB NOT NULL);
   CREATE TABLE IF NOT EXISTS layer (
     diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
     PRIMARY KEY (diff_id, digest)) WITHOUT ROWID;
@@ -30,8 +34,6 @@ const schema = `
 const busyMilliseconds = 10_000;
 /** `last_used` is not worth a write when it is this fresh: builds in a row write nothing. */
 const touchMilliseconds = 3_600_000;
-
-type Row = Record<string, SQLOutputValue>;
 
 /** The index of the store at `root`, which must exist. Opens nothing before the first question. */
 export function openState(root: string, now: () => number = Date.now): State {
@@ -62,18 +64,46 @@ class SqliteState implements State {
     return this.#get(sql, opKey, toCacheRecord);
   }
 
-  putCacheRecord(record: Omit<CacheRecord, 'createdAt' | 'lastUsed'>): void {
+  recordsAtPlace(place: string, limit: number): readonly CacheRecord[] {
+    if (place === '') return [];
+    const sql = 'SELECT * FROM cache_record WHERE place = ? ORDER BY created_at DESC LIMIT ?';
+    return this.#attempt(() => this.#statement(sql).all(place, limit).map(toCacheRecord));
+  }
+
+  putCacheRecord(record: NewCacheRecord): void {
     const time = this.#now();
+    const { key, opKey, inputs, kind, place = '', name, result, components = '' } = record;
     this.#run(
-      'INSERT OR REPLACE INTO cache_record VALUES (?, ?, ?, ?, ?, ?, ?)',
-      record.key,
-      record.opKey,
-      canonicalJson(record.inputs),
-      record.name,
-      canonicalJson(record.result),
-      time,
-      time,
+      'INSERT OR REPLACE INTO cache_record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)',
+      ...[
+        key,
+        opKey,
+        canonicalJson(inputs),
+        kind,
+        place,
+        name,
+        canonicalJson(result),
+        components,
+        time,
+        time,
+      ],
     );
+  }
+
+  putComponents(digest: Digest, data: Uint8Array): void {
+    this.#attempt(() => this.#statement('INSERT OR IGNORE INTO components VALUES (?, ?)').run(digest, data));
+  }
+
+  components(digest: Digest): Uint8Array | undefined {
+    return this.#get(
+      'SELECT data FROM components WHERE digest = ?',
+      digest,
+      ({ data }) => data as Uint8Array,
+    );
+  }
+
+  removeUnusedComponents(): void {
+    this.#run('DELETE FROM components WHERE digest NOT IN (SELECT components FROM cache_record)');
   }
 
   deleteCacheRecord(key: Digest): void {
@@ -148,7 +178,7 @@ class SqliteState implements State {
       const db = this.#open();
       if (!this.#readOnly) {
         db.exec('BEGIN IMMEDIATE');
-        const touch = this.#statement('UPDATE cache_record SET last_used = ? WHERE key = ?');
+        const touch = this.#statement('UPDATE cache_record SET last_used = ?, uses = uses + 1 WHERE key = ?');
         for (const [key, time] of this.#used) touch.run(time, key);
         const put = this.#statement('INSERT OR REPLACE INTO stat VALUES (?, ?, ?, ?, ?, ?, ?)');
         for (const { path, size, mtimeNs, ctimeNs, ino, dev, digest } of this.#stats.values()) {
@@ -339,38 +369,4 @@ function isDamage(error: unknown): boolean {
 /** SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN: the file, not the directory. */
 function isUnreadable(error: unknown): boolean {
   return [3, 8, 14].includes(((error as { errcode?: number }).errcode ?? 0) & 0xff);
-}
-
-function toCacheRecord(row: Row): CacheRecord {
-  return {
-    key: row['key'] as Digest,
-    opKey: row['op_key'] as Digest,
-    inputs: JSON.parse(String(row['inputs'])) as Digest[],
-    name: String(row['name']),
-    result: JSON.parse(String(row['result'])) as JsonValue,
-    createdAt: Number(row['created_at']),
-    lastUsed: Number(row['last_used']),
-  };
-}
-
-function toLayerRecord(row: Row): LayerRecord {
-  return {
-    diffId: row['diff_id'] as Digest,
-    digest: row['digest'] as Digest,
-    mediaType: String(row['media_type']),
-    size: Number(row['size']),
-  };
-}
-
-function toStatRecord(row: Row): StatRecord {
-  const number = (name: string): bigint => row[name] as bigint;
-  return {
-    path: String(row['path']),
-    size: number('size'),
-    mtimeNs: number('mtime_ns'),
-    ctimeNs: number('ctime_ns'),
-    ino: number('ino'),
-    dev: number('dev'),
-    digest: String(row['digest']),
-  };
 }

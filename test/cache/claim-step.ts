@@ -20,7 +20,7 @@ if ('result' in claim) {
   appendFileSync(log, `${process.pid}\n`);
   if (how === 'die') process.kill(process.pid, 'SIGKILL');
   await sleep(50);
-  await cache.record(key, `by ${process.pid}`, { opKey: key, inputs: [], name: 'step' });
+  await cache.record(key, `by ${process.pid}`, { opKey: key, inputs: [], kind: 'exec', name: 'step' });
   await claim.lease[Symbol.asyncDispose]();
   process.stdout.write(`done by ${process.pid}`);
 }

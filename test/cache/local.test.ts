@@ -11,7 +11,7 @@ import { makeTempDir } from '../../src/util/temp-dir.ts';
 
 const script = fileURLToPath(new URL('claim-step.ts', import.meta.url));
 const key = digestOf('step');
-const about = { opKey: digestOf('op'), inputs: [digestOf('input')], name: 'RUN x' };
+const about = { opKey: digestOf('op'), inputs: [digestOf('input')], kind: 'exec', name: 'RUN x' } as const;
 const signal = new AbortController().signal;
 
 interface Result {
@@ -37,8 +37,8 @@ describe('the local cache', () => {
     await first.cache.record(key, { words: ['a', 'b'] }, about);
     await first.store.close();
     const second = await open(temp.path);
-    expect(await second.cache.lookup(key)).toEqual({ words: ['a', 'b'] });
-    expect(await second.cache.near(about.opKey)).toMatchObject({ key, ...about });
+    expect(await second.cache.lookup(key)).toEqual({ result: { words: ['a', 'b'] } });
+    expect(await second.cache.near(about.opKey)).toMatchObject({ key, opKey: about.opKey, name: 'RUN x' });
     await second.store.close();
   });
 
@@ -54,7 +54,7 @@ describe('the local cache', () => {
     await cache.record(key, { words: ['new'] }, about);
     await claim.lease[Symbol.asyncDispose]();
     isThere = true;
-    expect(await cache.claim(key, signal)).toEqual({ result: { words: ['new'] } });
+    expect(await cache.claim(key, signal)).toEqual({ result: { words: ['new'] }, from: 'another build' });
     await store.close();
   });
 
@@ -66,7 +66,7 @@ describe('the local cache', () => {
     await bad.cache.record(key, { words: [] }, about);
     await expect(bad.cache.claim(key, signal)).rejects.toThrow(RangeError);
     const good = await open(temp.path);
-    expect(await good.cache.claim(key, signal)).toEqual({ result: { words: [] } });
+    expect(await good.cache.claim(key, signal)).toMatchObject({ result: { words: [] } });
     await Promise.all([bad.store.close(), good.store.close()]);
   });
 });

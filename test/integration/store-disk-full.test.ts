@@ -13,7 +13,7 @@ import { suite } from '../support/require.ts';
 
 const megabyte = 1024 * 1024;
 const key = digestOf('key');
-const record = { key, opKey: key, inputs: [], name: 'RUN x', result: 'result' };
+const record = { key, opKey: key, inputs: [], kind: 'exec', name: 'RUN x', result: 'result' } as const;
 
 async function* chunks(count: number): AsyncGenerator<Uint8Array> {
   for (let index = 0; index < count; index++) yield randomBytes(megabyte);

@@ -1,4 +1,4 @@
-import type { CacheStore, NearRecord, RecordAbout } from '../../src/graph/cache-store.ts';
+import type { CacheStore, Known, NearRecord, RecordAbout } from '../../src/graph/cache-store.ts';
 import type { Definition } from '../../src/graph/definition.ts';
 import type { Op } from '../../src/graph/op.ts';
 import type { Vertex, VertexMeta } from '../../src/graph/vertex.ts';
@@ -40,12 +40,12 @@ export class MemoryCache implements CacheStore<string> {
   readonly lookups: Digest[] = [];
   readonly #leases = new Map<Digest, Promise<void>>();
 
-  lookup(key: Digest): Promise<string | undefined> {
+  lookup(key: Digest): Promise<Known<string> | undefined> {
     this.lookups.push(key);
-    return Promise.resolve(this.records.get(key)?.result);
+    return Promise.resolve(this.records.get(key));
   }
 
-  async claim(key: Digest): Promise<{ readonly result: string } | { readonly lease: AsyncDisposable }> {
+  async claim(key: Digest): Promise<Known<string> | { readonly lease: AsyncDisposable }> {
     while (this.#leases.has(key)) await this.#leases.get(key);
     const known = this.records.get(key);
     if (known !== undefined) return { result: known.result };
@@ -70,8 +70,17 @@ export class MemoryCache implements CacheStore<string> {
 
   near(opKey: Digest): Promise<NearRecord | undefined> {
     const found = [...this.records].findLast(([, { about }]) => about.opKey === opKey);
-    return Promise.resolve(found === undefined ? undefined : { key: found[0], ...found[1].about });
+    return Promise.resolve(found === undefined ? undefined : asNear(...found));
   }
+
+  atPlace(place: string): Promise<readonly NearRecord[]> {
+    const found = [...this.records].filter(([, { about }]) => about.place === place);
+    return Promise.resolve(found.toReversed().map((entry) => asNear(...entry)));
+  }
+}
+
+function asNear(key: Digest, { about }: { readonly about: RecordAbout }): NearRecord {
+  return { ...about, key, components: () => about.components };
 }
 
 export interface FakeBuildOptions {

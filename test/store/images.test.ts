@@ -152,6 +152,7 @@ describe('unreferenced blobs', () => {
       key,
       opKey: key,
       inputs: [],
+      kind: 'exec',
       name: '',
       result: { layers: [{ x: cached }] },
     });

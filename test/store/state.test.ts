@@ -16,8 +16,11 @@ import { makeTempDir } from '../../src/util/temp-dir.ts';
 
 const key = digestOf('key');
 const opKey = digestOf('op');
-const record = { key, opKey, inputs: [digestOf('i')], name: 'RUN x', result: { layers: ['a', 1, null] } };
-const indexFile = (root: string): string => join(root, 'state-v1.1.db');
+const record = {
+  ...{ key, opKey, inputs: [digestOf('i')], kind: 'exec', name: 'RUN x', place: 'p' },
+  result: { layers: ['a', 1, null] },
+};
+const indexFile = (root: string): string => join(root, 'state-v2.1.db');
 
 describe('the index', () => {
   test('keeps records, layers and stats across opens', async () => {
@@ -34,7 +37,7 @@ describe('the index', () => {
     state.putStat({ ...stat, path: '/late', mtimeNs: 2n ** 63n });
     state.close();
     state = openState(temp.path);
-    const full = { ...record, createdAt: 1000, lastUsed: 1000 };
+    const full = { ...record, components: undefined, createdAt: 1000, lastUsed: 1000, uses: 1 };
     expect(state.cacheRecord(key)).toEqual(full);
     expect(state.newestOfOp(opKey)).toEqual(full);
     expect(state.layers(layer.diffId)).toEqual([layer]);
