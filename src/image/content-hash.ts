@@ -1,6 +1,26 @@
 import type { Digest } from '../oci/digest.ts';
-import { digestOfJson } from '../oci/digest.ts';
+import { digestOf, digestOfJson } from '../oci/digest.ts';
+import type { Entry } from './entry.ts';
 import type { Tree } from './tree.ts';
+import { xattrList } from './xattr.ts';
+
+/**
+ * What a cache key has of one file: type, mode, owner, size, link target, device, attributes and content; never an mtime. Canonical JSON, not
+ * hashed: keys are made of it, and those are. @param content Digest of the content, '' for what has none.
+ */
+export function contentText(entry: Omit<Entry, 'path' | 'mtime' | 'content'>, content: string): string {
+  const { type, mode, uid, gid, size, linkTarget = '', devMajor = 0, devMinor = 0, xattrs } = entry;
+  return JSON.stringify([
+    ...[type, mode, uid, gid, size, linkTarget, devMajor, devMinor],
+    ...[xattrList(xattrs), content],
+  ]);
+}
+
+/** Identity of a file or directory tree. @param links The names of each file that has several of them, in any order. */
+export function identityOf(merkle: string, links: readonly (readonly string[])[]): Digest {
+  const groups = links.map((names) => JSON.stringify(names.toSorted())).toSorted();
+  return digestOf(JSON.stringify(['tsbuild.content/1', merkle, groups]));
+}
 
 /**
  * Content key of what is below some paths of a tree: names and content digests, in order; never an mtime (spec K-6). A path that is
@@ -13,7 +33,8 @@ export async function treeContentKey(tree: Tree, paths: readonly string[]): Prom
     let found = false;
     for await (const entry of tree.walk(start)) {
       found = true;
-      parts.push([entry.path, await tree.contentDigest(entry.path)]);
+      const link = entry.type === 'hardlink' ? `=${entry.linkTarget ?? ''}` : '';
+      parts.push([entry.path, `${await tree.contentDigest(entry.path)}${link}`]);
     }
     if (!found) parts.push([start, 'missing']);
   }

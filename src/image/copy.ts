@@ -278,7 +278,7 @@ async function ownerOf(
 export interface SelectedFile {
   /** What of its name decides where it goes: its path below a copied directory, or its own name. */
   readonly name: string;
-  /** `directory`, or what the tree says of it; a hard link inside the selection names its first path. */
+  /** `directory`, or what the tree says of it; a hard link inside the selection names its first path; a directory that --parents keeps is `above`. */
   readonly digest: string;
 }
 
@@ -300,7 +300,7 @@ export async function copySelection(
       if (op.parents) {
         for (const kept of await keptParents(tree, match)) {
           const path = await tree.resolve(joinPath(match.pivot, kept.below));
-          selected.push({ name: kept.below, digest: await tree.contentDigest(path) });
+          selected.push({ name: kept.below, digest: `above ${await tree.contentDigest(path)}` });
         }
       }
     }

@@ -1,5 +1,7 @@
-import { digestOfJson } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
+import { digestOf } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
+import { contentText, identityOf } from './content-hash.ts';
 import type { Entry } from './entry.ts';
 import { baseName, compareBytes, joinPath, parentPath } from './entry-path.ts';
 import type { IndexedEntry } from './layer-index.ts';
@@ -8,29 +10,81 @@ import type { StoredLayer } from './stored-layer.ts';
 import type { Tree } from './tree.ts';
 import { isPortableXattr } from './xattr.ts';
 
+/** A tree of layers, which knows what content it has. */
+export interface LayerTree extends Tree {
+  /**
+   * Merkle digest of all that is at and below `path`, links followed on the way to it: names, types, modes, owners, attributes, contents,
+   * and which names are one file; never an mtime, nor which layer has what. No content is read for it. undefined: nothing is there.
+   */
+  identity(path: string): Promise<Digest | undefined>;
+}
+
+/** Trees of stacks that have layers in common: what they share is read and laid out once. It keeps all that it was asked for. */
+export interface LayerTrees {
+  of(layers: readonly StoredLayer[]): LayerTree;
+}
+
+/** A stack of layers; those above it share its nodes. */
+interface Stack {
+  readonly above: Map<Digest, Stack>;
+  built: Promise<Node> | undefined;
+}
+
+export function layerTrees(): LayerTrees {
+  const empty: Stack = { above: new Map(), built: Promise.resolve(impliedDirectory(-1, {})) };
+  const build = async (layers: readonly StoredLayer[]): Promise<Node> => {
+    // Read side by side, laid out one after the other.
+    const indices = await Promise.all(layers.map((layer) => layer.index()));
+    let stack = empty;
+    for (const [number, layer] of layers.entries()) {
+      const below = stack;
+      let next: Stack | undefined = below.above.get(layer.knownDiffId);
+      if (next === undefined)
+        below.above.set(layer.knownDiffId, (next = { above: new Map(), built: undefined }));
+      next.built ??= (async (): Promise<Node> => {
+        const place: Place = { root: (await below.built) as Node, number, source: layer, edition: {} };
+        for (const item of indices[number]?.entries ?? []) add(place, item);
+        return place.root;
+      })();
+      await next.built;
+      stack = next;
+    }
+    return stack.built as Promise<Node>;
+  };
+  return {
+    of: (layers) => {
+      let built: Promise<Node> | undefined;
+      return treeOf(() => {
+        built ??= build(layers).catch((error: unknown) => {
+          built = undefined;
+          throw error;
+        });
+        return built;
+      });
+    },
+  };
+}
+
 /**
  * What a container sees of stacked layers, base to top (OCI image-spec, layer.md "Applying Changesets"). Reads the indices of all layers
  * when first asked something; contents only when they are opened. A layer's links count for its own entries only: a parent that is a
  * link in a lower layer is replaced by a directory, as `applyEntries` does. Throws IMAGE_INVALID when a layer cannot be read.
  */
-export function layerTree(layers: readonly StoredLayer[]): Tree {
-  let built: Promise<Node> | undefined;
-  const root = (): Promise<Node> => {
-    built ??= build(layers).catch((error: unknown) => {
-      built = undefined;
-      throw error;
-    });
-    return built;
-  };
+export function layerTree(layers: readonly StoredLayer[]): LayerTree {
+  return layerTrees().of(layers);
+}
+
+function treeOf(root: () => Promise<Node>): LayerTree {
   const lookup = async (path: string): Promise<Node | undefined> => descend(await root(), path);
   const lstat = async (path: string): Promise<Entry | undefined> => {
     const node = await lookup(path);
     return node === undefined ? undefined : entryOf(node, path);
   };
+  const resolve: Tree['resolve'] = (path, last) => resolveInRoot({ lstat }, path, last);
   return {
     lstat,
     list: async (path) => namesOf(await lookup(path)),
-    resolve: (path, last) => resolveInRoot({ lstat }, path, last),
+    resolve,
     walk: async function* (path) {
       const node = await lookup(path);
       if (node !== undefined) yield* walk(node, path, new Map());
@@ -38,7 +92,11 @@ export function layerTree(layers: readonly StoredLayer[]): Tree {
     contentDigest: async (path) => {
       const node = await lookup(path);
       if (node === undefined) throw new RangeError(`no file ${path}`);
-      return (node.inode.contentDigest ??= digestOfInode(node.inode));
+      return textOf(node.inode);
+    },
+    identity: async (path) => {
+      const node = await lookup(await resolve(path.replace(/^\/+/, '')));
+      return node === undefined ? undefined : identityOf(merkle(node), linkedNames(node));
     },
   };
 }
@@ -47,17 +105,22 @@ export function layerTree(layers: readonly StoredLayer[]): Tree {
 interface Inode {
   readonly item: IndexedEntry;
   readonly layer: StoredLayer | undefined;
-  /** Names that it was given. */
+  /** Names that it was given, in any stack. */
   links: number;
-  contentDigest?: string;
+  text?: string;
 }
 
+/** Nodes are shared by all stacks that have them; only those of the layer that is being added may be changed. */
 interface Node {
   inode: Inode;
   /** Number of the layer that gave it its inode. */
   layer: number;
   /** Of directories. */
   children: Map<string, Node> | undefined;
+  /** Who may change it. */
+  readonly edition: object;
+  /** Of directories: of all that is in it, once somebody asked. */
+  digest?: string | undefined;
 }
 
 const maxLinks = 255;
@@ -66,62 +129,56 @@ const implied: IndexedEntry = {
   offset: 0,
 };
 
-function impliedDirectory(layer: number): Node {
-  return { inode: { item: implied, layer: undefined, links: 1 }, layer, children: new Map() };
+function impliedDirectory(layer: number, edition: object): Node {
+  return { inode: { item: implied, layer: undefined, links: 1 }, layer, children: new Map(), edition };
 }
 
-async function build(layers: readonly StoredLayer[]): Promise<Node> {
-  const indices = await Promise.all(layers.map((layer) => layer.index()));
-  const root = impliedDirectory(-1);
-  for (const [number, index] of indices.entries()) {
-    const place = { root, number, source: layers[number] };
-    for (const item of index.entries) add(place, item);
-  }
-  return root;
-}
-
+/** Where a layer is being added. */
 interface Place {
-  readonly root: Node;
+  root: Node;
   readonly number: number;
-  readonly source: StoredLayer | undefined;
+  readonly source: StoredLayer;
+  readonly edition: object;
 }
 
 function add(place: Place, item: IndexedEntry): void {
-  const { root, number, source } = place;
+  const { number, source, edition } = place;
   const { entry } = item;
   if (entry.type === 'opaque') {
     const directory = locate(place, entry.path);
-    for (const [name, child] of directory?.children ?? []) {
-      if (hideLower(child, number)) directory?.children?.delete(name);
-    }
+    if (directory === undefined) return;
+    const { children } = changed(place, directory);
+    for (const [name, child] of children ?? []) replace(children, name, withoutLower(place, child));
     return;
   }
   if (entry.path === '') {
-    root.inode = { item, layer: source, links: 1 };
+    changed(place, [{ name: '', node: place.root }]).inode = { item, layer: source, links: 1 };
     return;
   }
   const name = baseName(entry.path);
   if (entry.type === 'whiteout') {
     const parent = locate(place, parentPath(entry.path));
-    const child = parent?.children?.get(name);
-    if (child !== undefined && hideLower(child, number)) parent?.children?.delete(name);
+    const child = parent?.at(-1)?.node.children?.get(name);
+    if (parent === undefined || child === undefined) return;
+    replace(changed(place, parent).children, name, withoutLower(place, child));
     return;
   }
-  const parent = locate(place, parentPath(entry.path), 'make');
-  const existing = parent?.children?.get(name);
+  const { children: siblings } = changed(place, locate(place, parentPath(entry.path), 'make') ?? []);
+  const existing = siblings?.get(name);
   const inode = entry.type === 'hardlink' ? linked(place, entry) : { item, layer: source, links: 1 };
-  if (entry.type === 'directory' && existing?.children !== undefined) {
-    existing.inode = inode;
-    existing.layer = number;
-    return;
-  }
-  const children = entry.type === 'directory' ? new Map<string, Node>() : undefined;
-  parent?.children?.set(name, { inode, layer: number, children });
+  const children =
+    entry.type !== 'directory' ? undefined : new Map<string, Node>(existing?.children?.entries());
+  siblings?.set(name, { inode, layer: number, children, edition });
+}
+
+function replace(children: Map<string, Node> | undefined, name: string, node: Node | undefined): void {
+  if (node === undefined) children?.delete(name);
+  else children?.set(name, node);
 }
 
 function linked(place: Place, entry: Entry): Inode {
   const target = entry.linkTarget ?? '';
-  const found = locate(place, parentPath(target))?.children?.get(baseName(target));
+  const found = locate(place, parentPath(target))?.at(-1)?.node.children?.get(baseName(target));
   if (found === undefined || found.children !== undefined) {
     throw new BuildError(
       'IMAGE_INVALID',
@@ -132,24 +189,43 @@ function linked(place: Place, entry: Entry): Inode {
   return found.inode;
 }
 
-/** Takes away what lower layers have at and below a node; true when nothing is left of it. */
-function hideLower(node: Node, number: number): boolean {
+/** What is left of a node without what lower layers have at and below it. */
+function withoutLower(place: Place, node: Node): Node | undefined {
+  const { number, edition } = place;
+  const children = node.children && new Map<string, Node>();
   for (const [name, child] of node.children ?? []) {
-    if (hideLower(child, number)) node.children?.delete(name);
+    const left = withoutLower(place, child);
+    if (left !== undefined) children?.set(name, left);
   }
-  if (node.layer === number) return false;
-  if (node.children === undefined || node.children.size === 0) return true;
+  if (node.layer === number) return { ...node, children, edition, digest: undefined };
+  if (children === undefined || children.size === 0) return undefined;
   // It stays only as the parent of what this layer has put there.
-  node.inode = impliedDirectory(number).inode;
-  node.layer = number;
-  return false;
+  return { ...impliedDirectory(number, edition), children };
+}
+
+/** The directories from the root to one, each with its name. */
+type Trail = { readonly name: string; node: Node }[];
+
+/** The last directory of a trail, which may then be changed: those on the way become this layer's own. */
+function changed(place: Place, trail: Trail): Node {
+  let above: Node | undefined;
+  for (const step of trail) {
+    if (step.node.edition !== place.edition) {
+      step.node = { ...step.node, children: new Map(step.node.children), edition: place.edition };
+      if (above === undefined) place.root = step.node;
+      else above.children?.set(step.name, step.node);
+    }
+    step.node.digest = undefined;
+    above = step.node;
+  }
+  return above ?? place.root;
 }
 
 /** The directory that a layer means by a path: through links of the same layer. */
-function locate(place: Place, path: string, missing?: 'make'): Node | undefined {
-  const { root, number } = place;
+function locate(place: Place, path: string, missing?: 'make'): Trail | undefined {
+  const { number, edition } = place;
   const waiting = path.split('/').toReversed();
-  let trail: Node[] = [root];
+  let trail: Trail = [{ name: '', node: place.root }];
   let links = 0;
   while (waiting.length > 0) {
     const part = waiting.pop();
@@ -158,14 +234,13 @@ function locate(place: Place, path: string, missing?: 'make'): Node | undefined 
       if (trail.length > 1) trail.pop();
       continue;
     }
-    const current = trail.at(-1) as Node;
-    let child = current.children?.get(part);
+    let child = trail.at(-1)?.node.children?.get(part);
     const target = child?.layer === number ? child.inode.item.entry.linkTarget : undefined;
     if (target !== undefined) {
       links += 1;
       if (links > maxLinks)
         throw new BuildError('IMAGE_INVALID', `/${path} goes through too many symbolic links`);
-      if (target.startsWith('/')) trail = [root];
+      if (target.startsWith('/')) trail = [{ name: '', node: place.root }];
       waiting.push(...target.split('/').toReversed());
       continue;
     }
@@ -173,12 +248,12 @@ function locate(place: Place, path: string, missing?: 'make'): Node | undefined 
       if (missing !== 'make') return undefined;
       if (child?.layer === number)
         throw new BuildError('IMAGE_INVALID', `/${path} has a parent that is no directory`);
-      child = impliedDirectory(number);
-      current.children?.set(part, child);
+      child = impliedDirectory(number, edition);
+      changed(place, trail).children?.set(part, child);
     }
-    trail.push(child);
+    trail.push({ name: part, node: child });
   }
-  return trail.at(-1);
+  return trail;
 }
 
 function descend(root: Node, path: string): Node | undefined {
@@ -226,12 +301,37 @@ function* walk(node: Node, path: string, seen: Map<Inode, string>): Generator<En
 }
 
 /** The index knows the digest of every content: no file has to be read. */
-function digestOfInode(inode: Inode): string {
+function textOf(inode: Inode): string {
+  if (inode.text !== undefined) return inode.text;
   const { entry, digest } = inode.item;
-  const xattrs = portable(entry)
-    .toSorted(([a], [b]) => compareBytes(a, b))
-    .map(([name, value]) => [name, Buffer.from(value).toString('base64')]);
-  const { type, mode, uid, gid, size, linkTarget, devMajor, devMinor } = entry;
-  const device = [devMajor ?? 0, devMinor ?? 0];
-  return digestOfJson([type, mode, uid, gid, size, linkTarget ?? '', device, xattrs, digest ?? '']);
+  inode.text = contentText({ ...entry, xattrs: Object.fromEntries(portable(entry)) }, digest ?? '');
+  return inode.text;
+}
+
+/** Of a directory the digest of its own text and of all that is in it; of anything else its text. */
+function merkle(node: Node): string {
+  const { children } = node;
+  if (children === undefined) return textOf(node.inode);
+  if (node.digest !== undefined) return node.digest;
+  const parts = [textOf(node.inode)];
+  for (const name of [...children.keys()].toSorted()) parts.push(name, merkle(children.get(name) as Node));
+  // An array of texts: its JSON is canonical, and none of them can run into the next.
+  node.digest = digestOf(JSON.stringify(parts));
+  return node.digest;
+}
+
+/** The names of each file that has several, by path below the node. */
+function linkedNames(top: Node): readonly (readonly string[])[] {
+  const names = new Map<Inode, string[]>();
+  const waiting: [string, Node][] = [['', top]];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const [path, node] = next;
+    if (node.children === undefined && node.inode.links > 1) {
+      const known = names.get(node.inode);
+      if (known === undefined) names.set(node.inode, [path]);
+      else known.push(path);
+    }
+    for (const [name, child] of node.children ?? []) waiting.push([`${path}/${name}`, child]);
+  }
+  return [...names.values()].filter(({ length }) => length > 1);
 }

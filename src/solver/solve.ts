@@ -1,16 +1,17 @@
 import pLimit from 'p-limit';
 import type { LimitFunction } from 'p-limit';
-import type { CacheStore, NearRecord } from '../graph/cache-store.ts';
+import type { CacheStore, Known, NearRecord } from '../graph/cache-store.ts';
 import type { Definition } from '../graph/definition.ts';
 import type { OpKind } from '../graph/op.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
-import { stepKey } from './cache-key.ts';
 import { explainMiss } from './explain.ts';
 import type { OpRunner, OpRunners } from './runner.ts';
 import { StepStates } from './step-states.ts';
+import type { Step, StepIdentity } from './step.ts';
+import { anyBase, keyOf, onInputs } from './step.ts';
 
 export interface SolveOptions<R> {
   readonly runners: OpRunners<R>;
@@ -56,26 +57,6 @@ function needed(definition: Definition, target: Digest): readonly Vertex[] {
   }
   for (const missing of wanted) throw new TypeError(`the definition has no vertex ${missing} before its use`);
   return found.toReversed();
-}
-
-/** A step's identity; `key` is undefined for what cannot be cached. */
-interface StepIdentity {
-  readonly op: Digest | undefined;
-  readonly inputs: readonly (Digest | undefined)[];
-  readonly key: Digest | undefined;
-  /**
-   * The step, or one whose key is part of this key, is to be run anew. Its definition key then says nothing of its content, and
-   * what is recorded under it may come from what was there before: only a key made of contents may be looked up.
-   */
-  readonly tainted: boolean;
-}
-
-/** A step on its way to be run. */
-interface Step<R> {
-  readonly vertex: Vertex;
-  readonly runner: OpRunner<R>;
-  readonly identity: StepIdentity;
-  readonly inputs: readonly R[];
 }
 
 class Solver<R> {
@@ -187,23 +168,22 @@ class Solver<R> {
     const { op, key, tainted } = identity;
     const near = op === undefined ? undefined : await this.#own(vertex, () => cache.near(op));
     // Contents are only read before the step where a record could match them.
-    const content = near === undefined || anew ? undefined : await this.#contentKey(step);
-    if (content !== undefined && content !== key) {
-      const known = await this.#lookup(vertex, content);
-      if (known !== undefined) {
-        void this.#track(this.#record(step, key, known));
-        return known;
-      }
+    const content = near === undefined || anew ? undefined : await this.#lookupContent(step);
+    if (content?.known !== undefined) {
+      const { result, from } = content.known;
+      this.#states.cached(vertex, from);
+      void this.#track(this.#record(step, key, result));
+      return result;
     }
     // Not for steps to be run anew: what another process has just recorded is not what was asked for.
-    const claimed = anew ? undefined : tainted ? content : key;
+    const claimed = anew ? undefined : tainted ? content?.key : key;
     const claim =
       claimed === undefined ? undefined : await this.#own(vertex, () => cache.claim(claimed, this.#signal));
     if (claim !== undefined && 'result' in claim) {
       this.#states.cached(vertex, claim.from);
-      return claim.result;
+      return tainted ? onInputs(step, claim.result) : claim.result;
     }
-    return this.#run(step, { near, content, lease: claim?.lease });
+    return this.#run(step, { near, content: content?.key, lease: claim?.lease });
   }
 
   async #run(
@@ -243,15 +223,49 @@ class Solver<R> {
     }
   }
 
-  /** The step's key with contents in the place of definitions wherever the op can tell; undefined when that is not enough. */
-  async #contentKey({ vertex, runner, identity }: Step<R>): Promise<Digest | undefined> {
+  /**
+   * Looks for a result that was made from the same content in another way, and puts it on this build's inputs. What the step stands on is
+   * large: it is looked at only where the rest of what the step reads is known. The key is undefined when contents do not make one.
+   */
+  async #lookupContent(
+    step: Step<R>,
+  ): Promise<{ readonly key: Digest; readonly known?: Known<R> } | undefined> {
+    const { cache } = this.#options;
+    const { vertex, runner, inputs } = step;
+    const aside = await this.#contentKey(step, 'aside');
+    if (aside === undefined || aside === step.identity.key) return undefined;
+    const last = await this.#own(vertex, () => cache.lookup(aside));
+    if (last === undefined) return undefined;
+    const index = runner.standing?.base(vertex.op);
+    const base = index === undefined ? undefined : inputs[index];
+    if (runner.standing === undefined || base === undefined) return { key: aside, known: last };
+    const key = await this.#contentKey(step, base);
+    if (key === undefined) return undefined;
+    const isSame = (await this.#contentKey(step, runner.standing.below(last.result))) === key;
+    const known = isSame ? last : await this.#own(vertex, () => cache.lookup(key));
+    return known === undefined ? { key } : { key, known: { ...known, result: onInputs(step, known.result) } };
+  }
+
+  /**
+   * The step's key with contents in the place of definitions wherever the op can tell; undefined when that is not enough. `base` is what it
+   * stands on; `aside`: whatever that is.
+   */
+  async #contentKey({ vertex, runner, identity }: Step<R>, base: R | 'aside'): Promise<Digest | undefined> {
     if (identity.op === undefined || runner.inputKey === undefined) return undefined;
+    const baseIndex = runner.standing?.base(vertex.op);
     const inputs = await Promise.all(
       vertex.inputs.map(async (digest, index) => {
+        if (index === baseIndex && base === 'aside') return anyBase;
         const below = await this.#identity(digest);
         // An input without a key stands in `identity` with its content already.
         if (below.key === undefined) return identity.inputs[index];
-        return (await this.#contentOf(vertex, index)) ?? (below.tainted ? undefined : below.key);
+        const content =
+          index === baseIndex
+            ? await this.#own(vertex, async () =>
+                runner.inputKey?.(vertex.op, index, base as R, this.#signal),
+              )
+            : await this.#contentOf(vertex, index);
+        return content ?? (below.tainted ? undefined : below.key);
       }),
     );
     return keyOf(vertex.op.kind, identity.op, inputs);
@@ -272,8 +286,9 @@ class Solver<R> {
   ): Promise<void> {
     try {
       await this.#record(step, step.identity.key, result);
-      const content = known.content ?? (await this.#contentKey(step));
-      if (content !== step.identity.key) await this.#record(step, content, result);
+      const aside = await this.#contentKey(step, 'aside');
+      for (const key of new Set([aside, known.content]))
+        if (key !== step.identity.key) await this.#record(step, key, result);
     } finally {
       await known.lease?.[Symbol.asyncDispose]();
     }
@@ -355,10 +370,6 @@ class Solver<R> {
   #runner(kind: OpKind): OpRunner<R> {
     return this.#options.runners[kind];
   }
-}
-
-function keyOf(kind: OpKind, op: Digest, inputs: readonly (Digest | undefined)[]): Digest | undefined {
-  return inputs.every((input) => input !== undefined) ? stepKey(kind, op, inputs) : undefined;
 }
 
 function interrupted(signal: AbortSignal): BuildError {

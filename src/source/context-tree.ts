@@ -7,7 +7,7 @@ import type { Entry } from '../image/entry.ts';
 import { compareBytes, joinPath, parentPath } from '../image/entry-path.ts';
 import { resolveInRootSync } from '../image/root-path.ts';
 import type { Tree } from '../image/tree.ts';
-import { isPortableXattr } from '../image/xattr.ts';
+import { isPortableXattr, xattrList } from '../image/xattr.ts';
 import { digestOfJson } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import { digestContent, openContent } from './file-content.ts';
@@ -300,11 +300,4 @@ function xattrsOf(file: string): Readonly<Record<string, Uint8Array>> | undefine
     // Copied where it can be: L-COPY-10 says that a failure is not fatal.
   }
   return found;
-}
-
-/** Extended attributes as plain data, in the order of their names. */
-export function xattrList(xattrs: Entry['xattrs']): readonly (readonly [string, string])[] {
-  return Object.entries(xattrs ?? {})
-    .toSorted(([a], [b]) => compareBytes(a, b))
-    .map(([name, value]) => [name, Buffer.from(value).toString('base64')]);
 }

@@ -4,7 +4,7 @@ import { resolveInRootSync } from '../image/root-path.ts';
 import type { Tree } from '../image/tree.ts';
 import { digestOf, digestOfJson } from '../oci/digest.ts';
 import { streamOf } from '../util/streams.ts';
-import { xattrList } from './context-tree.ts';
+import { xattrList } from '../image/xattr.ts';
 
 /** One file in memory; what is left out is an ordinary file of root from 1970. */
 export interface LiteralFile {

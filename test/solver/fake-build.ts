@@ -1,6 +1,6 @@
 import type { CacheStore, Known, NearRecord, RecordAbout } from '../../src/graph/cache-store.ts';
 import type { Definition } from '../../src/graph/definition.ts';
-import type { Op } from '../../src/graph/op.ts';
+import type { ExecOp, Op } from '../../src/graph/op.ts';
 import type { Vertex, VertexMeta } from '../../src/graph/vertex.ts';
 import { makeVertex } from '../../src/graph/vertex.ts';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -11,9 +11,12 @@ import type { Solved } from '../../src/solver/solve.ts';
 import { solve } from '../../src/solver/solve.ts';
 import type { JsonValue } from '../../src/util/canonical-json.ts';
 
-/** A step for tests. mkdir: keyed by definition. copy: input 0 by definition, the others by their content. context: without a key. */
+/**
+ * A step for tests. mkdir: keyed by definition. copy: input 0 by definition, the others by their content. exec: stands on input 0, all by content.
+ * context: without a key.
+ */
 export function step(
-  kind: 'mkdir' | 'copy' | 'context',
+  kind: 'mkdir' | 'copy' | 'exec' | 'context',
   name: string,
   more: { inputs?: readonly Vertex[]; meta?: Partial<VertexMeta> } = {},
 ): Vertex {
@@ -21,13 +24,25 @@ export function step(
   const ops: Readonly<Record<typeof kind, Op>> = {
     mkdir: { kind: 'mkdir', base: 0, path: name, user: '' },
     copy: { kind: 'copy', base: 0, sources: [], dest: name, parents: false, exclude: [], link: false },
+    exec: { ...execOp, hostname: name },
     context: { kind: 'context', name },
   };
   return makeVertex(ops[kind], inputs, { name, ...more.meta });
 }
 
+const execOp: ExecOp = {
+  ...{ kind: 'exec', base: 0, args: [], env: [], cwd: '/', user: '', mounts: [], files: [], hostname: '' },
+  ...{ network: 'default', security: 'sandbox', platform: { os: 'linux', architecture: 'amd64' } },
+};
+
 function nameOf(op: Op): string {
-  return op.kind === 'mkdir' ? op.path : op.kind === 'copy' ? op.dest : op.kind;
+  return op.kind === 'mkdir'
+    ? op.path
+    : op.kind === 'copy'
+      ? op.dest
+      : op.kind === 'exec'
+        ? op.hostname
+        : op.kind;
 }
 
 export function definitionOf(...vertices: readonly Vertex[]): Definition {
@@ -94,7 +109,7 @@ export interface FakeBuildOptions {
   reserve?(name: string): Promise<Disposable>;
   /** Refuses a step before what it needs is run. */
   check?(name: string): void;
-  /** What copy reads of an input; default: all of it. */
+  /** What copy and exec read of an input; default: all of it. */
   content?(name: string, input: string): string | undefined;
 }
 
@@ -122,12 +137,18 @@ export function fakeBuild(definition: Definition, options: FakeBuildOptions = {}
     cacheKey: (op) =>
       Promise.resolve(op.kind === 'context' ? undefined : digestOfJson(op as unknown as JsonValue)),
     inputKey: (op, index, input) => {
-      if (op.kind !== 'copy' || index === op.base) return Promise.resolve(undefined);
-      const content = options.content === undefined ? input : options.content(op.dest, input);
+      if (op.kind !== 'exec' && (op.kind !== 'copy' || index === op.base)) return Promise.resolve(undefined);
+      const content = options.content === undefined ? input : options.content(nameOf(op), input);
       return Promise.resolve(content === undefined ? undefined : digestOf(content));
     },
     ...(reserve === undefined ? {} : { reserve: (op) => reserve(nameOf(op)) }),
     ...(check === undefined ? {} : { check: (op) => Promise.resolve(nameOf(op)).then(check) }),
+    // Results of exec are texts, each below the next, as layers are.
+    standing: {
+      base: (op) => (op.kind === 'exec' ? op.base : undefined),
+      below: (result) => result.slice(0, result.lastIndexOf('/')),
+      onto: (result, base) => base + result.slice(result.lastIndexOf('/')),
+    },
     run: async (_op, inputs, context) => {
       const { name } = context.vertex.meta;
       ran.push(name);

@@ -245,6 +245,62 @@ describe('the cache', () => {
     expect(await build('make two')).toEqual([]);
   });
 
+  describe('what stands on a step that yields what it did before', () => {
+    /** first/edit, second on it, third on that; a result's content is its last part without what stands after a dot. */
+    function edits(cache: MemoryCache, seen: string[] = []) {
+      return async (
+        edit: string,
+        made: (name: string) => string,
+      ): Promise<[string[], string | undefined]> => {
+        const first = step('exec', `first ${edit}`, { inputs: [step('mkdir', 'base')] });
+        const second = step('exec', 'second', { inputs: [first] });
+        const third = step('exec', 'third', { inputs: [second] });
+        const fake = fakeBuild(definitionOf(step('mkdir', 'base'), first, second, third), {
+          cache,
+          run: (name, inputs) => (inputs.length === 0 ? name : `${inputs.join('')}/${made(name)}`),
+          content: (name, input) => {
+            seen.push(`${name} reads ${input}`);
+            return input.split('/').at(-1)?.replace(/\..*/, '') ?? '';
+          },
+        });
+        const { result } = await fake.solved;
+        return [fake.ran, result];
+      };
+    }
+
+    test('is cached, and put on what the step has yielded now', async () => {
+      const build = edits(new MemoryCache());
+      const made = (name: string): string => (name.startsWith('first') ? `same.${name.slice(6)}` : name);
+      expect(await build('a', made)).toEqual([
+        ['base', 'first a', 'second', 'third'],
+        'base/same.a/second/third',
+      ]);
+      expect(await build('b', made)).toEqual([['first b'], 'base/same.b/second/third']);
+      // Recorded under the definition too: now the target is found at once.
+      expect(await build('b', made)).toEqual([[], 'base/same.b/second/third']);
+      expect(await build('c', made)).toEqual([['first c'], 'base/same.c/second/third']);
+    });
+
+    test('is run where the content is another, up to where it is the same again', async () => {
+      const build = edits(new MemoryCache());
+      const made = (name: string): string => (name === 'second' ? 'same' : name.replace(' ', ''));
+      await build('a', made);
+      expect(await build('b', made)).toEqual([['first b', 'second'], 'base/firstb/same/third']);
+      // And back: by now both contents are known.
+      expect((await build('a', made))[0]).toEqual([]);
+    });
+
+    test('nothing is looked at in a first build, nor for a step whose text has changed', async () => {
+      const seen: string[] = [];
+      const build = edits(new MemoryCache(), seen);
+      await build('a', (name) => name);
+      expect(seen).toEqual([]);
+      await build('b', (name) => name);
+      expect(seen.filter((line) => line.startsWith('first'))).toEqual([]);
+      expect(seen).toContain('second reads base/first b');
+    });
+  });
+
   test('contents are only looked at where a record could match', async () => {
     const cache = new MemoryCache();
     const seen: string[] = [];

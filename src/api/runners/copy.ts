@@ -1,6 +1,6 @@
 import type { CopyOp } from '../../graph/op.ts';
 import { copyContentKey, copyEntries } from '../../image/copy.ts';
-import { layerTree } from '../../image/layer-tree.ts';
+import type { LayerTrees } from '../../image/layer-tree.ts';
 import type { Tree } from '../../image/tree.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner } from '../../solver/runner.ts';
@@ -9,17 +9,28 @@ import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
 import type { LayerTimes } from './layer-times.ts';
 import type { NewLayers } from './new-layer.ts';
+import { baseKey, stackOf, standing } from './stack.ts';
 
-/** COPY and ADD (K-7): keyed by the instruction and by the content of the files that it selects, never by where they are. */
-export function copyRunner(layers: NewLayers, times: LayerTimes): OpRunner<StepOutcome, CopyOp> {
+/**
+ * COPY and ADD (K-7): keyed by the instruction and by the content of the files that it selects, never by where they are. Where they go, and whom
+ * a name in --chown means, is told by what the step stands on.
+ */
+export function copyRunner(
+  layers: NewLayers,
+  times: LayerTimes,
+  trees: LayerTrees,
+): OpRunner<StepOutcome, CopyOp> {
+  const treeOf = (outcome: StepOutcome): Tree =>
+    outcome.kind === 'tree' ? outcome.tree : trees.of(stackOf(outcome));
   return {
     cacheKey: (op) => Promise.resolve(digestOfJson(copyIdentity(op, times))),
     inputKey: async (op, index, input) => {
-      if (index === op.base) return undefined;
+      if (index === op.base) return baseKey(trees, input);
       const key = await copyContentKey(op, index, treeOf(input));
       const mtime = input.kind === 'tree' ? input.mtime : undefined;
       return mtime === undefined ? key : digestOfJson([key, String(mtime)]);
     },
+    standing,
     run: async (op, inputs, context) => {
       const baseLayers = op.base === undefined ? [] : layersOf(inputs[op.base]);
       const sources = op.sources.map((source) => {
@@ -32,7 +43,7 @@ export function copyRunner(layers: NewLayers, times: LayerTimes): OpRunner<StepO
       const entries = copyEntries({
         op,
         sources,
-        base: needsBase ? layerTree(baseLayers.map(({ layer }) => layer)) : undefined,
+        base: needsBase ? trees.of(baseLayers.map(({ layer }) => layer)) : undefined,
         ...times.entryTime(),
       });
       return { kind: 'layers', layers: [...baseLayers, await layers.fromEntries(entries, context)] };
@@ -40,11 +51,8 @@ export function copyRunner(layers: NewLayers, times: LayerTimes): OpRunner<StepO
   };
 }
 
-/** The op without the names that only say where files come from: those are in the content key. */
+/** The op without the paths of its sources: what they select, and the names that decide where it goes, is in the content key. */
 function copyIdentity(op: CopyOp, times: LayerTimes): JsonValue {
-  return { op: op as unknown as JsonValue, times: times.identity() };
-}
-
-function treeOf(outcome: StepOutcome): Tree {
-  return outcome.kind === 'tree' ? outcome.tree : layerTree(outcome.layers.map(({ layer }) => layer));
+  const sources = op.sources.map((source) => (source.kind === 'input' ? { ...source, paths: [] } : source));
+  return { op: { ...op, sources } as unknown as JsonValue, times: times.identity() };
 }

@@ -2,6 +2,7 @@ import { goQuote } from '../../frontend/go-quote.ts';
 import type { Definition } from '../../graph/definition.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import { treeContentKey } from '../../image/content-hash.ts';
+import type { LayerTrees } from '../../image/layer-tree.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner, RunContext } from '../../solver/runner.ts';
 import { BuildError } from '../../util/build-error.ts';
@@ -15,6 +16,7 @@ import type { BuildOptions, UlimitOption } from '../types.ts';
 import { prepareTask } from './exec-task.ts';
 import type { LayerTimes } from './layer-times.ts';
 import type { NewLayers } from './new-layer.ts';
+import { baseKey, stackOf, standing } from './stack.ts';
 
 /** What a build says about all of its RUN steps. */
 export interface ExecSettings {
@@ -42,16 +44,17 @@ interface ExecDependencies {
   readonly times: LayerTimes;
   readonly settings: ExecSettings;
   readonly layers: NewLayers;
+  readonly trees: LayerTrees;
   readonly gate: SecretGate | undefined;
 }
 
 /**
- * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, certificate
- * authorities, host addresses and what is in cache
- * mounts. A bind mount of a tree is keyed by the content below its source.
+ * RUN (K-5, K-6): keyed by everything that the step can see but for secret values, agents, proxies, certificate authorities, host
+ * addresses and what is in cache mounts. Of a bind mount the content at its source counts, and what the step stands on counts by the
+ * content of the whole filesystem. A step can see the mtime of a file, but none is part of a key: files are what they contain.
  */
 export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome, ExecOp, HeldCaches> {
-  const { settings, times, steps } = dependencies;
+  const { settings, times, steps, trees } = dependencies;
   return {
     cacheKey: (op) =>
       Promise.resolve(
@@ -63,12 +66,18 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
         }),
       ),
     inputKey: async (op, index, input) => {
-      if (index === op.base || input.kind !== 'tree') return undefined;
+      if (index === op.base) return baseKey(trees, input);
       const sources = op.mounts.flatMap((mount) =>
         (mount.type === 'bind' || mount.type === 'cache') && mount.input === index ? [mount.source] : [],
       );
-      return treeContentKey(input.tree, sources);
+      if (input.kind === 'tree') return treeContentKey(input.tree, sources);
+      const tree = trees.of(stackOf(input));
+      const keys: (readonly [string, string])[] = [];
+      for (const source of [...new Set(sources)].toSorted())
+        keys.push([source, (await tree.identity(source)) ?? 'missing']);
+      return digestOfJson(keys);
     },
+    standing,
     check: async ({ platform }) => {
       await (await steps()).check(platform);
     },

@@ -1,5 +1,6 @@
 import type { GitOp, HttpOp } from '../../graph/op.ts';
 import type { LayerStore } from '../../image/layer-store.ts';
+import { layerTrees } from '../../image/layer-tree.ts';
 import type { Tree } from '../../image/tree.ts';
 import type { OpRunners } from '../../solver/runner.ts';
 import type { BaseImages } from '../base-images.ts';
@@ -33,14 +34,15 @@ export interface RunnerDependencies {
 export function buildRunners(dependencies: RunnerDependencies): OpRunners<StepOutcome> {
   const { layerStore, times, gate } = dependencies;
   const layers = newLayers(layerStore, times, gate);
+  const trees = layerTrees();
   return {
     image: imageRunner(dependencies.bases),
     context: contextRunner(dependencies.openContext),
     http: httpRunner(dependencies.fetchHttp),
     git: gitRunner(dependencies.checkoutGit),
-    exec: execRunner({ ...dependencies, layers }),
-    copy: copyRunner(layers, times),
-    mkdir: mkdirRunner(layers, times),
+    exec: execRunner({ ...dependencies, layers, trees }),
+    copy: copyRunner(layers, times, trees),
+    mkdir: mkdirRunner(layers, times, trees),
     merge: mergeRunner,
   };
 }
