@@ -2,10 +2,12 @@
 import { createRequire } from 'node:module';
 import type * as buildApi from './api/build.ts';
 import type * as checkApi from './api/check.ts';
+import type * as copyApi from './api/copy.ts';
 import type * as doctorApi from './api/doctor.ts';
 import type * as graphApi from './api/graph.ts';
 import type * as imagesApi from './api/images.ts';
 import type * as loginApi from './api/login.ts';
+import type * as referrersApi from './api/referrers.ts';
 import type * as outlineApi from './api/outline.ts';
 import type * as runApi from './api/run.ts';
 import type * as shellApi from './api/shell.ts';
@@ -88,6 +90,34 @@ export const saveImage: typeof transferApi.saveImage = async (options) =>
 export const loadImage: typeof transferApi.loadImage = async (options) =>
   (await import('./api/transfer.ts')).loadImage(options);
 
+/** Copies an image or artifact between registries, layouts, archives and the store. */
+export const copyImage: typeof copyApi.copyImage = async (options) =>
+  (await import('./api/copy.ts')).copyImage(options);
+
+/** The digest of an image, wherever it is. */
+export const imageDigest: typeof copyApi.imageDigest = async (options) =>
+  (await import('./api/copy.ts')).imageDigest(options);
+
+/** The manifest or index that a name stands for. */
+export const inspectManifest: typeof copyApi.inspectManifest = async (options) =>
+  (await import('./api/copy.ts')).inspectManifest(options);
+
+/** Makes an index of several images and pushes it. */
+export const createIndex: typeof copyApi.createIndex = async (options) =>
+  (await import('./api/copy.ts')).createIndex(options);
+
+/** The tags of a repository. */
+export const listTags: typeof copyApi.listTags = async (options) =>
+  (await import('./api/copy.ts')).listTags(options);
+
+/** What was attached to an image in its registry. */
+export const listReferrers: typeof referrersApi.listReferrers = async (options) =>
+  (await import('./api/referrers.ts')).listReferrers(options);
+
+/** Attaches an artifact to an image in its registry. */
+export const attachArtifact: typeof referrersApi.attachArtifact = async (options) =>
+  (await import('./api/referrers.ts')).attachArtifact(options);
+
 /** Tries credentials at a registry and keeps them. */
 export const login: typeof loginApi.login = async (options) =>
   (await import('./api/login.ts')).login(options);
@@ -99,6 +129,8 @@ export const logout: typeof loginApi.logout = async (options) =>
 export { BuildError } from './util/build-error.ts';
 export { errorCodes } from './util/error-codes.ts';
 export type * from './api/types.ts';
+export type { CopyOptions, CreateIndexOptions, InspectedManifest, ReadOptions } from './api/copy.ts';
+export type { AttachOptions, ReferrersOptions } from './api/referrers.ts';
 export type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from './progress/event.ts';
 export type { Descriptor } from './oci/descriptor.ts';
 export type { Digest } from './oci/digest.ts';

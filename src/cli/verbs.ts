@@ -68,6 +68,27 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'read images from an archive',
     load: async () => (await import('./commands/load.ts')).load,
   },
+  copy: {
+    summary: 'copy an image between registries, layouts, archives and the store',
+    load: async () => (await import('./commands/copy.ts')).copy,
+  },
+  ls: { summary: 'list the tags of a repository', load: async () => (await import('./commands/ls.ts')).ls },
+  digest: {
+    summary: 'show the digest of an image, wherever it is',
+    load: async () => (await import('./commands/digest.ts')).digest,
+  },
+  manifest: {
+    summary: 'show manifests, and make an index of several images',
+    load: async () => (await import('./commands/manifest.ts')).manifest,
+  },
+  referrers: {
+    summary: 'list what is attached to an image in its registry',
+    load: async () => (await import('./commands/referrers.ts')).referrers,
+  },
+  attach: {
+    summary: 'attach files to an image in its registry',
+    load: async () => (await import('./commands/attach.ts')).attach,
+  },
   login: { summary: 'log in to a registry', load: async () => (await import('./commands/login.ts')).login },
   logout: {
     summary: 'forget the login of a registry',

@@ -36,7 +36,7 @@ export async function findImage(
   query: ImageQuery,
   source: BlobSource,
 ): Promise<Image> {
-  let current = query.descriptor ?? choose(descriptors, query, source.name);
+  let current = query.descriptor ?? chooseDescriptor(descriptors, query, source.name);
   for (let depth = 0; depth < maxDepth; depth += 1) {
     if (current.size > manifestLimit)
       throw new BuildError('IMAGE_INVALID', `${current.digest} is too large for a manifest`);
@@ -59,7 +59,8 @@ export async function findImage(
   throw new BuildError('IMAGE_INVALID', `${source.name} has indexes nested more than ${maxDepth} deep`);
 }
 
-function choose(all: readonly Descriptor[], query: ImageQuery, place: string): Descriptor {
+/** The entry of an index.json that is meant. Throws IMAGE_NOT_FOUND. */
+export function chooseDescriptor(all: readonly Descriptor[], query: ImageQuery, place: string): Descriptor {
   const images = all.filter(({ mediaType }) => isManifestType(mediaType) || isIndexType(mediaType));
   const found = images.filter(
     (descriptor) =>

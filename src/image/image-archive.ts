@@ -11,6 +11,7 @@ import { mediaType } from '../oci/media-type.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
+import { makeDirectories } from '../util/make-directories.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { streamOf } from '../util/streams.ts';
 import { decompress } from './compression.ts';
@@ -40,6 +41,20 @@ export async function readImageArchive(bytes: ByteStream, tempDir: string): Prom
     'IMAGE_INVALID',
     'this is no archive of images: it has neither index.json nor manifest.json',
   );
+}
+
+/**
+ * Unpacks an OCI archive, also one compressed as a whole, into `directory` as a layout: its index and its blobs, nothing else, and each
+ * under the name of its digest. Bytes are verified by whoever reads them. Throws IMAGE_INVALID.
+ */
+export async function unpackLayout(bytes: ByteStream, directory: string): Promise<void> {
+  const limits = { entries: 100_000, depth: 16 };
+  makeDirectories(join(directory, 'blobs', 'sha256'));
+  for await (const entry of readTar(await plain(bytes), { whiteouts: false, limits })) {
+    const known = /^(?:oci-layout|index\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(entry.path);
+    if (entry.type !== 'file' || !known) continue;
+    await writeHashed(entry.content?.() ?? streamOf(), join(directory, entry.path));
+  }
 }
 
 /** Files on disk by their path in the archive. */

@@ -33,7 +33,7 @@ export const nameAnnotation = {
   imageName: 'io.containerd.image.name',
 } as const;
 
-const layoutFile = '{"imageLayoutVersion":"1.0.0"}';
+export const layoutFile: string = '{"imageLayoutVersion":"1.0.0"}';
 
 /**
  * Opens one image of an OCI image layout (OCI image-spec, image-layout.md) that others may have made: documents are limited, digests are
@@ -47,9 +47,13 @@ export async function openLayoutImage(directory: string, query: ImageQuery = {})
   };
   // The caller has the descriptor from somewhere: then it does not matter what index.json says.
   if (query.descriptor !== undefined) return findImage([], query, source);
+  return findImage(readLayoutIndex(directory).manifests, query, source);
+}
+
+/** The index.json of a layout. Throws IMAGE_NOT_FOUND, IMAGE_INVALID. */
+export function readLayoutIndex(directory: string): Index {
   checkLayoutFile(readSmall(join(directory, 'oci-layout'), directory));
-  const index = decodeIndex(readSmall(join(directory, 'index.json'), directory), mediaType.ociIndex);
-  return findImage(index.manifests, query, source);
+  return decodeIndex(readSmall(join(directory, 'index.json'), directory), mediaType.ociIndex);
 }
 
 /** Throws IMAGE_INVALID unless the text is that of an `oci-layout` file of version 1. */
@@ -79,7 +83,8 @@ function readSmall(path: string, directory: string): Uint8Array {
   return readFileSync(path);
 }
 
-async function* openBlob(directory: string, digest: Digest): AsyncGenerator<Uint8Array> {
+/** A blob of a layout, verified. Throws IMAGE_INVALID. */
+export async function* openBlob(directory: string, digest: Digest): AsyncGenerator<Uint8Array> {
   const path = join(directory, 'blobs', 'sha256', digestHex(parseDigest(digest)));
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat?.isFile() !== true)
@@ -139,7 +144,8 @@ function mergeIndex(old: Index | undefined, added: Index): Index {
   return { ...added, manifests: [...kept, ...added.manifests] };
 }
 
-async function replaceFile(path: string, bytes: ByteStream, signal?: AbortSignal): Promise<void> {
+/** Writes a file whole or not at all. */
+export async function replaceFile(path: string, bytes: ByteStream, signal?: AbortSignal): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     const handle = await open(temporary, 'wx', 0o644);
@@ -203,11 +209,11 @@ async function blobsOf(images: readonly NamedImage[]): Promise<Map<Digest, Blob>
   return blobs;
 }
 
-function directoryOf(path: string): Entry {
+export function directoryOf(path: string): Entry {
   return { path, type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: 0n };
 }
 
-function file(path: string, size: number): Entry {
+export function file(path: string, size: number): Entry {
   return { path, type: 'file', mode: 0o644, uid: 0, gid: 0, size, mtime: 0n };
 }
 

@@ -21,6 +21,7 @@ import type { EndpointAddress, Endpoints } from './endpoints.ts';
 import { endpointsOf } from './endpoints.ts';
 import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
+import { getReferrers } from './referrers-api.ts';
 import type { Session } from './session.ts';
 import { createSession } from './session.ts';
 
@@ -90,7 +91,19 @@ export interface RegistryClient extends AsyncDisposable {
     open: () => ByteStream,
     options?: UploadOptions,
   ): Promise<{ digest: Digest; size: number }>;
-  putManifest(to: Repository, tag: string, manifest: ManifestToPut, options?: CallOptions): Promise<void>;
+  /** `subject`: the registry will list the manifest among the referrers of its subject. */
+  putManifest(
+    to: Repository,
+    tag: string,
+    manifest: ManifestToPut,
+    options?: CallOptions,
+  ): Promise<{ readonly subject: boolean }>;
+  /** What refers to a digest; undefined where the registry has no such list (R-REF-1). All of them: `artifactType` only saves work. */
+  getReferrers(
+    from: Repository,
+    digest: Digest,
+    options?: CallOptions & { readonly artifactType?: string | undefined },
+  ): Promise<readonly Descriptor[] | undefined>;
   /** In the registry's order. */
   listTags(from: Repository, options?: CallOptions): Promise<readonly string[]>;
   /** Starts an upload and cancels it: throws what a push would throw. */
@@ -147,6 +160,12 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const readers = async (from: Repository, tag: string): Promise<readonly Endpoint[]> =>
     (await places(from, tag)).read.map(connect);
 
+  const namesake = async (from: Repository): Promise<Endpoint> => {
+    const endpoint = (await readers(from, 'latest')).at(-1);
+    if (endpoint === undefined) throw new Error('there is always an endpoint');
+    return endpoint;
+  };
+
   /** Reading: the first endpoint that has it. The last one's error counts, for it is the registry that the user named. */
   async function fromAny<T>(
     from: Repository,
@@ -193,12 +212,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     // oxlint-disable-next-line max-params -- the interface's own
     putManifest: async (to, tag, manifest, call) =>
       putManifest(await upstream(to), { tag, ...manifest }, withSignal(call)),
-    // Of the place that the name stands for: a mirror may know a part.
-    listTags: async (from, call) => {
-      const endpoint = (await readers(from, 'latest')).at(-1);
-      if (endpoint === undefined) throw new Error('there is always an endpoint');
-      return listTags(endpoint, withSignal(call));
-    },
+    // Lists are those of the place that the name stands for: a mirror may know a part.
+    listTags: async (from, call) => listTags(await namesake(from), withSignal(call)),
+    getReferrers: async (from, digest, call) =>
+      getReferrers(await namesake(from), digest, { ...call, ...withSignal(call) }),
     checkPush: async (to, call) => checkUpload(await upstream(to), withSignal(call)),
     async checkLogin(registry, call) {
       const [host = ''] = normalScope(registry).split('/');

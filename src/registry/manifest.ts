@@ -73,7 +73,7 @@ export async function putManifest(
   endpoint: Endpoint,
   manifest: ManifestToPut & { readonly tag: string },
   options: CallOptions,
-): Promise<void> {
+): Promise<{ readonly subject: boolean }> {
   const { tag, bytes } = manifest;
   const response = await endpoint.session.send({
     method: 'PUT',
@@ -88,6 +88,7 @@ export async function putManifest(
   const digest = digestOf(bytes);
   const stored = response.header('docker-content-digest');
   if (stored !== undefined && isDigest(stored) && stored !== digest) throw mismatch(endpoint, digest, stored);
+  return { subject: response.header('oci-subject') !== undefined };
 }
 
 export async function listTags(endpoint: Endpoint, options: CallOptions): Promise<readonly string[]> {

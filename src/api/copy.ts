@@ -1,0 +1,214 @@
+import type { RawDocument } from '../image/documents.ts';
+import { chooseDocument, platformOf } from '../image/documents.ts';
+import { copyParts } from '../image/copy-documents.ts';
+import type { IndexMember } from '../image/mutate.ts';
+import { assembleIndex } from '../image/mutate.ts';
+import { rawDocument } from '../image/documents.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { mediaType } from '../oci/media-type.ts';
+import type { Platform } from '../oci/platform.ts';
+import { hostPlatform, parsePlatform } from '../oci/platform.ts';
+import { formatReference } from '../oci/reference.ts';
+import { BuildError } from '../util/build-error.ts';
+import { internalStep } from './internal-step.ts';
+import type { Session } from './session.ts';
+import { withSession } from './session.ts';
+import type { Location } from './transports.ts';
+import { openSource, openTarget, parseLocation } from './transports.ts';
+import type { CommonOptions } from './types.ts';
+
+/**
+ * Images by where they are: `[docker://]NAME` in a registry, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`,
+ * `store:NAME` in the local store.
+ */
+export interface CopyOptions extends CommonOptions {
+  readonly source: string;
+  readonly destination: string;
+  /** `linux/arm64`; one gives its image alone, several a new index. Default: all there are, the index as it is. */
+  readonly platforms?: readonly string[] | undefined;
+}
+
+/** The manifest or index that a name stands for. */
+export interface InspectedManifest {
+  readonly descriptor: Descriptor;
+  /** As it is kept. */
+  readonly bytes: Uint8Array;
+  /** What the bytes say, as JSON. */
+  readonly document: unknown;
+}
+
+export interface ReadOptions extends CommonOptions {
+  /** As in `CopyOptions.source`. */
+  readonly image: string;
+  /** Its manifest, instead of the index that has it. */
+  readonly platform?: string | undefined;
+}
+
+/**
+ * Copies an image with all its platforms, or an artifact, from anywhere to anywhere; bytes and so digests stay as they are, but for what is
+ * read from a docker-archive, which has no manifest. From registry to registry blobs are mounted where that is possible, else they
+ * stream through without touching the disk. Errors: IMAGE_*, REGISTRY_*, USAGE.
+ */
+export function copyImage(options: CopyOptions): Promise<Descriptor> {
+  return withSession(options, async (session) => {
+    const source = parseLocation(options.source);
+    const destination = parseLocation(options.destination);
+    return internalStep(session.emit, `copying ${options.source} to ${options.destination}`, async (id) => {
+      const from = await openSource(session, source);
+      // That form has no index: of several platforms it gets this host's.
+      const usual = destination.kind === 'docker-archive' ? await onePlatform(from) : [];
+      const wanted = options.platforms?.map(parsePlatform) ?? usual;
+      const top = await chooseDocument(from, wanted);
+      const target = await openTarget(session, destination);
+      await copyParts(from, target, top, { id, signal: session.signal, emit: session.emit });
+      await target.finish(top);
+      return plain(top.descriptor);
+    });
+  });
+}
+
+async function onePlatform(from: Awaited<ReturnType<typeof openSource>>): Promise<readonly Platform[]> {
+  return (await from.top()).document.kind === 'index' ? [hostPlatform()] : [];
+}
+
+/** The digest of an image: of its index, or with `platform` of its manifest. Errors: IMAGE_*, REGISTRY_*. */
+export function imageDigest(options: ReadOptions): Promise<Digest> {
+  return withSession(options, async (session) => {
+    const location = parseLocation(options.image);
+    if (location.kind === 'registry' && options.platform === undefined) {
+      const { reference } = location;
+      const client = await session.registry();
+      const found = await client.headManifest(reference, reference.digest ?? reference.tag ?? 'latest', {
+        signal: session.signal,
+      });
+      if (found !== undefined) return found.digest;
+    }
+    return (await readDocument(session, location, options.platform)).descriptor.digest;
+  });
+}
+
+/** What a name stands for, as it is kept. Errors: IMAGE_*, REGISTRY_*. */
+export function inspectManifest(options: ReadOptions): Promise<InspectedManifest> {
+  return withSession(options, async (session) => {
+    const found = await readDocument(session, parseLocation(options.image), options.platform);
+    const { bytes, descriptor } = found;
+    return { bytes, descriptor: plain(descriptor), document: JSON.parse(Buffer.from(bytes).toString()) };
+  });
+}
+
+/** The tags of a repository, in the order of its registry. Errors: REGISTRY_*, IMAGE_NOT_FOUND. */
+export function listTags(
+  options: CommonOptions & { readonly repository: string },
+): Promise<readonly string[]> {
+  return withSession(options, async (session) => {
+    const location = parseLocation(options.repository);
+    if (location.kind !== 'registry') throw new BuildError('USAGE', 'tags are those of a registry');
+    return (await session.registry()).listTags(location.reference, { signal: session.signal });
+  });
+}
+
+export interface CreateIndexOptions extends CommonOptions {
+  /** Images and indexes, as in `CopyOptions.source`; the members of an index are taken one by one. */
+  readonly sources: readonly string[];
+  /** Names in registries. */
+  readonly names: readonly string[];
+  /** What the first name has already stays, but for platforms that come anew. */
+  readonly append?: boolean | undefined;
+  /** Of the index. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** What a source is to be called, whatever its config says: `{ 'registry.example/app:arm': 'linux/arm/v7' }`. */
+  readonly platforms?: Readonly<Record<string, string>> | undefined;
+  /** Nothing is written. */
+  readonly dryRun?: boolean | undefined;
+}
+
+interface Member extends IndexMember {
+  /** Absent: the name that is appended to has it. */
+  readonly from?: { readonly location: Location; readonly raw: RawDocument } | undefined;
+}
+
+/**
+ * Makes an index of several images and pushes it under its names, with all that hangs from it: what another repository of the registry
+ * has is mounted. Errors: IMAGE_*, REGISTRY_*, USAGE.
+ */
+export function createIndex(options: CreateIndexOptions): Promise<InspectedManifest> {
+  return withSession(options, async (session) => {
+    const names = options.names.map((name) => {
+      const location = parseLocation(name);
+      if (location.kind === 'registry') return location.reference;
+      throw new BuildError('USAGE', `\`${name}\` is no name in a registry`);
+    });
+    if (names.length === 0 && options.dryRun !== true) throw new BuildError('USAGE', 'the index has no name');
+    const members = await collectMembers(session, options);
+    const docker = members.every(({ descriptor }) => descriptor.mediaType === mediaType.dockerManifest);
+    const annotated = Object.keys(options.annotations ?? {}).length > 0;
+    const made = assembleIndex(members, {
+      // Docker's list has no annotations.
+      mediaTypes: docker && !annotated ? 'docker' : 'oci',
+      annotations: options.annotations,
+    });
+    const top = rawDocument(made.bytes, made.descriptor);
+    for (const reference of options.dryRun === true ? [] : names) {
+      await internalStep(session.emit, `pushing ${formatReference(reference)}`, async (id) => {
+        const target = await openTarget(session, { kind: 'registry', reference });
+        for (const { from } of members) {
+          if (from === undefined) continue;
+          const source = await openSource(session, from.location);
+          await copyParts(source, target, from.raw, { id, signal: session.signal, emit: session.emit });
+          await target.document(from.raw);
+        }
+        await target.finish(top);
+      });
+    }
+    const document: unknown = JSON.parse(made.bytes.toString());
+    return { bytes: made.bytes, descriptor: made.descriptor, document };
+  });
+}
+
+/** Of the same platform the last one counts; attestations stay beside what they attest. */
+async function collectMembers(session: Session, options: CreateIndexOptions): Promise<readonly Member[]> {
+  const found: Member[] = [];
+  const add = async (text: string, appended: boolean): Promise<void> => {
+    const location = parseLocation(text);
+    const source = await openSource(session, location);
+    const top = await source.top();
+    const given = options.platforms?.[text];
+    const named = given === undefined ? undefined : parsePlatform(given);
+    if (top.document.kind === 'manifest') {
+      const platform = named ?? (await platformOf(source, top));
+      found.push({ descriptor: plain(top.descriptor), platform, from: { location, raw: top } });
+      return;
+    }
+    if (named !== undefined) throw new BuildError('USAGE', `${text} has several platforms of its own`);
+    for (const descriptor of top.document.index.manifests) {
+      const { platform, annotations } = descriptor;
+      const raw = appended ? undefined : await source.document(descriptor);
+      found.push({ descriptor, platform, annotations, from: raw && { location, raw } });
+    }
+  };
+  const [first] = options.names;
+  if (options.append === true && first !== undefined) await add(first, true);
+  for (const text of options.sources) await add(text, false);
+  const key = ({ platform, descriptor }: Member): string =>
+    platform === undefined || platform.os === 'unknown' ? descriptor.digest : JSON.stringify(platform);
+  const unique = new Map<string, Member>();
+  for (const member of found) unique.set(key(member), member);
+  const members = [...unique.values()];
+  if (members.length === 0) throw new BuildError('USAGE', 'the index has no images');
+  return members;
+}
+
+async function readDocument(
+  session: Session,
+  location: Location,
+  platform: string | undefined,
+): Promise<RawDocument> {
+  const source = await openSource(session, location);
+  return chooseDocument(source, platform === undefined ? [] : [parsePlatform(platform)]);
+}
+
+/** Without what another index says of it. */
+function plain({ mediaType: type, digest, size }: Descriptor): Descriptor {
+  return { mediaType: type, digest, size };
+}

@@ -1,0 +1,103 @@
+import type { Command } from 'commander';
+import { BuildError } from '../../util/build-error.ts';
+import { commonOptions } from '../context.ts';
+import type { CliContext } from '../context.ts';
+import { splitPair } from '../csv.ts';
+import { suggestion } from '../nearest.ts';
+import { addProgressOptions, addRegistryOptions, listOption, newCommand } from '../options.ts';
+import type { ProgressFlags } from '../options.ts';
+import { chooseProgress, withProgress } from '../progress.ts';
+import { parseLabels } from '../values.ts';
+import type { Verb } from '../verbs.ts';
+
+interface ManifestFlags extends ProgressFlags {
+  readonly raw?: boolean;
+  readonly platform?: readonly string[];
+  readonly tag?: readonly string[];
+  readonly append?: boolean;
+  readonly annotation?: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+/** `tsbuild manifest inspect` shows what a name stands for; `create` makes an index of images and pushes it. */
+export const manifest: Verb = {
+  define: () =>
+    addRegistryOptions(
+      addProgressOptions(
+        newCommand(
+          'manifest',
+          '`inspect IMAGE` shows a manifest or index; `create -t NAME IMAGE...` makes an index of images and pushes it.',
+        )
+          .usage('inspect [options] IMAGE\n       tsbuild manifest create [options] -t NAME IMAGE...')
+          .argument('<action>')
+          .argument('<images...>')
+          .option('--raw', 'inspect: the bytes as they are kept')
+          .addOption(
+            listOption(
+              '--platform <os/arch>',
+              'inspect: the manifest for this platform; create: IMAGE=os/arch says what an image is for (many)',
+            ),
+          )
+          .addOption(listOption('-t, --tag <name>', 'create: a name of the index (many)'))
+          .option('--append', 'create: keep what the name has already')
+          .addOption(listOption('--annotation <name=value>', 'create: an annotation of the index (many)'))
+          .option('--dry-run', 'create: only show the index'),
+      ),
+    ),
+  run: async (command, context) => {
+    const [action = ''] = command.args;
+    if (action === 'inspect') return inspect(command, context);
+    if (action === 'create') return create(command, context);
+    throw new BuildError('USAGE', `\`${action}\` is nothing that \`tsbuild manifest\` does`, {
+      hint: suggestion(action, ['inspect', 'create']) ?? 'inspect and create are',
+    });
+  },
+};
+
+async function inspect(command: Command, context: CliContext): Promise<number> {
+  const flags = command.opts<ManifestFlags>();
+  const [, image = '', ...others] = command.args;
+  if (others.length > 0 || (flags.platform?.length ?? 0) > 1)
+    throw new BuildError('USAGE', '`manifest inspect` takes one image and one platform');
+  const library = await context.library();
+  const platform = flags.platform?.[0];
+  const found = await library.inspectManifest({ ...commonOptions(flags, context, image), image, platform });
+  if (flags.raw === true) context.stdout.write(found.bytes);
+  else context.stdout.write(`${JSON.stringify(found.document, undefined, 2)}\n`);
+  return 0;
+}
+
+async function create(command: Command, context: CliContext): Promise<number> {
+  const flags = command.opts<ManifestFlags>();
+  const [, ...sources] = command.args;
+  const names = flags.tag ?? [];
+  if (names.length === 0 && flags.dryRun !== true)
+    throw new BuildError('USAGE', 'the index has no name', { hint: 'add -t REGISTRY/NAME:TAG' });
+  const mode = chooseProgress(flags, context);
+  const library = await context.library();
+  const made = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
+    library.createIndex({
+      ...commonOptions(flags, context, names[0]),
+      onEvent: emit,
+      ...{ sources, names, append: flags.append, dryRun: flags.dryRun },
+      annotations: parseLabels(flags.annotation ?? []),
+      platforms: Object.fromEntries((flags.platform ?? []).map((text) => imagePlatform(text, sources))),
+    }),
+  );
+  context.stdout.write(
+    flags.dryRun === true
+      ? `${JSON.stringify(made.document, undefined, 2)}\n`
+      : `${made.descriptor.digest}\n`,
+  );
+  return 0;
+}
+
+function imagePlatform(text: string, sources: readonly string[]): readonly [string, string] {
+  const [image, platform] = splitPair(text);
+  if (platform === undefined || !sources.includes(image)) {
+    throw new BuildError('USAGE', `\`--platform ${text}\` is about none of the images`, {
+      hint: 'write --platform IMAGE=linux/arm64',
+    });
+  }
+  return [image, platform];
+}

@@ -1,0 +1,114 @@
+import pLimit from 'p-limit';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { isIndexType, isManifestType } from '../oci/media-type.ts';
+import type { Emit } from '../progress/event.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { DocumentSource, DocumentTarget, RawDocument } from './documents.ts';
+
+export interface CopyDocumentsOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly emit?: Emit | undefined;
+  /** The step that transfers are shown under. */
+  readonly id: string;
+  /** Blobs on their way at once; default 4. */
+  readonly concurrency?: number | undefined;
+}
+
+const deepest = 4;
+const mostDocuments = 4096;
+
+/**
+ * Copies a document with all that hangs from it, bytes as they are: blobs side by side, then documents, each after what it names; `top`
+ * itself is left to the caller. Each blob is read at most once, and only where the target lacks it. Throws IMAGE_INVALID, and what
+ * source and target throw; the first failure ends the rest.
+ */
+export async function copyParts(
+  source: DocumentSource,
+  target: DocumentTarget,
+  top: RawDocument,
+  options: CopyDocumentsOptions,
+): Promise<void> {
+  const below = await documentsBelow(source, top, options.signal);
+  const blobs = new Map<Digest, Descriptor>();
+  for (const each of [...below, top]) for (const blob of blobsOf(each)) blobs.set(blob.digest, blob);
+  const limit = pLimit(options.concurrency ?? 4);
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  const transfers = [...blobs.values()].map((blob) =>
+    limit(async () => {
+      signal.throwIfAborted();
+      await copyBlob({ source, target }, blob, { ...options, signal });
+    }),
+  );
+  try {
+    await Promise.all(transfers);
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled(transfers);
+    throw error;
+  }
+  for (const each of below) {
+    options.signal?.throwIfAborted();
+    await target.document(each);
+  }
+}
+
+/** In the order in which they can be written. */
+async function documentsBelow(
+  source: DocumentSource,
+  top: RawDocument,
+  signal: AbortSignal | undefined,
+): Promise<readonly RawDocument[]> {
+  const found = new Map<Digest, RawDocument>();
+  const visit = async (raw: RawDocument, depth: number): Promise<void> => {
+    if (raw.document.kind !== 'index') return;
+    if (depth >= deepest)
+      throw new BuildError('IMAGE_INVALID', `${source.name} has indexes nested more than ${deepest} deep`);
+    for (const child of raw.document.index.manifests) {
+      signal?.throwIfAborted();
+      if (!isDocument(child) || found.has(child.digest)) continue;
+      const document = await source.document(child);
+      await visit(document, depth + 1);
+      found.set(child.digest, document);
+      if (found.size > mostDocuments)
+        throw new BuildError('IMAGE_INVALID', `${source.name} has more than ${mostDocuments} manifests`);
+    }
+  };
+  await visit(top, 0);
+  return [...found.values()];
+}
+
+function isDocument({ mediaType }: Descriptor): boolean {
+  return isIndexType(mediaType) || isManifestType(mediaType);
+}
+
+function blobsOf({ document }: RawDocument): readonly Descriptor[] {
+  if (document.kind === 'index') return document.index.manifests.filter((item) => !isDocument(item));
+  return [document.manifest.config, ...document.manifest.layers];
+}
+
+async function copyBlob(
+  { source, target }: { readonly source: DocumentSource; readonly target: DocumentTarget },
+  blob: Descriptor,
+  { emit, id, signal }: CopyDocumentsOptions,
+): Promise<void> {
+  const name = `copying ${blob.digest.slice(7, 19)}`;
+  let shown = 0;
+  let began = false;
+  const tell = (current: number, done: boolean): void => {
+    // One event per MiB is enough for any renderer.
+    if (!done && current - shown < 1024 * 1024 && current >= shown) return;
+    shown = current;
+    emit?.({ type: 'transfer', id, name, current, total: blob.size, done, time: Date.now() });
+  };
+  await target.blob(
+    blob,
+    (open) => {
+      began = true;
+      return source.blob(blob, { ...open, signal, onProgress: (bytes) => tell(bytes, false) });
+    },
+    source.origin,
+  );
+  if (began) tell(blob.size, true);
+}
