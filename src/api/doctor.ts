@@ -6,7 +6,7 @@ import type { CommonOptions, DoctorCheck, DoctorReport } from './types.ts';
 /** What this host can do, and what is missing for more. Changes nothing but the remembered trial runs of the runtimes. */
 export function doctor(options: CommonOptions = {}): Promise<DoctorReport> {
   return withSession(options, async (session) => {
-    const [{ inspectHost }, { findRung, rungCheck }] = await Promise.all([
+    const [{ inspectHost }, { chrootRung, findRung, rungCheck }] = await Promise.all([
       import('../executor/doctor.ts'),
       import('./steps/rung.ts'),
     ]);
@@ -24,6 +24,8 @@ export function doctor(options: CommonOptions = {}): Promise<DoctorReport> {
     } catch (error) {
       if (!(error instanceof BuildError)) throw error;
       const { message, hint } = error;
+      const { chrootProblem } = await import('../executor/chroot/chroot-executor.ts');
+      if (chrootProblem() === undefined) checks.push({ name: 'rung', ...chrootRung });
       checks.push({ name: 'runtime of RUN', status: 'missing', detail: message, fix: hint });
       return { checks, runtime: undefined };
     }

@@ -71,7 +71,9 @@ export async function prepareBuild(
   requireEntitlements(plan.lowered.definition, settings.allow);
   const gate = needles && (await openGate(needles, settings, session));
   gate?.checkImage(plan.image, options.annotations ?? {});
-  const steps = opened.use(lazySteps(() => openSteps(session, { layerStore, runtime })));
+  const steps = opened.use(
+    lazySteps(() => openSteps(session, { layerStore, runtime, isolation: options.isolation })),
+  );
   const runners = buildRunners({
     bases,
     layerStore,

@@ -23,6 +23,7 @@ export function run(options: RunOptions): Promise<{ readonly exitCode: number }>
     await using steps = await openSteps(session, {
       layerStore,
       runtime: await knownRuntime(options.runtime),
+      isolation: options.isolation,
     });
     const image = config.config ?? {};
     options.onReady?.();

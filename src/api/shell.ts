@@ -87,6 +87,7 @@ function inImage(options: ShellOptions, image: string): Promise<{ readonly exitC
     ...{ image, entrypoint, args, interactive, tty },
     network: options.network,
     runtime: options.runtime,
+    isolation: options.isolation,
     onOutput: options.onOutput,
     onReady: options.onReady,
   });

@@ -155,6 +155,11 @@ export interface BuildOptions extends CommonOptions {
   readonly timeout?: number | undefined;
   /** `runc`, `crun`, `youki`, `embedded` or a path; default: the first that works. */
   readonly runtime?: string | undefined;
+  /**
+   * `chroot`: steps run without namespaces, for containers whose root may make none. Never chosen by itself: such a step is held back by
+   * nothing. Default: the best sandbox that works here.
+   */
+  readonly isolation?: 'default' | 'chroot' | undefined;
   /** Seconds since the epoch; default SOURCE_DATE_EPOCH of `env`. */
   readonly sourceDateEpoch?: number | undefined;
 }
@@ -257,6 +262,11 @@ export interface RunOptions extends CommonOptions {
   readonly interactive?: boolean | undefined;
   readonly tty?: boolean | undefined;
   readonly runtime?: string | undefined;
+  /**
+   * `chroot`: steps run without namespaces, for containers whose root may make none. Never chosen by itself: such a step is held back by
+   * nothing. Default: the best sandbox that works here.
+   */
+  readonly isolation?: 'default' | 'chroot' | undefined;
   /** Called when the image is there, before the command starts. */
   readonly onReady?: (() => void) | undefined;
   /** Not called when interactive: then the caller's own terminal is used. While a promise that it returns is open, no more is read of that stream. */

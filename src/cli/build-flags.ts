@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { BuildOptions } from '../index.ts';
 import type { LimitFlags } from './limit-flags.ts';
 import { addLimitFlags } from './limit-flags.ts';
-import { listOption } from './options.ts';
+import { addSandboxFlags, listOption } from './options.ts';
 import type { ProgressFlags } from './options.ts';
 import { networkModes, parseBytes, parseChoice, parseEpoch, parseTimeout, parseWhole } from './values.ts';
 
@@ -43,6 +43,7 @@ export interface BuildFlags extends PlanFlags, LimitFlags {
   readonly iidfile?: string | undefined;
   readonly metadataFile?: string | undefined;
   readonly runtime?: string | undefined;
+  readonly isolation?: BuildOptions['isolation'];
   readonly onFail?: 'shell' | undefined;
   readonly timeout?: number | undefined;
   readonly logfile?: string | undefined;
@@ -131,7 +132,6 @@ export function addBuildFlags(command: Command): Command {
     .option('--check', 'check the Dockerfile instead: --call=check')
     .option('--iidfile <path>', 'write the image id to this file')
     .option('--metadata-file <path>', 'write what was built to this file, as JSON')
-    .option('--runtime <name>', 'runc, crun, youki, embedded or a path (default: the first that works)')
     .addOption(
       new Option('--on-fail <what>', '`shell`: open one where a step has failed').argParser((text) =>
         parseChoice(text, '--on-fail', ['shell'] as const),
@@ -145,6 +145,7 @@ export function addBuildFlags(command: Command): Command {
     .option('--logfile <path>', 'write the whole output of all steps to a file too')
     .addOption(new Option('--parallelism <n>', 'steps that may run at once').argParser(count))
     .addOption(new Option('--jobs <n>').argParser(count).hideHelp());
+  addSandboxFlags(command);
   for (const flag of oldFlags) command.addOption(oldFlagOption(flag));
   return command;
 }
@@ -162,7 +163,6 @@ const oldFlags: readonly OldFlag[] = [
   { flags: '--force-rm', note: 'no effect' },
   { flags: '--compress', note: 'no effect' },
   { flags: '--cgroup-parent <name>', note: 'no effect' },
-  { flags: '--isolation <mode>', note: 'no effect' },
   { flags: '--security-opt <option>', note: 'no effect' },
   { flags: '--squash', note: 'not in this version' },
   { flags: '--disable-content-trust', note: 'no effect' },

@@ -69,6 +69,7 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     limits: limitOptions(flags),
     parallelism: flags.parallelism ?? flags.jobs,
     runtime: flags.runtime,
+    isolation: flags.isolation,
     timeout: flags.timeout,
   };
 }

@@ -25,6 +25,18 @@ export function newCommand(name: string, description: string): Command {
     .allowExcessArguments(false);
 }
 
+/** --runtime and --isolation: where steps run. */
+export function addSandboxFlags(command: Command): Command {
+  return command
+    .option('--runtime <name>', 'runc, crun, youki, embedded or a path (default: the first that works)')
+    .addOption(
+      new Option(
+        '--isolation <mode>',
+        'default, or chroot: no sandbox, for a container that allows none',
+      ).argParser((text) => parseChoice(text, '--isolation', ['default', 'chroot'] as const)),
+    );
+}
+
 /** How registries are reached, for verbs that speak to them. */
 export function addRegistryOptions(command: Command): Command {
   return command

@@ -322,7 +322,7 @@ async function writeSpec(text: string, bundle: BundlePlace, { memory }: MountPla
 }
 
 /** One value for each name, the last; then HOME from passwd where nothing sets it, as every runtime does. */
-function environment(list: readonly string[], user: StepUser): string[] {
+export function environment(list: readonly string[], user: StepUser): string[] {
   const merged = new Map<string, string>();
   for (const item of list) {
     const cut = item.indexOf('=');

@@ -13,6 +13,7 @@ import { MemoryFiles } from './memory-files.ts';
 import { layOutOverlay } from './snapshot.ts';
 import { listenForAgent } from './ssh-agent.ts';
 import type { MountSource, StepMount, StepRequest } from './step.ts';
+import { agentSocketOf, secretOf, secretText } from './step-secrets.ts';
 import { MountPointStubs } from './stubs.ts';
 
 /** apt downloads as a user of its own, and looks whether it has become that user: where there is a single id it cannot. */
@@ -20,8 +21,6 @@ const aptSettings = {
   path: '/etc/apt/apt.conf.d/zz-tsbuild',
   content: 'APT::Sandbox::User "root";\n',
 } as const;
-/** L-MNT-4 */
-const MAX_SECRET = 500 * 1024;
 /** Directories that the runtime mounts; an image in which one of them is a link is refused (S-P-7). */
 const systemDirectories: readonly string[] = ['/proc', '/dev', '/sys', '/etc'];
 /** Of files that tsbuild itself puts into a step. */
@@ -137,16 +136,8 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
           });
           break;
         case 'secret': {
-          const value = await request.secrets.get(mount.id);
-          if (value === undefined) {
-            if (mount.required) throw missing(`secret \`${mount.id}\``, `--secret id=${mount.id},src=<file>`);
-            break;
-          }
-          if (value.length > MAX_SECRET)
-            throw new BuildError(
-              'SECRET_MISSING',
-              `secret \`${mount.id}\` has more than ${MAX_SECRET} bytes`,
-            );
+          const value = await secretOf(request, mount);
+          if (value === undefined) break;
           if (mount.env !== undefined) {
             env.push(`${mount.env}=${secretText(mount.id, value)}`);
             secretEnv = true;
@@ -162,13 +153,8 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
           break;
         }
         case 'ssh': {
-          const socket = Object.hasOwn(request.sshSockets, mount.id)
-            ? request.sshSockets[mount.id]
-            : undefined;
-          if (socket === undefined) {
-            if (mount.required) throw missing(`ssh agent \`${mount.id}\``, `--ssh ${mount.id}`);
-            break;
-          }
+          const socket = agentSocketOf(request, mount);
+          if (socket === undefined) break;
           const agent = await listenForAgent(join(directory, `agent${agents}`), socket, mount);
           cleanup.use(agent);
           agents += 1;
@@ -354,20 +340,7 @@ function locate(
   return { path: place.path, file: place.type === 'file' };
 }
 
-function secretText(id: string, value: Uint8Array): string {
-  const text = Buffer.from(value).toString('utf8');
-  if (text.includes('\0'))
-    throw new BuildError('SECRET_MISSING', `secret \`${id}\` has a NUL byte and fits no variable`);
-  return text;
-}
-
-function missing(what: string, flag: string): BuildError {
-  return new BuildError('SECRET_MISSING', `${what} is required by the step and was not given`, {
-    hint: `give it with ${flag}`,
-  });
-}
-
-function depth(path: string): number {
+export function depth(path: string): number {
   return path.split('/').filter((part) => part !== '').length;
 }
 

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Agent, PlanError } from '../host/agent/agent.ts';
-import { deathTie } from '../host/agent/items.ts';
+import { deathTie, keepsOrphans } from '../host/agent/items.ts';
 import type { PlanItem } from '../host/agent/plan.ts';
 import * as sys from '../host/container-constants.ts';
 import { pipe } from '../host/syscalls.ts';
@@ -18,11 +18,13 @@ const SIGKILL = 9;
 export interface SandboxOptions {
   /** Working directory: what mounts name is relative to it. */
   readonly directory: string;
-  /** Further namespaces than mount and pid: CLONE_NEW* flags. */
-  readonly namespaces: number;
+  /** Further namespaces than mount and pid: CLONE_NEW* flags. 'none': not even those, and `onEnd` has to end what is left of it. */
+  readonly namespaces: number | 'none';
   /** 'inherit' hands this process's own streams through, a number is a descriptor to have instead; onOutput is not called then. */
   readonly stdio: 'capture' | 'inherit' | number;
   readonly onOutput: OnOutput;
+  /** Called when its first process has ended. */
+  readonly onEnd?: (() => Promise<void>) | undefined;
 }
 
 /** A started sandbox, before and after it runs its command. */
@@ -60,7 +62,8 @@ export class SandboxProcess {
     this.#exit = exit.promise;
     this.#agent.child.once('error', () => exit.resolve(127));
     this.#agent.child.once('exit', (code) => exit.resolve(code ?? 128 + SIGKILL));
-    this.#closed = Promise.all([this.#exit, this.#read('stdout', out), this.#read('stderr', err)]);
+    const ended = this.#exit.then(() => options.onEnd?.());
+    this.#closed = Promise.all([ended, this.#read('stdout', out), this.#read('stderr', err)]);
   }
 
   #read(
@@ -87,6 +90,11 @@ export class SandboxProcess {
 
   /** Makes the namespaces. Throws SANDBOX_UNAVAILABLE with what the kernel refused. */
   async ready(): Promise<void> {
+    if (this.#options.namespaces === 'none') {
+      await this.#execute([deathTie, keepsOrphans, 'fork', deathTie]);
+      this.#inner = this.#agent.forked();
+      return;
+    }
     const flags = sys.CLONE_NEWNS | sys.CLONE_NEWPID | this.#options.namespaces;
     const proc = sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC;
     await this.#execute([

@@ -1,7 +1,9 @@
 import { makeDirectories } from '../util/make-directories.ts';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
+import { returnMoved } from './chroot/moved-caches.ts';
+import { endProcessesIn } from './chroot/orphans.ts';
 import { removeCgroups } from './step-cgroups.ts';
 import { mappedIds } from '../host/probe.ts';
 import { tryLockDirectory } from '../store/lock.ts';
@@ -123,6 +125,10 @@ export async function removeStaleSnapshots(root: string): Promise<void> {
     if (lock === undefined) continue;
     try {
       await removeCgroups(directory, `tsbuild-${id}`);
+      if (existsSync(join(directory, 'rootfs'))) {
+        endProcessesIn(directory);
+        returnMoved(directory);
+      }
       await removeTree(directory).catch(() => {});
     } finally {
       lock.release();

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { promisify } from 'node:util';
 import { Agent } from './agent/agent.ts';
-import { becomes, deathTie, ordersEndOnExec } from './agent/items.ts';
+import { becomes, deathTie, keepsOrphans, ordersEndOnExec } from './agent/items.ts';
 import { CLONE_NEWUSER } from './container-constants.ts';
 import type { IdRange } from './probe.ts';
 import { findProgram, subordinateIds } from './probe.ts';
@@ -66,18 +66,50 @@ function mapWords(own: number, ranges: readonly IdRange[]): string[] {
   return words.map(String);
 }
 
+interface Spawning {
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /**
  * Starts a program as root of a new user namespace, with a channel of messages (`child.send`) and this process's standard streams. The
  * kernel kills it when this process ends. Throws an Error that says what the kernel or newuidmap refused.
  */
-export async function spawnInUserNamespace(
+export function spawnInUserNamespace(
   command: readonly [program: string, ...args: string[]],
-  options: {
+  options: Spawning & {
     readonly map: IdMap;
     /** For helper programs. */
     readonly path: string;
-    readonly env: NodeJS.ProcessEnv;
   },
+): Promise<ChildProcess> {
+  return spawnPrepared(command, options, async (agent) => {
+    await agent.execute([deathTie]);
+    await agent
+      .execute([{ name: 'unshare', args: [CLONE_NEWUSER], what: 'making a user namespace' }])
+      .catch((error: unknown) => {
+        throw new Error(`${(error as Error).message}: ${whyRefused()}`, { cause: error });
+      });
+    await mapIds(agent.child.pid ?? -1, options);
+  });
+}
+
+/**
+ * Starts a program that becomes the parent of all processes below it which lose theirs (prctl(2), PR_SET_CHILD_SUBREAPER), with channel and streams as
+ * above. It outlives this process: it has to end what it has started, and itself, when its channel closes.
+ */
+export function spawnSubreaper(
+  command: readonly [program: string, ...args: string[]],
+  options: Spawning,
+): Promise<ChildProcess> {
+  return spawnPrepared(command, options, async (agent) => {
+    await agent.execute([keepsOrphans]);
+  });
+}
+
+async function spawnPrepared(
+  command: readonly [program: string, ...args: string[]],
+  options: Spawning,
+  prepare: (agent: Agent) => Promise<void>,
 ): Promise<ChildProcess> {
   const agent = new Agent({
     cwd: '/',
@@ -86,13 +118,7 @@ export async function spawnInUserNamespace(
     serialization: 'advanced',
   });
   try {
-    await agent.execute([deathTie]);
-    await agent
-      .execute([{ name: 'unshare', args: [CLONE_NEWUSER], what: 'making a user namespace' }])
-      .catch((error: unknown) => {
-        throw new Error(`${(error as Error).message}: ${whyRefused()}`, { cause: error });
-      });
-    await mapIds(agent.child.pid ?? -1, options);
+    await prepare(agent);
     // As Node tells a child of its channel.
     const env = { ...options.env, NODE_CHANNEL_FD: '4', NODE_CHANNEL_SERIALIZATION_MODE: 'advanced' };
     const words = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);

@@ -23,6 +23,15 @@ export async function* overlayDiff(upper: string, options: DiffOptions = {}): As
   yield* walk({ ...options, root: upper, links: new Map() });
 }
 
+/**
+ * Reads entries of a directory one by one, with the rules of `overlayDiff`: undefined for a socket. Of an inode with several names the first
+ * that is asked for is the file, and others are hard links to it.
+ */
+export function entryReader(root: string, options: DiffOptions = {}): (path: string) => Entry | undefined {
+  const state: State = { ...options, root, links: new Map() };
+  return (path) => entryOf(state, path);
+}
+
 export interface DiffOptions {
   /** Told the full path of each socket. */
   readonly onSocket?: (path: string) => void;
@@ -51,8 +60,8 @@ function* walk(state: State): Generator<Entry> {
   }
 }
 
-/** Paths of what is in a directory, sorted. */
-function namesOf(root: string, directory: string): string[] {
+/** Paths of what is in a directory of `root`, sorted by bytes. Throws UNSUPPORTED_HERE for names that are not UTF-8. */
+export function namesOf(root: string, directory: string): string[] {
   const names = readdirSync(directory === '' ? root : `${root}/${directory}`, { encoding: 'buffer' });
   return names
     .map((name) => {

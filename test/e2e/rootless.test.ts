@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxRootfs } from '../support/base-images.ts';
 import { command, must, tsbuild } from '../support/cli.ts';
 import type { CommandResult } from '../support/cli.ts';
+import { ownersDockerfile } from '../support/owners-dockerfile.ts';
 import { binary } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
@@ -22,26 +23,6 @@ const needs = [
   tool('runc'),
 ] as const;
 
-/** Everything that owners, whiteouts and mounts can be about; the result does not depend on the clock. */
-const dockerfile = `FROM scratch AS base
-ADD rootfs.tar /
-ENV PATH=/bin
-FROM base
-RUN mkdir /data /data/dir && echo 1 >/data/file && chown 1000:1000 /data/file && chown :2000 /data/dir
-RUN ln -s file /data/link && chown -h 1000:2000 /data/link && ln /data/file /data/same && mkfifo /data/fifo
-RUN cp /bin/busybox /data/suid && chown 0:2000 /data/suid && chmod 6755 /data/suid
-RUN mv /data/file /data/moved && chmod 640 /data/moved && rm -r /home/app && mkdir /home/app && chown app:app /home/app
-RUN rm /data/same && chown 65534:65533 /data/dir && (cd /data/dir && echo 2 >inner && chown 1:2 inner)
-COPY --chown=1000:1000 hello /data/hello
-RUN chmod 755 /data/hello
-RUN --mount=type=secret,id=word,uid=1000,mode=0440 --mount=type=cache,target=/cache,uid=1000 \\
-    --mount=type=bind,target=/context --mount=type=tmpfs,target=/scratch \\
-    test "$(wc -c </run/secrets/word)" = 12 && echo x >/cache/x && cmp /context/hello /data/hello && touch /scratch/x
-WORKDIR /work
-USER app
-RUN echo mine >/home/app/mine && mkdir /home/app/below && touch /home/app/below/too
-`;
-
 suite('RUN without root', needs, () => {
   let work: TempFolder;
   let context: string;
@@ -54,7 +35,7 @@ suite('RUN without root', needs, () => {
     mkdirSync(context);
     await must(command('cp', [busyboxRootfs(), join(context, 'rootfs.tar')]));
     writeFileSync(join(context, 'hello'), 'hello\n');
-    writeFileSync(join(context, 'Dockerfile'), dockerfile);
+    writeFileSync(join(context, 'Dockerfile'), ownersDockerfile);
     await must(command('chmod', ['-R', 'u=rwX,go=rX', work.path]));
     many = await makeUser('subordinate');
     one = await makeUser('none');

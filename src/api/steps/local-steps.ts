@@ -78,7 +78,7 @@ async function requestOf(
 }
 
 /** Loaded for builds with secrets alone. */
-async function inspectionOf(gate: SecretGateData): Promise<LayerInspection> {
+export async function inspectionOf(gate: SecretGateData): Promise<LayerInspection> {
   const { LayerInspection: Inspection } = await import('../../image/secret-scan.ts');
   return new Inspection(gate);
 }

@@ -34,3 +34,10 @@ export function rungCheck(rung: Rung, next: string | undefined): Omit<DoctorChec
 /** What a single id means for the steps of a build. */
 export const singleId =
   'with a single id: no other user can be become in a step, and owners of files are only written down';
+
+/** The last one, which only a flag gives. */
+export const chrootRung: Omit<DoctorCheck, 'name'> = {
+  status: 'warning',
+  detail: 'this container allows no sandbox; Dockerfiles that are trusted build with --isolation=chroot',
+  fix: 'start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined',
+};

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { OnOutput } from '../../executor/executor.ts';
 import type { IdMap } from '../../host/userns.ts';
-import { spawnInUserNamespace } from '../../host/userns.ts';
+import { spawnInUserNamespace, spawnSubreaper } from '../../host/userns.ts';
 import type { LayerStore, LocatedLayer, StoredLayer } from '../../image/layer-store.ts';
 import type { Emit } from '../../progress/event.ts';
 import { BuildError } from '../../util/build-error.ts';
@@ -19,12 +19,19 @@ export interface WorkerOptions {
   readonly layerStore: LayerStore;
   readonly emit: Emit;
   readonly env: NodeJS.ProcessEnv;
-  readonly map: IdMap;
-  /** For helper programs. */
-  readonly path: string;
+  readonly place: WorkerPlace;
 }
 
-/** Executes steps in a process that is root of a user namespace. Throws SANDBOX_UNAVAILABLE where none can be made. */
+/** In a user namespace; or where this process is, for steps without namespaces. */
+export type WorkerPlace =
+  | {
+      readonly map: IdMap;
+      /** For helper programs. */
+      readonly path: string;
+    }
+  | 'chroot';
+
+/** Executes steps in a process that is root of a user namespace, or has none. Throws SANDBOX_UNAVAILABLE where none can be made. */
 export async function workerSteps(options: WorkerOptions): Promise<Steps> {
   const worker = await Worker.start(options);
   const { layerStore } = options;
@@ -105,6 +112,13 @@ interface Pending {
   readonly onOutput: OnOutput | undefined;
 }
 
+async function wayOut(): Promise<string> {
+  const { chrootProblem } = await import('../../executor/chroot/chroot-executor.ts');
+  return chrootProblem() === undefined
+    ? 'run `tsbuild doctor` to see what this container lacks; a Dockerfile that you trust also builds with --isolation=chroot, which has no sandbox'
+    : 'run `tsbuild doctor` to see what this host lacks; a Dockerfile without RUN builds without';
+}
+
 /** The process and the calls that it has not answered yet. */
 class Worker {
   readonly #child: ChildProcess;
@@ -116,20 +130,17 @@ class Worker {
   static async start(options: WorkerOptions): Promise<Worker> {
     // The sources run as they are, compiled or not.
     const program = fileURLToPath(new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
-    const { root, runtime = '', map, path, env } = options;
+    const { root, runtime = '', place, env } = options;
+    const command = [process.execPath, '--no-warnings', program, root, runtime] as const;
+    if (place === 'chroot')
+      return new Worker(await spawnSubreaper([...command, place], { env }), options.emit);
     try {
-      const child = await spawnInUserNamespace([process.execPath, '--no-warnings', program, root, runtime], {
-        ...{ map, path, env },
-      });
-      return new Worker(child, options.emit);
+      return new Worker(await spawnInUserNamespace([...command], { ...place, env }), options.emit);
     } catch (error) {
       throw new BuildError(
         'SANDBOX_UNAVAILABLE',
         `a step needs a user namespace: ${(error as Error).message}`,
-        {
-          hint: 'run `tsbuild doctor` to see what this host lacks; a Dockerfile without RUN builds without',
-          cause: error,
-        },
+        { hint: await wayOut(), cause: error },
       );
     }
   }

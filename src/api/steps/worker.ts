@@ -1,18 +1,22 @@
-import { createExecutor } from '../../executor/executor.ts';
+import { createChrootExecutor } from '../../executor/chroot/chroot-executor.ts';
+import { endOrphans } from '../../executor/chroot/orphans.ts';
+import { createExecutor, inspect } from '../../executor/executor.ts';
 import type { OnOutput } from '../../executor/executor.ts';
 import { openSession } from '../session.ts';
+import { chrootSteps } from './chroot-steps.ts';
 import { localSteps } from './local-steps.ts';
 import type { Call, FromWorker, LocatedSource, RunResult, SentTask, ToWorker } from './messages.ts';
 import { sendError } from './messages.ts';
 import type { FailedStep, HeldCaches, RunningStep, StepTask, TaskSource } from './steps.ts';
 
-// A program of its own (`worker <root> <runtime>`), started as root of a user namespace: it executes the steps of one build there, with the
-// code that root runs in-process. It ends with the build that started it, and all that it started ends with it.
+// A program of its own (`worker <root> <runtime> <isolation>`), started as root of a user namespace: it executes the steps of one build there,
+// with the code that root runs in-process. It ends with the build that started it, and all that it started ends with it. For
+// steps without namespaces it is what keeps their processes together.
 
 /** Output that may be under way before a step has to wait for its reader, in bytes. */
 const UNDER_WAY = 1 << 20;
 
-const [root = '', runtime = ''] = process.argv.slice(2);
+const [root = '', runtime = '', isolation = ''] = process.argv.slice(2);
 const say = (message: FromWorker): void => void process.send?.(message);
 
 process.once('disconnect', () => void end());
@@ -23,15 +27,19 @@ dropGroups();
 
 const session = await openSession({ root, onEvent: (event) => say({ event }) });
 const answers = new Set<Promise<void>>();
-const executor = createExecutor({
+const executorOptions = {
   root: session.store.root,
   runtime: runtime === '' ? undefined : runtime,
   emit: session.emit,
   env: session.env,
-  ownNamespace: true,
-});
+  ownNamespace: isolation === '',
+};
+const executor = createExecutor(executorOptions);
 const layerStore = session.layerStore();
-const steps = localSteps({ executor, layerStore, session });
+const steps =
+  isolation === 'chroot'
+    ? chrootSteps({ executor: createChrootExecutor(inspect(executorOptions)), layerStore })
+    : localSteps({ executor, layerStore, session });
 const aborts = new Map<number, AbortController>();
 const drains = new Map<number, (bytes: number) => void>();
 const held = new Map<number, HeldCaches & Disposable>();
@@ -47,11 +55,12 @@ process.on('message', (message: ToWorker) => {
   }
 });
 
-/** The build is over. Had it been killed, this process would be dead too. */
+/** The build is over, or was killed: in a user namespace this process would be dead then too. */
 async function end(): Promise<void> {
   for (const controller of aborts.values()) controller.abort();
   await Promise.all(answers);
   await steps[Symbol.asyncDispose]();
+  if (isolation === 'chroot') await endOrphans(() => false);
   await session[Symbol.asyncDispose]();
   process.exit();
 }

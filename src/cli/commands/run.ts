@@ -4,7 +4,7 @@ import { BuildError } from '../../util/build-error.ts';
 import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { drained } from '../drain.ts';
-import { addRegistryOptions, listOption, newCommand } from '../options.ts';
+import { addRegistryOptions, addSandboxFlags, listOption, newCommand } from '../options.ts';
 import { reportError, reportNotice } from '../report.ts';
 import { networkModes, parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
@@ -20,6 +20,7 @@ interface RunFlags extends CommonFlags {
   readonly network?: RunOptions['network'];
   readonly hostname?: string;
   readonly runtime?: string;
+  readonly isolation?: RunOptions['isolation'];
 }
 
 /** `tsbuild run`: exits with the container's status. The container is always removed at its end. */
@@ -27,32 +28,33 @@ export const run: Verb = {
   passThrough: true,
   define: () =>
     addRegistryOptions(
-      newCommand('run', 'Runs a container from an image of the store; it is removed when it ends.')
-        .usage('[options] IMAGE [COMMAND] [ARG...]')
-        .argument('<image>')
-        .argument('[args...]')
-        .option('-i, --interactive', 'connect stdin')
-        .option('-t, --tty', 'give it a terminal')
-        .addOption(new Option('--rm', 'done anyway'))
-        .addOption(
-          listOption(
-            '-e, --env <name[=value]>',
-            'set a variable; without a value: from the environment (many)',
-          ),
-        )
-        .addOption(
-          listOption('-v, --volume <host:container[:ro]>', 'mount a directory or file of this host (many)'),
-        )
-        .option('-w, --workdir <directory>', 'the working directory')
-        .option('-u, --user <user[:group]>', 'the user')
-        .option('--entrypoint <command>', "instead of the image's")
-        .addOption(
-          new Option('--network <mode>', 'default, isolated, none or host').argParser((text) =>
-            parseChoice(text, '--network', networkModes),
-          ),
-        )
-        .option('--hostname <name>', 'its name for itself')
-        .option('--runtime <name>', 'runc, crun, youki, embedded or a path'),
+      addSandboxFlags(
+        newCommand('run', 'Runs a container from an image of the store; it is removed when it ends.')
+          .usage('[options] IMAGE [COMMAND] [ARG...]')
+          .argument('<image>')
+          .argument('[args...]')
+          .option('-i, --interactive', 'connect stdin')
+          .option('-t, --tty', 'give it a terminal')
+          .addOption(new Option('--rm', 'done anyway'))
+          .addOption(
+            listOption(
+              '-e, --env <name[=value]>',
+              'set a variable; without a value: from the environment (many)',
+            ),
+          )
+          .addOption(
+            listOption('-v, --volume <host:container[:ro]>', 'mount a directory or file of this host (many)'),
+          )
+          .option('-w, --workdir <directory>', 'the working directory')
+          .option('-u, --user <user[:group]>', 'the user')
+          .option('--entrypoint <command>', "instead of the image's")
+          .addOption(
+            new Option('--network <mode>', 'default, isolated, none or host').argParser((text) =>
+              parseChoice(text, '--network', networkModes),
+            ),
+          )
+          .option('--hostname <name>', 'its name for itself'),
+      ),
     ),
   run: async (command, context) => {
     const flags = command.opts<RunFlags>();
@@ -80,6 +82,7 @@ export const run: Verb = {
       interactive: flags.interactive,
       tty: flags.tty,
       runtime: flags.runtime,
+      isolation: flags.isolation,
       // The container's own output: passed on as it is, as `docker run` does.
       onOutput: (stream, data) => {
         const output = stream === 'stdout' ? context.stdout : context.stderr;

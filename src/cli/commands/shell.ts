@@ -8,7 +8,7 @@ import { planOptions, secretOptions } from '../build-options.ts';
 import type { CliContext } from '../context.ts';
 import { drained } from '../drain.ts';
 import { hasTerminal } from '../on-fail.ts';
-import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
+import { addProgressOptions, addRegistryOptions, addSandboxFlags, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -28,8 +28,8 @@ export const shell: Verb = {
       .argument('[where]')
       .argument('[context]')
       .option('-c, --command <text>', 'run this in the shell instead of reading from stdin')
-      .option('--before', 'as it is before the line, not after it')
-      .option('--runtime <name>', 'runc, crun, youki, embedded or a path (default: the first that works)');
+      .option('--before', 'as it is before the line, not after it');
+    addSandboxFlags(command);
     return addRegistryOptions(addProgressOptions(addSecretFlags(addPlanFlags(command))));
   },
   run: async (command, context) => {
@@ -41,6 +41,7 @@ export const shell: Verb = {
       ...secretOptions(flags, context),
       ...(await placeOf(where, contextWord, { flags, context })),
       runtime: flags.runtime,
+      isolation: flags.isolation,
       before: flags.before,
       command: flags.command,
       interactive: true,

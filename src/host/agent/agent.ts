@@ -32,6 +32,12 @@ export class PlanError extends Error {
 }
 
 let program: number | undefined;
+const living = new Set<number>();
+
+/** Is it the process of an agent that this process has started? */
+export function isAgent(pid: number): boolean {
+  return living.has(pid);
+}
 
 /**
  * A process that makes the system calls it is told to make, and then becomes another program. It starts with nothing but
@@ -61,6 +67,11 @@ export class Agent {
       env: {},
       argv0: 'tsbuild-agent',
     });
+    const { pid } = this.child;
+    if (pid !== undefined) {
+      living.add(pid);
+      this.child.once('exit', () => living.delete(pid));
+    }
     this.#orders = this.child.stdio[3] as Socket;
     this.#orders.on('error', () => {});
     this.#orders.on('data', (data) => {

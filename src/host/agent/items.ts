@@ -1,4 +1,4 @@
-import { PR_SET_PDEATHSIG } from '../container-constants.ts';
+import { PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG } from '../container-constants.ts';
 import type { PlanItem, PlannedCall } from './plan.ts';
 
 const F_SETFD = 2;
@@ -10,6 +10,13 @@ export const deathTie: PlanItem = {
   name: 'prctl',
   args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0],
   what: 'the death tie',
+};
+
+/** Processes below it that lose their parent become children of this one, not of the first process of the machine. */
+export const keepsOrphans: PlanItem = {
+  name: 'prctl',
+  args: [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0],
+  what: 'keeping orphans',
 };
 
 /** Orders end where a program begins: that is how its start is seen. */

@@ -5,6 +5,7 @@ import { BUFFER, BUFFER_SIZE } from './program.ts';
 const numbers = {
   umask: [95, 166],
   chdir: [80, 49],
+  chroot: [161, 51],
   close: [3, 57],
   close_range: [436, 436],
   dup3: [292, 24],
