@@ -155,7 +155,7 @@ export function transportError(error: unknown, url: URL, task: RegistryTask): un
   const via = host === task.registry ? '' : ` (for ${task.registry})`;
   return new BuildError('REGISTRY_UNREACHABLE', `cannot reach ${host}${via}: ${failure.reason}`, {
     hint: failure.certificate
-      ? `put the CA of its certificate into /etc/docker/certs.d/${host}/ca.crt, or name it in SSL_CERT_FILE`
+      ? `put the CA of its certificate into /etc/docker/certs.d/${host}/ca.crt, or give it with --ca FILE`
       : undefined,
     details: { registry: task.registry, url: redactUrl(url), passing: failure.retryable },
     cause: error,

@@ -1,0 +1,267 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { mediaType } from '../../src/oci/media-type.ts';
+import type { RegistryClient } from '../../src/registry/client.ts';
+import { noPlaces } from '../../src/registry/configuration.ts';
+import { artifactManifest, listReferrers, putDocument, referrersTag } from '../../src/registry/referrers.ts';
+import { startHttpServer } from '../support/http-server.ts';
+import type { HttpServer } from '../support/http-server.ts';
+import { failure, testClient } from '../support/registry-client.ts';
+import { tempFolder } from '../support/temp.ts';
+
+const manifest = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: mediaType.ociManifest,
+  config: { mediaType: mediaType.ociConfig, digest: digestOf('c'), size: 1 },
+  layers: [],
+});
+const digest = digestOf(manifest);
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Asks for Basic authentication, and has the manifest under any name. */
+const closed: Handler = (request, response) => {
+  if (request.headers.authorization === undefined) {
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+  } else response.writeHead(200, { 'content-type': mediaType.ociManifest }).end(manifest);
+};
+const open: Handler = (_, response) =>
+  response.writeHead(200, { 'content-type': mediaType.ociManifest }).end(manifest);
+const absent: Handler = (_, response) => response.writeHead(404).end();
+const challenge: Handler = (_, response) =>
+  response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+
+const authorizations = ({ seen }: HttpServer): readonly string[] =>
+  seen.flatMap(({ headers }) => headers.authorization ?? []);
+const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
+
+interface Machine extends AsyncDisposable {
+  client(): RegistryClient;
+}
+
+/** A home folder with these files; `$X` in them are the hosts. */
+async function machine(
+  files: Readonly<Record<string, string>>,
+  hosts: Readonly<Record<string, string>>,
+): Promise<Machine> {
+  const folder = await tempFolder('places');
+  for (const [name, text] of Object.entries(files)) {
+    const fill = (value: string): string =>
+      Object.entries(hosts).reduce((done, [key, host]) => done.replaceAll(`$${key}`, host), value);
+    const path = join(folder.path, fill(name));
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, fill(text));
+  }
+  const clients: RegistryClient[] = [];
+  return {
+    client: () => {
+      const client = testClient({
+        env: { HOME: folder.path, PATH: process.env['PATH'] },
+        files: {
+          ...noPlaces,
+          hostsDirectories: [join(folder.path, 'certs.d')],
+          registriesConf: [join(folder.path, 'registries.conf')],
+        },
+      });
+      clients.push(client);
+      return client;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const client of clients) await client[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const auths = (entries: Readonly<Record<string, string>>): string =>
+  JSON.stringify({
+    auths: Object.fromEntries(
+      Object.entries(entries).map(([host, pair]) => [host, { auth: Buffer.from(pair).toString('base64') }]),
+    ),
+  });
+
+describe('credentials are those of the place that is asked, never another’s', () => {
+  const ways = {
+    'hosts.toml': { 'certs.d/$OWN/hosts.toml': '[host."http://$MIRROR"]\n' },
+    'a server of hosts.toml': { 'certs.d/$OWN/hosts.toml': 'server = "http://$MIRROR"\n' },
+    'a mirror of registries.conf': {
+      'registries.conf': '[[registry]]\nlocation = "$OWN"\n[[registry.mirror]]\nlocation = "$MIRROR"\n',
+    },
+    'a location of registries.conf': {
+      'registries.conf': '[[registry]]\nprefix = "$OWN"\nlocation = "$MIRROR"\n',
+    },
+  };
+  test.each(Object.entries(ways))('%s without its own sees none', async (_, files) => {
+    await using own = await startHttpServer(closed);
+    await using mirror = await startHttpServer(challenge);
+    const config = { '.docker/config.json': auths({ [own.host]: 'me:secret' }) };
+    await using here = await machine({ ...files, ...config }, { OWN: own.host, MIRROR: mirror.host });
+    await failure(here.client().getManifest({ registry: own.host, repository: 'a' }, '1'));
+    expect(mirror.seen.length).toBeGreaterThan(0);
+    expect(authorizations(mirror)).toEqual([]);
+  });
+
+  test.each(Object.entries(ways))('%s with its own sees those', async (_, files) => {
+    await using own = await startHttpServer(closed);
+    await using mirror = await startHttpServer(closed);
+    const config = {
+      '.docker/config.json': auths({ [own.host]: 'me:secret', [mirror.host]: 'mirror:pw' }),
+    };
+    await using here = await machine({ ...files, ...config }, { OWN: own.host, MIRROR: mirror.host });
+    const found = await here.client().getManifest({ registry: own.host, repository: 'a' }, '1');
+    expect(found.descriptor.digest).toBe(digest);
+    expect(new Set(authorizations(mirror))).toEqual(new Set([basic('mirror:pw')]));
+    expect(authorizations(own)).toEqual([]);
+  });
+});
+
+describe('hosts.toml', () => {
+  test('headers, another root and the registry’s name go to that host alone; it is asked first', async () => {
+    await using own = await startHttpServer(open);
+    await using mirror = await startHttpServer((request, response) =>
+      request.url?.startsWith('/api/hub/a/manifests/2') === true
+        ? open(request, response)
+        : absent(request, response),
+    );
+    const toml = `[host."http://$MIRROR/api/hub"]\noverride_path = true\n[host."http://$MIRROR/api/hub".header]\nx-key = "k"\n`;
+    await using here = await machine(
+      { 'certs.d/$OWN/hosts.toml': toml },
+      { OWN: own.host, MIRROR: mirror.host },
+    );
+    const client = here.client();
+    const from = { registry: own.host, repository: 'a' };
+    expect((await client.getManifest(from, '2')).descriptor.digest).toBe(digest);
+    expect(own.seen).toEqual([]);
+    expect((await client.getManifest(from, '1')).descriptor.digest).toBe(digest);
+    const asked = mirror.seen.filter(({ path }) => path.includes('/manifests/'));
+    expect(asked.map(({ path }) => path)).toEqual([
+      `/api/hub/a/manifests/2?ns=${own.host}`,
+      `/api/hub/a/manifests/1?ns=${own.host}`,
+    ]);
+    expect(asked.every(({ headers }) => headers['x-key'] === 'k')).toBe(true);
+    expect(own.seen.map(({ path }) => path)).toEqual(['/v2/', '/v2/a/manifests/1']);
+    expect(own.seen.every(({ headers }) => headers['x-key'] === undefined)).toBe(true);
+  });
+
+  test('a push does not go to a mirror, but to a host that says it takes pushes', async () => {
+    const taken: Handler = (request, response) => {
+      request.resume();
+      response.writeHead(request.method === 'PUT' ? 201 : 200).end();
+    };
+    await using own = await startHttpServer(taken);
+    await using mirror = await startHttpServer(taken);
+    await using writer = await startHttpServer(taken);
+    const hosts = { OWN: own.host, MIRROR: mirror.host, WRITER: writer.host };
+    const puts = ({ seen }: HttpServer): number => seen.filter(({ method }) => method === 'PUT').length;
+    const send = async (toml: string): Promise<readonly number[]> => {
+      await using here = await machine({ 'certs.d/$OWN/hosts.toml': toml }, hosts);
+      const raw = { mediaType: mediaType.ociManifest, bytes: Buffer.from(manifest) };
+      await here.client().putManifest({ registry: own.host, repository: 'a' }, '1', raw);
+      return [own, mirror, writer].map(puts);
+    };
+    expect(await send('[host."http://$MIRROR"]\n')).toEqual([1, 0, 0]);
+    expect(await send('[host."http://$MIRROR"]\n[host."http://$WRITER"]\ncapabilities = ["push"]\n')).toEqual(
+      [1, 0, 1],
+    );
+  });
+
+  test('a broken file stops what it is about: nothing is asked anywhere', async () => {
+    await using own = await startHttpServer(open);
+    await using here = await machine({ 'certs.d/$OWN/hosts.toml': 'server =' }, { OWN: own.host });
+    const error = await failure(here.client().getManifest({ registry: own.host, repository: 'a' }, '1'));
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
+    expect(own.seen).toEqual([]);
+  });
+});
+
+test('a blocked registry is never contacted', async () => {
+  await using own = await startHttpServer(open);
+  const conf = '[[registry]]\nlocation = "$OWN/secret"\nblocked = true\n';
+  await using here = await machine({ 'registries.conf': conf }, { OWN: own.host });
+  const client = here.client();
+  const at = { registry: own.host, repository: 'secret/a' };
+  expect(await failure(client.getManifest(at, '1'))).toMatchObject({ code: 'REGISTRY_BLOCKED' });
+  expect(await failure(client.checkPush(at))).toMatchObject({ code: 'REGISTRY_BLOCKED' });
+  expect(own.seen).toEqual([]);
+  expect((await client.getManifest({ ...at, repository: 'a' }, '1')).descriptor.digest).toBe(digest);
+});
+
+describe('referrers by the registry’s own list', () => {
+  const entry = (text: string, artifactType: string): object => ({
+    mediaType: mediaType.ociManifest,
+    digest: digestOf(text),
+    size: 1,
+    artifactType,
+  });
+  const page = (manifests: readonly object[]): string =>
+    JSON.stringify({ schemaVersion: 2, mediaType: mediaType.ociIndex, manifests });
+
+  test('all pages; the type is asked for and looked at', async () => {
+    await using server = await startHttpServer((request, response) => {
+      if (request.url === '/v2/') return response.end();
+      const next = `</v2/a/referrers/${digest}?page=2>; rel="next"`;
+      const second = request.url?.includes('page=2') === true;
+      response.writeHead(200, { 'content-type': mediaType.ociIndex, ...(second ? {} : { link: next }) });
+      return response.end(
+        page(second ? [entry('3', 'x/y')] : [entry('1', 'x/y'), entry('2', 'other/type'), entry('1', 'x/y')]),
+      );
+    });
+    await using client = testClient();
+    const subject = { registry: server.host, repository: 'a', digest };
+    const all = await listReferrers(client, subject);
+    expect(all.map((item) => item.digest)).toEqual(['1', '2', '3'].map((text) => digestOf(text)));
+    const some = await listReferrers(client, subject, { artifactType: 'x/y' });
+    expect(some.map((item) => item.digest)).toEqual(['1', '3'].map((text) => digestOf(text)));
+    expect(server.seen.some(({ path }) => path === `/v2/a/referrers/${digest}?artifactType=x%2Fy`)).toBe(
+      true,
+    );
+    expect(server.seen.every(({ path }) => !path.includes(referrersTag(digest)))).toBe(true);
+  });
+
+  test('a page elsewhere is not asked for', async () => {
+    await using elsewhere = await startHttpServer(open);
+    await using server = await startHttpServer((request, response) => {
+      if (request.url === '/v2/') return response.end();
+      const link = `<http://${elsewhere.host}/v2/a/referrers/x>; rel="next"`;
+      return response
+        .writeHead(200, { 'content-type': mediaType.ociIndex, link })
+        .end(page([entry('1', 'x/y')]));
+    });
+    await using client = testClient();
+    expect(await listReferrers(client, { registry: server.host, repository: 'a', digest })).toHaveLength(1);
+    expect(elsewhere.seen).toEqual([]);
+  });
+
+  test('a registry that says so keeps the list itself; no tag is written', async () => {
+    const stored: Record<string, string> = {};
+    await using server = await startHttpServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      request.on('end', () => {
+        if (request.method === 'PUT') stored[request.url ?? ''] = body;
+        response.writeHead(request.method === 'PUT' ? 201 : 404, { 'oci-subject': digest }).end();
+      });
+    });
+    await using client = testClient();
+    const subject = { mediaType: mediaType.ociManifest, digest, size: manifest.length };
+    const raw = artifactManifest(
+      { artifactType: 'x/y', blobs: [], annotations: { b: '1', a: '2' } },
+      subject,
+    );
+    await putDocument(client, { registry: server.host, repository: 'a' }, raw);
+    expect(Object.keys(stored)).toEqual([`/v2/a/manifests/${raw.descriptor.digest}`]);
+    expect(digestOf(Object.values(stored)[0] ?? '')).toBe(raw.descriptor.digest);
+  });
+
+  test('an image in the place of the list is refused', async () => {
+    await using server = await startHttpServer((request, response) =>
+      request.url?.includes('/referrers/') === true ? absent(request, response) : open(request, response),
+    );
+    await using client = testClient();
+    const subject = { registry: server.host, repository: 'a', digest: digest as Digest };
+    expect(await failure(listReferrers(client, subject))).toMatchObject({ code: 'IMAGE_INVALID' });
+  });
+});
