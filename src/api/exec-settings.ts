@@ -1,6 +1,6 @@
 import type { ExecSettings } from './runners/exec.ts';
 import { openSecrets } from './secrets.ts';
-import type { SshSockets } from './ssh.ts';
+import type { SshSockets } from './ssh/sockets.ts';
 import type { BuildOptions } from './types.ts';
 
 /** The certificate authorities of `--ca`; undefined: none. Error: CREDENTIALS_INVALID. */
@@ -46,7 +46,7 @@ async function sshSockets(
   if (options.ssh === undefined || options.ssh.length === 0) {
     return { sockets: {}, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
-  const { openSshSockets } = await import('./ssh.ts');
+  const { openSshSockets } = await import('./ssh/sockets.ts');
   return openSshSockets(options.ssh, env, tempDir);
 }
 

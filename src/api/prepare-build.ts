@@ -92,11 +92,15 @@ export async function prepareBuild(
       });
     },
     checkoutGit: async (op, forStep) => {
-      const { checkoutGit } = await import('../source/git.ts');
+      const [{ checkoutGit }, { shortName }] = await Promise.all([
+        import('../source/git.ts'),
+        import('../util/unix-socket.ts'),
+      ]);
       const agent = settings.sshSockets['default'];
-      return checkoutGit(op, {
+      using socket = agent === undefined ? undefined : shortName(agent);
+      return await checkoutGit(op, {
         tempDir,
-        env: agent === undefined ? env : { ...env, SSH_AUTH_SOCK: agent },
+        env: socket === undefined ? env : { ...env, SSH_AUTH_SOCK: socket.name },
         signal: forStep,
         authorization: gitAuthorization(settings.secrets),
       });

@@ -1,8 +1,9 @@
-import { chmodSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { chmodSync, mkdirSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream';
 import { giveTo } from '../image/owners.ts';
+import { answerAll, mayAsk, readMessages, refusal, sendMessage } from '../util/agent-protocol.ts';
+import { connectTo, listenAt } from '../util/unix-socket.ts';
 
 /** A socket that stands for an agent of the host while a step runs. */
 export interface AgentSocket extends AsyncDisposable {
@@ -10,8 +11,9 @@ export interface AgentSocket extends AsyncDisposable {
 }
 
 /**
- * Listens in a new directory and passes each connection to the agent at `target`, so that the step sees a socket with the
- * owner and mode it asked for, and the agent's own is never mounted.
+ * Listens in a new directory and asks the agent at `target` what it is asked, so that the step sees a socket with the
+ * owner and mode it asked for, and the agent's own is never mounted. A step may list keys and have them sign: an agent of the user is neither
+ * emptied nor filled nor locked by an image.
  */
 export async function listenForAgent(
   directory: string,
@@ -20,36 +22,25 @@ export async function listenForAgent(
 ): Promise<AgentSocket> {
   mkdirSync(directory, { mode: 0o700 });
   const path = join(directory, 'socket');
-  const open = new Set<{ destroy(): unknown }>();
-  const server = createServer({ allowHalfOpen: true }, (inside) => {
-    const outside = connect({ path: target, allowHalfOpen: true });
-    for (const socket of [inside, outside]) {
-      open.add(socket);
-      socket.once('close', () => open.delete(socket));
-    }
-    // Each side's end is passed on; an error on one ends the other.
-    pipeline(inside, outside, () => {});
-    pipeline(outside, inside, () => {});
-  });
-  // A socket's name may have 107 bytes: go through a descriptor of its directory, however deep the store is.
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(`/proc/self/fd/${fd}/socket`, resolve);
-    });
-  } finally {
-    closeSync(fd);
-  }
+  const listening = await listenAt(path, (inside) => void relay(inside, target));
   giveTo(path, owner);
   chmodSync(path, owner.mode);
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      for (const socket of open) socket.destroy();
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
-    },
-  };
+  return { path, [Symbol.asyncDispose]: () => listening[Symbol.asyncDispose]() };
+}
+
+/** Never rejects: where there is no agent, or it goes away, the connection ends. */
+async function relay(inside: Socket, target: string): Promise<void> {
+  const outside = await connectTo(target).catch(() => undefined);
+  if (outside === undefined) return void inside.destroy();
+  inside.once('close', () => outside.destroy());
+  outside.once('close', () => inside.end());
+  const answers = readMessages(outside);
+  await answerAll(inside, async (message) => {
+    if (!mayAsk(message)) return refusal;
+    await sendMessage(outside, message);
+    const answer = await answers.next();
+    if (answer.done === true) throw new Error('the agent is gone');
+    return answer.value;
+  });
+  outside.destroy();
 }

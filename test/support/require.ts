@@ -51,6 +51,8 @@ export const debianPackages: Readonly<Record<string, string>> = {
   bzip2: 'bzip2',
   xz: 'xz-utils',
   script: 'bsdutils',
+  'ssh-agent': 'openssh-client',
+  sshd: 'openssh-server',
 };
 
 /** The program's path, or undefined. */
