@@ -1,5 +1,7 @@
-import type { Layer } from '../image/layer.ts';
+import type { Layer, OpenOptions } from '../image/layer.ts';
 import type { Emit } from '../progress/event.ts';
+import type { ByteStream } from '../util/streams.ts';
+import { promisedDigest, promising } from '../util/streams.ts';
 
 /**
  * Layers of a base image whose download is shown as a step of its own, from the first byte of the first layer to the last of those on
@@ -12,32 +14,41 @@ export function withPullProgress(layers: readonly Layer[], reference: string, em
     const reason = error === undefined ? {} : { error: error instanceof Error ? error.message : 'cancelled' };
     emit({ type: 'vertex', id, name: `[internal] pull ${reference}`, state, time: Date.now(), ...reason });
   };
+  async function* shown(layer: Layer, open: (onProgress: (bytes: number) => void) => ByteStream): ByteStream {
+    const [digest, total] = [await layer.digest(), await layer.size()];
+    const tell = (current: number, done: boolean): void =>
+      emit({ type: 'transfer', id, name: digest, current, total, done, time: Date.now() });
+    active += 1;
+    if (active === 1) step('running');
+    let failure: { readonly error: unknown } | undefined;
+    let ended = false;
+    try {
+      yield* open((bytes) => tell(bytes, false));
+      ended = true;
+      tell(total, true);
+    } catch (error) {
+      failure = { error };
+      throw error;
+    } finally {
+      active -= 1;
+      if (failure !== undefined || !ended) step('failed', failure?.error ?? 'cancelled');
+      else if (active === 0) step('done');
+    }
+  }
   return layers.map((layer) => ({
     ...layer,
-    compressed: async function* (options = {}) {
-      const [digest, total] = [await layer.digest(), await layer.size()];
-      const tell = (current: number, done: boolean): void =>
-        emit({ type: 'transfer', id, name: digest, current, total, done, time: Date.now() });
-      active += 1;
-      if (active === 1) step('running');
-      let failure: { readonly error: unknown } | undefined;
-      let ended = false;
-      try {
-        const onProgress = (bytes: number): void => {
-          tell(bytes, false);
-          options.onProgress?.(bytes);
-        };
-        yield* layer.compressed({ ...options, onProgress });
-        ended = true;
-        tell(total, true);
-      } catch (error) {
-        failure = { error };
-        throw error;
-      } finally {
-        active -= 1;
-        if (failure !== undefined || !ended) step('failed', failure?.error ?? 'cancelled');
-        else if (active === 0) step('done');
-      }
+    compressed: (options: OpenOptions = {}) => {
+      let see: ((bytes: number) => void) | undefined;
+      const onProgress = (bytes: number): void => {
+        see?.(bytes);
+        options.onProgress?.(bytes);
+      };
+      const bytes = layer.compressed({ ...options, onProgress });
+      const watched = shown(layer, (tell) => {
+        see = tell;
+        return bytes;
+      });
+      return promising(watched, promisedDigest(bytes));
     },
   }));
 }

@@ -11,7 +11,7 @@ import { mediaType } from '../oci/media-type.ts';
 import type { Platform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
-import { streamOf } from '../util/streams.ts';
+import { promising, streamOf } from '../util/streams.ts';
 import type { Entry } from './entry.ts';
 import { fileContent } from './file-content.ts';
 import type { Image } from './image.ts';
@@ -84,7 +84,11 @@ function readSmall(path: string, directory: string): Uint8Array {
 }
 
 /** A blob of a layout, verified. Throws IMAGE_INVALID. */
-export async function* openBlob(directory: string, digest: Digest): AsyncGenerator<Uint8Array> {
+export function openBlob(directory: string, digest: Digest): ByteStream {
+  return promising(readBlob(directory, digest), digest);
+}
+
+async function* readBlob(directory: string, digest: Digest): AsyncGenerator<Uint8Array> {
   const path = join(directory, 'blobs', 'sha256', digestHex(parseDigest(digest)));
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat?.isFile() !== true)

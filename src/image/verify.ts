@@ -2,16 +2,24 @@ import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
+import { promisedDigest, promising } from '../util/streams.ts';
 
 /**
  * The same bytes; throws IMAGE_INVALID at their end when they are not those of the digest, and as soon as they are more than
  * `size`. Whoever uses the bytes before the end must be able to take back what it did with them.
  */
-export async function* verified(
-  stream: ByteStream,
-  expected: { readonly digest: Digest; readonly size?: number | undefined },
-): AsyncGenerator<Uint8Array> {
-  const hash = createHash('sha256');
+export function verified(stream: ByteStream, expected: Expected): AsyncGenerator<Uint8Array> {
+  return promising(verify(stream, expected), expected.digest);
+}
+
+interface Expected {
+  readonly digest: Digest;
+  readonly size?: number | undefined;
+}
+
+async function* verify(stream: ByteStream, expected: Expected): AsyncGenerator<Uint8Array> {
+  // Hashing costs more than all else that is done to a byte between a socket and a file.
+  const hash = promisedDigest(stream) === expected.digest ? undefined : createHash('sha256');
   let size = 0;
   for await (const chunk of stream) {
     size += chunk.length;
@@ -21,7 +29,7 @@ export async function* verified(
         `${expected.digest} has more than the ${expected.size} bytes it should have`,
       );
     }
-    hash.update(chunk);
+    hash?.update(chunk);
     yield chunk;
   }
   if (expected.size !== undefined && size !== expected.size) {
@@ -30,6 +38,7 @@ export async function* verified(
       `${expected.digest} has ${size} bytes and should have ${expected.size}`,
     );
   }
+  if (hash === undefined) return;
   const digest: Digest = `sha256:${hash.digest('hex')}`;
   if (digest !== expected.digest) {
     throw new BuildError(
@@ -43,13 +52,16 @@ export async function* verified(
 }
 
 /** The same bytes, counted: `onProgress` gets the total so far; stops with the signal's reason when that is aborted. */
-export async function* observed(
-  stream: ByteStream,
-  options: {
-    readonly signal?: AbortSignal | undefined;
-    readonly onProgress?: ((bytes: number) => void) | undefined;
-  } = {},
-): AsyncGenerator<Uint8Array> {
+export function observed(stream: ByteStream, options: Observer = {}): AsyncGenerator<Uint8Array> {
+  return promising(observe(stream, options), promisedDigest(stream));
+}
+
+interface Observer {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+async function* observe(stream: ByteStream, options: Observer): AsyncGenerator<Uint8Array> {
   let total = 0;
   options.signal?.throwIfAborted();
   for await (const chunk of stream) {

@@ -8,6 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
+import { promising } from '../util/streams.ts';
 import type { Access } from './auth.ts';
 import type { CallOptions, Endpoint } from './client.ts';
 import { responseError, transportError } from './errors.ts';
@@ -43,7 +44,18 @@ export async function blobExists(
  * One blob, from the first endpoint that has it. A connection that breaks is taken up again where it broke (`Range`), at the next endpoint
  * when this one has no more to give. The bytes are counted and hashed on the way: CHECKSUM_MISMATCH.
  */
-export async function* readBlob(
+export function readBlob(
+  endpoints: () => Promise<readonly Endpoint[]>,
+  descriptor: Descriptor,
+  options: DownloadOptions,
+): ByteStream {
+  const bytes = async function* (): ByteStream {
+    yield* download(await endpoints(), descriptor, options);
+  };
+  return promising(bytes(), descriptor.digest);
+}
+
+async function* download(
   endpoints: readonly Endpoint[],
   descriptor: Descriptor,
   options: DownloadOptions,

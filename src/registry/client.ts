@@ -199,13 +199,12 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       if (found === undefined) throw new Error('the last endpoint throws');
       return found;
     },
-    async *getBlob(from, descriptor, call) {
-      yield* readBlob(await readers(from, descriptor.digest), descriptor, {
+    getBlob: (from, descriptor, call) =>
+      readBlob(() => readers(from, descriptor.digest), descriptor, {
         ...withSignal(call),
         http,
         policy: options.retry ?? defaultRetryPolicy,
-      });
-    },
+      }),
     blobExists: async (at, digest, call) => blobExists(await upstream(at), digest, withSignal(call)),
     uploadBlob: async (to, blob, call) => uploadBlob(await upstream(to), blob, withSignal(call)),
     uploadStream: async (to, open, call) => uploadStream(await upstream(to), open, withSignal(call)),

@@ -7,13 +7,14 @@ import type { Digest } from '../oci/digest.ts';
 import { digestHex, digestOf } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
-import { readAll } from '../util/streams.ts';
+import { promisedDigest, promising, readAll } from '../util/streams.ts';
 import type { BlobStore, ExpectedBlob, OpenBlobOptions } from './blob-store.ts';
 import { storeError } from './store-error.ts';
 
 const readSize = 512 * 1024;
-/** Small chunks are joined up to this many bytes before a write: calls cost more than copies. */
+/** Small chunks are gathered up to this many bytes before a write. */
 const writeSize = 256 * 1024;
+const smallChunk = 16 * 1024;
 
 /**
  * Blobs as files `<root>/blobs/sha256/<hex>`. Each is written beside (in `tempDir`, on the same filesystem), synced, and renamed into place,
@@ -100,7 +101,9 @@ async function write(
   stream: ByteStream,
   { expected, signal }: { readonly expected: ExpectedBlob; readonly signal: AbortSignal | undefined },
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
-  const hash = createHash('sha256');
+  // Hashed already on the way here, where the stream says so.
+  const promise = promisedDigest(stream) === expected.digest ? expected.digest : undefined;
+  const hash = promise === undefined ? createHash('sha256') : undefined;
   let size = 0;
   let waiting: Uint8Array[] = [];
   let waitingSize = 0;
@@ -119,15 +122,15 @@ async function write(
     size += chunk.length;
     if (expected.size !== undefined && size > expected.size)
       throw mismatch(expected, `more than ${expected.size} bytes`);
-    hash.update(chunk);
-    // A large chunk is written before the source is asked again. A small one is copied: sources may use their buffer anew.
-    waiting.push(waitingSize + chunk.length >= writeSize ? chunk : Uint8Array.from(chunk));
+    hash?.update(chunk);
+    // Small ones are copied: they may be parts of a buffer that their source uses anew. Sockets and files give larger ones, for keeps.
+    waiting.push(chunk.length < smallChunk ? Uint8Array.from(chunk) : chunk);
     waitingSize += chunk.length;
     if (waitingSize >= writeSize) await drain();
   }
   if (waitingSize > 0) await drain();
   signal?.throwIfAborted();
-  const digest: Digest = `sha256:${hash.digest('hex')}`;
+  const digest: Digest = promise ?? `sha256:${hash?.digest('hex') ?? ''}`;
   if (expected.size !== undefined && size !== expected.size) throw mismatch(expected, `${size} bytes`);
   if (expected.digest !== undefined && digest !== expected.digest) throw mismatch(expected, digest);
   try {
@@ -139,10 +142,16 @@ async function write(
   return { digest, size };
 }
 
+/** In one call and without joining the chunks: at half the time and a fraction of the memory of a joined buffer. */
 async function writeFully(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
-  const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
-  for (let offset = 0; offset < bytes.length;) {
-    offset += (await file.write(bytes, offset, bytes.length - offset)).bytesWritten;
+  let written = (await file.writev(chunks)).bytesWritten;
+  // What a full disk or a signal has left of it.
+  for (const chunk of chunks) {
+    const from = Math.min(written, chunk.length);
+    written -= from;
+    for (let offset = from; offset < chunk.length;) {
+      offset += (await file.write(chunk, offset, chunk.length - offset)).bytesWritten;
+    }
   }
 }
 
@@ -153,11 +162,15 @@ function mismatch(expected: ExpectedBlob, got: string): BuildError {
   });
 }
 
-async function* readVerified(
-  path: string,
-  digest: Digest,
-  options: OpenBlobOptions & { readonly onDamage: () => Promise<void> },
-): ByteStream {
+interface Reading extends OpenBlobOptions {
+  readonly onDamage: () => Promise<void>;
+}
+
+function readVerified(path: string, digest: Digest, options: Reading): ByteStream {
+  return promising(readAndVerify(path, digest, options), digest);
+}
+
+async function* readAndVerify(path: string, digest: Digest, options: Reading): ByteStream {
   const doing = `reading blob ${digest}`;
   const file = await open(path, 'r').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storeError(error, doing);

@@ -1,4 +1,4 @@
-/** Bytes in order; may be consumed once. Readable streams are ByteStreams. */
+/** Bytes in order; may be consumed once. A chunk of 16 KiB or more is the consumer's to keep. Readable streams are ByteStreams. */
 export type ByteStream = AsyncIterable<Uint8Array>;
 
 /** Reads a whole stream. Throws a RangeError past `limit` bytes: nothing that others send is read without one. */
@@ -16,4 +16,20 @@ export async function readAll(stream: ByteStream, limit: number): Promise<Buffer
 /** A stream of the given chunks. */
 export async function* streamOf(...chunks: readonly (Uint8Array | string)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+}
+
+const promised = new WeakMap<ByteStream, string>();
+
+/**
+ * Marks a stream that throws at its end unless its bytes are those of the digest, so that they are hashed once on their way and not by
+ * everybody who passes them on. Only who hashes them may call this, or who hands on such a stream as it is.
+ */
+export function promising<T extends ByteStream>(stream: T, digest: string | undefined): T {
+  if (digest !== undefined) promised.set(stream, digest);
+  return stream;
+}
+
+/** The digest that a stream's bytes are sure to have once it has ended; undefined where nobody promises one. */
+export function promisedDigest(stream: ByteStream): string | undefined {
+  return promised.get(stream);
 }
