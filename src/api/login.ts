@@ -7,6 +7,8 @@ export interface LoginOptions extends CommonOptions {
   readonly registry?: string | undefined;
   readonly username: string;
   readonly password: string;
+  /** Where they are kept, instead of docker's config.json; the same form as podman's auth.json (REGISTRY_AUTH_FILE). */
+  readonly authFile?: string | undefined;
 }
 
 /** Tries credentials at the registry, then keeps them where docker keeps its own. Errors: REGISTRY_*, CREDENTIALS_INVALID. */
@@ -24,7 +26,7 @@ export function login(
     const { source } = await keep(
       registry,
       { username, password },
-      { env: session.env, signal: session.signal },
+      { env: session.env, signal: session.signal, file: options.authFile },
     );
     return { registry, savedTo: source };
   });
@@ -32,11 +34,12 @@ export function login(
 
 /** Forgets the credentials of a registry. Error: CREDENTIALS_INVALID. */
 export function logout(
-  options: CommonOptions & { readonly registry?: string | undefined } = {},
+  options: CommonOptions & Pick<LoginOptions, 'authFile'> & { readonly registry?: string | undefined } = {},
 ): Promise<{ readonly registry: string; readonly removed: boolean }> {
   return withSession(options, async (session) => {
     const { registry = 'docker.io' } = options;
     const { logout: forget } = await import('../registry/login.ts');
-    return { registry, removed: await forget(registry, { env: session.env, signal: session.signal }) };
+    const { env, signal } = session;
+    return { registry, removed: await forget(registry, { env, signal, file: options.authFile }) };
   });
 }

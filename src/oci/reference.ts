@@ -30,7 +30,13 @@ export function parseReference(text: string): Reference {
   const named = at < 0 ? text : text.slice(0, at);
   const digest = at < 0 ? undefined : text.slice(at + 1);
   if (digest !== undefined && !isDigest(digest)) {
-    throw invalid(text, 'the digest after `@` must be `sha256:` and 64 lower-case hex digits');
+    const other = /^(?!sha256:)[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,}$/.exec(digest) !== null;
+    throw invalid(
+      text,
+      other
+        ? `digests of ${digest.split(':')[0] ?? ''} are not supported: the digest after \`@\` must be of sha256`
+        : 'the digest after `@` must be `sha256:` and 64 lower-case hex digits',
+    );
   }
   const { registry, rest } = splitRegistry(named);
   if (registry !== undefined && !validHost(registry))

@@ -15,7 +15,7 @@ import type { BlobToUpload, UploadOptions, UploadOutcome } from './blob-upload.t
 import type { RegistryPlaces } from './configuration.ts';
 import { noPlaces, openRegistryFiles, registryPlaces } from './configuration.ts';
 import type { FindCredential } from './credentials.ts';
-import { normalScope } from './credential-file.ts';
+import { metaHeaders, normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
 import type { EndpointAddress, Endpoints } from './endpoints.ts';
 import { endpointsOf } from './endpoints.ts';
@@ -140,8 +140,11 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     return { session, root: place.root, repository, namespace, subject: `${place.name}/${repository}` };
   }
 
+  let meta: ReturnType<typeof metaHeaders> | undefined;
+
   async function places(at: Repository, tag?: string): Promise<Endpoints> {
     const fromFiles = await files.of(at.registry);
+    const headers = await (meta ??= metaHeaders(options.env));
     const wanted = tag === undefined ? {} : isDigest(tag) ? { digest: tag } : { tag };
     return endpointsOf(
       { registry: at.registry, repository: at.repository, ...wanted },
@@ -150,6 +153,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         mirrors: options.mirrors,
         insecure: [...insecure, ...(fromFiles.insecure ?? [])],
         hostAliases: options.hostAliases,
+        headers,
       },
     );
   }

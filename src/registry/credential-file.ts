@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
 import { dockerConfigPath, homeOf, set } from '../util/docker-config.ts';
+import { checkHeader } from './toml.ts';
 
 /** One entry of `auths`. */
 export interface StoredAuth {
@@ -71,6 +72,25 @@ export async function readCredentialFile(place: CredentialPlace): Promise<Creden
     throw broken(source, 'credsStore is no text');
   }
   return { source, auths, credHelpers, credsStore: typeof store === 'string' ? set(store) : undefined };
+}
+
+/**
+ * `HttpHeaders` of docker's config.json, as far as they are for registries: docker's engine passes on to them what begins with `X-Meta-`,
+ * all else is for the engine itself. Error: CREDENTIALS_INVALID.
+ */
+export async function metaHeaders(env: NodeJS.ProcessEnv): Promise<Readonly<Record<string, string>>> {
+  const path = dockerConfigPath(env);
+  const text = path === undefined ? '' : await readFile(path, 'utf8').catch(() => '');
+  if (path === undefined || !text.includes('"HttpHeaders"')) return {};
+  const value = (await readJsonObject({ source: path, text })) ?? {};
+  const found: Record<string, string> = {};
+  for (const [name, item] of Object.entries(mapOf(value, 'HttpHeaders', path))) {
+    if (!/^x-meta-/i.test(name)) continue;
+    if (typeof item !== 'string') throw broken(path, `the header ${name.slice(0, 100)} is no text`);
+    checkHeader(name, [item], (why) => broken(path, why));
+    found[name.toLowerCase()] = item;
+  }
+  return found;
 }
 
 /** The parsed object with every key, for whoever writes it back. */

@@ -13,6 +13,8 @@ export interface RegistryConfiguration {
   readonly insecure?: readonly string[] | undefined;
   /** Where a registry really is: `{ 'docker.io': '127.0.0.1:5000' }`. Credentials stay those of the registry. */
   readonly hostAliases?: Readonly<Record<string, string>> | undefined;
+  /** For registries themselves, not for what stands in for them (`HttpHeaders` of docker's config.json). */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** containerd's hosts.toml of this registry, and that of `_default`. */
   readonly hostsFile?: HostsFile | undefined;
   readonly defaultHostsFile?: HostsFile | undefined;
@@ -174,7 +176,7 @@ function ownEndpoint({ wanted, configuration }: Context, insecure: boolean): End
     repository: wanted.repository,
     insecure: open,
     tls: open ? uncheckedTls : undefined,
-    headers: {},
+    headers: configuration.headers ?? {},
     namespace: undefined,
   };
 }
@@ -228,7 +230,7 @@ function hostEndpoint(settings: HostSettings, { wanted, configuration }: Context
     repository: prefix === undefined ? wanted.repository : `${prefix}/${wanted.repository}`,
     insecure: open,
     tls: open || tls.ca.length + tls.clients.length > 0 ? tls : undefined,
-    headers: settings.headers,
+    headers: { ...(name === wanted.registry ? configuration.headers : {}), ...settings.headers },
     namespace: name === wanted.registry ? undefined : wanted.registry,
   };
 }

@@ -1,8 +1,7 @@
 import { dirname, resolve } from 'node:path';
-import type { BuildError } from '../util/build-error.ts';
 import { redactUrl } from '../util/redact.ts';
 import type { Table } from './toml.ts';
-import { badFile, isTable, reader, readToml } from './toml.ts';
+import { badFile, checkHeader, isTable, reader, readToml } from './toml.ts';
 
 export type Capability = 'pull' | 'resolve' | 'push';
 
@@ -105,9 +104,6 @@ function clients(value: unknown, path: string): readonly (readonly [string, stri
   });
 }
 
-// Framing and credentials' other ways are ours; `authorization` may stand here, as it does with containerd.
-const forbidden = /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range)$/i;
-
 function headers(table: Table, path: string): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.keys(table).map((name) => {
@@ -116,16 +112,4 @@ function headers(table: Table, path: string): Readonly<Record<string, string>> {
       return [name.toLowerCase(), values.join(', ')];
     }),
   );
-}
-
-/** Throws what `fail` makes for a header that must not be sent. */
-export function checkHeader(
-  name: string,
-  values: readonly string[],
-  fail: (why: string) => BuildError,
-): void {
-  if (!/^[!#$%&'*+.^`|~\w-]{1,100}$/.test(name) || forbidden.test(name))
-    throw fail(`\`${name.slice(0, 100)}\` cannot be set as a header`);
-  if (!values.every((value) => /^[\t\u0020-\u007e\u0080-\u00ff]{0,8192}$/.test(value)))
-    throw fail(`the header \`${name}\` has characters that no header has`);
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { makeDirectories } from '../util/make-directories.ts';
 import { BuildError } from '../util/build-error.ts';
 import { dockerConfigPath } from '../util/docker-config.ts';
@@ -11,6 +11,8 @@ import { serverName } from './credentials.ts';
 export interface LoginOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  /** Instead of docker's config.json: podman's auth.json has the same form. */
+  readonly file?: string | undefined;
 }
 
 /**
@@ -27,7 +29,7 @@ export async function login(
   if (username === '' || username.includes(':')) {
     throw new BuildError('USAGE', 'a user name must not be empty and has no `:`');
   }
-  const { path, config } = await readConfig(options.env);
+  const { path, config } = await readConfig(options);
   const auths = section(config, 'auths', path);
   const host = normalScope(registry);
   const helper = helperFor(config, host, path);
@@ -44,9 +46,9 @@ export async function login(
     : { source: `docker-credential-${helper}`, plain: false };
 }
 
-/** Forgets what `login` keeps. False when there was nothing. Never touches podman's files. Throws CREDENTIALS_INVALID. */
+/** Forgets what `login` keeps. False when there was nothing. Touches podman's files only as `file`. Throws CREDENTIALS_INVALID. */
 export async function logout(registry: string, options: LoginOptions): Promise<boolean> {
-  const { path, config } = await readConfig(options.env);
+  const { path, config } = await readConfig(options);
   const auths = section(config, 'auths', path);
   const host = normalScope(registry);
   const helper = helperFor(config, host, path);
@@ -60,10 +62,11 @@ export async function logout(registry: string, options: LoginOptions): Promise<b
   return found;
 }
 
-async function readConfig(
-  env: NodeJS.ProcessEnv,
-): Promise<{ path: string; config: Record<string, unknown> }> {
-  const named = dockerConfigPath(env);
+async function readConfig({
+  env,
+  file,
+}: LoginOptions): Promise<{ path: string; config: Record<string, unknown> }> {
+  const named = file === undefined ? dockerConfigPath(env) : resolve(file);
   if (named === undefined) {
     throw new BuildError('CREDENTIALS_INVALID', 'there is no place for credentials: HOME is not set', {
       hint: 'set HOME or DOCKER_CONFIG',

@@ -90,3 +90,18 @@ export function badFile(source: string, why: string, cause?: unknown): BuildErro
     cause,
   });
 }
+
+// Framing and credentials' other ways are ours; `authorization` may stand here, as it does with containerd.
+const forbidden = /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range)$/i;
+
+/** Throws what `fail` makes for a header that must not be sent. */
+export function checkHeader(
+  name: string,
+  values: readonly string[],
+  fail: (why: string) => BuildError,
+): void {
+  if (!/^[!#$%&'*+.^`|~\w-]{1,100}$/.test(name) || forbidden.test(name))
+    throw fail(`\`${name.slice(0, 100)}\` cannot be set as a header`);
+  if (!values.every((value) => /^[\t\u0020-\u007e\u0080-\u00ff]{0,8192}$/.test(value)))
+    throw fail(`the header \`${name}\` has characters that no header has`);
+}

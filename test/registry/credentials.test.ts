@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { metaHeaders } from '../../src/registry/credential-file.ts';
 import { credentialFinder } from '../../src/registry/credentials.ts';
 import { login, logout } from '../../src/registry/login.ts';
 
@@ -171,4 +172,87 @@ test('login never replaces a file that it does not understand, and keeps a link 
   await symlink('../dotfiles/docker.json', join(home, '.docker/config.json'));
   await login('a.io', { username: 'me', password: 'pw' }, { env });
   expect(await readFile(join(home, 'dotfiles/docker.json'), 'utf8')).toContain('a.io');
+});
+
+test('a file that cannot be read fails closed', async () => {
+  await mkdir(join(home, '.docker/config.json'), { recursive: true });
+  await write('.config/containers/auth.json', { auths: { 'ghcr.io': auth('me:x') } });
+  await expect(find('ghcr.io')).rejects.toEqual(invalid);
+  await expect(login('a.io', { username: 'me', password: 'pw' }, { env })).rejects.toEqual(invalid);
+});
+
+test('what others could read is theirs no longer after a login', async () => {
+  await write('.docker/config.json', {});
+  const file = join(home, '.docker/config.json');
+  await chmod(file, 0o666);
+  await login('a.io', { username: 'me', password: 'pw' }, { env });
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  await login('b.io', { username: 'me', password: 'pw' }, { env: { HOME: join(home, 'new') } });
+  expect((await stat(join(home, 'new/.docker'))).mode & 0o777).toBe(0o700);
+});
+
+test.each([
+  ['an entry of another registry', '{"auths": {"other.io": 1, "ghcr.io": {"auth": "bWU6eA=="}}}'],
+  ['credsStore of a wrong kind', '{"credsStore": 1, "auths": {"ghcr.io": {"auth": "bWU6eA=="}}}'],
+  ['a second text behind the first', '{"auths": {}} {"auths": {}}'],
+  ['a text that ends early', '{"auths": {"ghcr.io": {"auth": "bWU6'],
+  ['a password of a wrong kind', '{"auths": {"ghcr.io": {"username": "me", "password": 1}}}'],
+  ['a file that is a number', '1'],
+  ['a file that is null', 'null'],
+])('also broken: %s; nothing of the file is believed', async (_, text) => {
+  await write('.docker/config.json', text);
+  await expect(find('ghcr.io')).rejects.toEqual(invalid);
+});
+
+/** A helper that does this. */
+async function scriptedHelper(name: string, body: string): Promise<void> {
+  await write(`bin/docker-credential-${name}`, `#!/bin/sh\n${body}\n`);
+  await chmod(join(home, `bin/docker-credential-${name}`), 0o755);
+  await write('.docker/config.json', { credsStore: name, auths: { 'ghcr.io': auth('stored:pw') } });
+}
+
+test.each([
+  ['no JSON', 'echo no'],
+  ['no secret', 'echo \'{"Username":"me"}\''],
+  ['a failure', 'echo "the key chain is locked"; exit 1'],
+  ['a signal', 'kill -9 $$'],
+  ['too much', 'head -c 100000 /dev/zero; exit 0'],
+])('a helper that gives %s is an error, and what it said of secrets is not shown', async (_, body) => {
+  await scriptedHelper('bad', `${body}; echo s3cretText >&2`);
+  const error = await find('quay.io').catch((caught: unknown) => caught);
+  expect(error).toEqual(invalid);
+  expect(String(error)).not.toContain('s3cretText');
+});
+
+test('a helper of one registry is not asked for another; the file’s own entries count before the store', async () => {
+  await scriptedHelper('all', 'echo asked >>"$HOME/asked"; echo "credentials not found in native keychain"; exit 1');
+  expect(await find('ghcr.io')).toMatchObject({ username: 'stored' });
+  expect(await find('quay.io')).toBeUndefined();
+  expect(await readFile(join(home, 'asked'), 'utf8')).toBe('asked\n');
+});
+
+test('login keeps the credentials of a path apart, also in a file of its own', async () => {
+  const file = join(home, 'auth.json');
+  await login('ghcr.io/team', { username: 'team', password: 'pw' }, { env, file });
+  await login('ghcr.io', { username: 'me', password: 'pw' }, { env, file });
+  await expect(stat(join(home, '.docker/config.json'))).rejects.toThrow('ENOENT');
+  env = { ...env, REGISTRY_AUTH_FILE: file };
+  expect(await find('ghcr.io', 'team/app')).toMatchObject({ username: 'team' });
+  expect(await find('ghcr.io', 'teams/app')).toMatchObject({ username: 'me' });
+  expect(await logout('ghcr.io', { env, file })).toBe(true);
+  expect(await find('ghcr.io', 'other/app')).toBeUndefined();
+  expect(await find('ghcr.io', 'team/app')).toMatchObject({ username: 'team' });
+});
+
+test('HttpHeaders: those that docker’s engine passes on', async () => {
+  await write('.docker/config.json', {
+    HttpHeaders: { 'X-Meta-Team': 'a', Authorization: 'secret', 'User-Agent': 'x' },
+  });
+  expect(await metaHeaders(env)).toEqual({ 'x-meta-team': 'a' });
+  for (const headers of [3, { 'X-Meta-A': 1 }, { 'X-Meta-A': 'a\r\nb: c' }]) {
+    await write('.docker/config.json', { HttpHeaders: headers });
+    await expect(metaHeaders(env)).rejects.toEqual(invalid);
+  }
+  await write('.docker/config.json', '{');
+  expect(await metaHeaders(env)).toEqual({});
 });

@@ -3,7 +3,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import type { Digest } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
 import { noPlaces } from '../../src/registry/configuration.ts';
@@ -261,7 +260,7 @@ describe('referrers by the registry’s own list', () => {
       request.url?.includes('/referrers/') === true ? absent(request, response) : open(request, response),
     );
     await using client = testClient();
-    const subject = { registry: server.host, repository: 'a', digest: digest as Digest };
+    const subject = { registry: server.host, repository: 'a', digest };
     expect(await failure(listReferrers(client, subject))).toMatchObject({ code: 'IMAGE_INVALID' });
   });
 });

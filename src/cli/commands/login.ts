@@ -11,6 +11,7 @@ interface LoginFlags extends CommonFlags {
   readonly username?: string;
   readonly password?: string;
   readonly passwordStdin?: boolean;
+  readonly authfile?: string;
 }
 
 /** `tsbuild login`: checks a name and password with the registry and keeps them where docker keeps its. */
@@ -22,7 +23,8 @@ export const login: Verb = {
         .argument('[registry]')
         .option('-u, --username <name>', 'the user')
         .option('-p, --password <password>', 'the password; visible to others, see --password-stdin')
-        .option('--password-stdin', 'read the password from stdin'),
+        .option('--password-stdin', 'read the password from stdin')
+        .option('--authfile <file>', 'keep them here, not in docker’s config.json'),
     ),
   run: async (command, context) => {
     const flags = command.opts<LoginFlags>();
@@ -32,6 +34,7 @@ export const login: Verb = {
     const { registry: where, savedTo } = await library.login({
       ...commonOptions(flags, context),
       ...credentials,
+      authFile: flags.authfile,
       ...(registry === undefined ? {} : { registry }),
     });
     context.stderr.write(`Login succeeded: ${where} (kept in ${savedTo})\n`);

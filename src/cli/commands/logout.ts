@@ -8,12 +8,15 @@ export const logout: Verb = {
   define: () =>
     newCommand('logout', 'Forgets the login of a registry (default: Docker Hub).')
       .usage('[options] [REGISTRY]')
-      .argument('[registry]'),
+      .argument('[registry]')
+      .option('--authfile <file>', 'forget it here, not in docker’s config.json'),
   run: async (command, context) => {
+    const flags = command.opts<CommonFlags & { readonly authfile?: string }>();
     const library = await context.library();
     const registry = command.args[0];
     const result = await library.logout({
-      ...commonOptions(command.opts<CommonFlags>(), context),
+      ...commonOptions(flags, context),
+      authFile: flags.authfile,
       ...(registry === undefined ? {} : { registry }),
     });
     context.stderr.write(

@@ -73,6 +73,7 @@ async function create(command: Command, context: CliContext): Promise<number> {
   const names = flags.tag ?? [];
   if (names.length === 0 && flags.dryRun !== true)
     throw new BuildError('USAGE', 'the index has no name', { hint: 'add -t REGISTRY/NAME:TAG' });
+  const platforms = Object.fromEntries((flags.platform ?? []).map((text) => imagePlatform(text, sources)));
   const mode = chooseProgress(flags, context);
   const library = await context.library();
   const made = await withProgress({ mode, debug: flags.debug === true }, context, (emit) =>
@@ -81,7 +82,7 @@ async function create(command: Command, context: CliContext): Promise<number> {
       onEvent: emit,
       ...{ sources, names, append: flags.append, dryRun: flags.dryRun },
       annotations: parseLabels(flags.annotation ?? []),
-      platforms: Object.fromEntries((flags.platform ?? []).map((text) => imagePlatform(text, sources))),
+      platforms,
     }),
   );
   context.stdout.write(
