@@ -1,6 +1,12 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { requireTool } from './require.ts';
+import type { TestUser } from './users.ts';
 
 export interface TestKey {
   readonly file: string;
@@ -37,4 +43,69 @@ export function startAgent(socket: string): TestAgent {
     lists: () => add('-L'),
     [Symbol.dispose]: () => void process.kill(pid),
   };
+}
+
+/** OpenSSH's server on loopback, run by a user, whom it lets in with these keys. */
+export interface SshServer extends AsyncDisposable {
+  readonly port: number;
+  /** As in known_hosts. */
+  readonly knownHost: string;
+  /** What it has written. */
+  readonly log: () => string;
+}
+
+export async function startSshServer(user: TestUser, keys: readonly TestKey[]): Promise<SshServer> {
+  const hostKey = makeKey(join(user.home, 'host-key'), 'ed25519');
+  const authorized = join(user.home, 'authorized');
+  writeFileSync(authorized, keys.map(({ publicLine }) => `${publicLine}\n`).join(''));
+  const port = await freePort();
+  const config = join(user.home, 'sshd_config');
+  const settings = {
+    ListenAddress: `127.0.0.1:${port}`,
+    HostKey: hostKey.file,
+    AuthorizedKeysFile: authorized,
+    PasswordAuthentication: 'no',
+    KbdInteractiveAuthentication: 'no',
+    UsePAM: 'no',
+    PidFile: 'none',
+    StrictModes: 'no',
+  };
+  const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}\n`);
+  writeFileSync(config, lines.join(''));
+  for (const file of [hostKey.file, authorized, config]) chownSync(file, user.uid, user.uid);
+  const as = ['--reuid', String(user.uid), '--regid', String(user.uid), '--clear-groups', '--'];
+  const server = spawn('setpriv', [...as, requireTool('sshd'), '-D', '-e', '-f', config], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let log = '';
+  server.stderr.on('data', (data: Buffer) => (log += String(data)));
+  const ended = once(server, 'close');
+  while (!(await answers(port))) {
+    if (server.exitCode !== null) throw new Error(`sshd does not start: ${log}`);
+    await sleep(20);
+  }
+  return {
+    port,
+    knownHost: `[127.0.0.1]:${port} ${hostKey.publicLine}`,
+    log: () => log,
+    async [Symbol.asyncDispose]() {
+      server.kill();
+      await ended;
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  return new Promise((resolve) => {
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+  }).finally(() => socket.destroy()) as Promise<boolean>;
 }

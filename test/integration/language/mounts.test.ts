@@ -311,7 +311,7 @@ suite(
         ];
         const own = '--mount=type=ssh';
         const both = `--mount=type=bind,target=/c ${own} --mount=type=ssh,id=two`;
-        const add = '/c/tools/run ssh-add';
+        const add = '/c/tools/bin/ssh-add';
         const change = ['/c/tools/other', '-D', '-d /c/tools/other', '-x'];
         const text = [
           `RUN ${own} echo $SSH_AUTH_SOCK; stat -c "%F %a %u:%g" $SSH_AUTH_SOCK`,
