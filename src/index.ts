@@ -132,6 +132,7 @@ export type * from './api/types.ts';
 export type { CopyOptions, CreateIndexOptions, InspectedManifest, ReadOptions } from './api/copy.ts';
 export type { AttachOptions, ReferrersOptions } from './api/referrers.ts';
 export type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from './progress/event.ts';
+export type { FileChange, MissReason } from './progress/miss-reason.ts';
 export type { Descriptor } from './oci/descriptor.ts';
 export type { Digest } from './oci/digest.ts';
 export type { ErrorCode } from './util/error-codes.ts';

@@ -30,12 +30,13 @@ export function maskedEvents(emit: Emit, search: SecretSearch): Emit {
   };
   const vertex = (event: Vertex): void => {
     if (event.state !== 'waiting' && event.state !== 'running') flush(event.id);
-    const { name, reason, error } = event;
+    const { name, reason, error, miss } = event;
     emit({
       ...event,
       name: text(name),
       ...(reason === undefined ? {} : { reason: text(reason) }),
       ...(error === undefined ? {} : { error: text(error) }),
+      ...(miss === undefined ? {} : { miss: maskedData(miss, search) }),
     });
   };
   return (event) => {
@@ -72,7 +73,7 @@ function maskedSource({ source, range }: SourceLocation, search: SecretSearch): 
 }
 
 /** Plain data with its texts masked. */
-function maskedData<T>(value: T, search: SecretSearch): T {
+export function maskedData<T>(value: T, search: SecretSearch): T {
   const visit = (item: unknown): unknown => {
     if (typeof item === 'string') return masked(search, item);
     if (Array.isArray(item)) return item.map(visit);

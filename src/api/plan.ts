@@ -105,6 +105,7 @@ export function lowerOptions(
     runsHere: async (each) => (await import('../executor/foreign-programs.ts')).runsHere(each),
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],
+    noCacheFrom: options.noCacheFrom,
     network: options.network === 'isolated' ? 'default' : (options.network ?? 'default'),
     namedContexts,
   };

@@ -8,6 +8,7 @@ import type { BaseImages } from './base-images.ts';
 import { createBaseImages } from './base-images.ts';
 import { clientProxies } from './client-proxies.ts';
 import { openContexts } from './contexts.ts';
+import { explaining, sourceOf } from './explaining.ts';
 import { execSettings } from './exec-settings.ts';
 import { knownRuntime } from './known-runtime.ts';
 import type { CutFile, Plan } from './plan.ts';
@@ -106,6 +107,7 @@ export async function prepareBuild(
       });
     },
   });
+  const explain = await explaining(sourceOf(options), needles);
   const cache = createResultCache(store, layerStore, bases);
   const held = opened.move();
   return {
@@ -114,6 +116,7 @@ export async function prepareBuild(
     solve: (target) =>
       solve(plan.lowered.definition, {
         ...{ runners, cache, signal, emit, target },
+        explain,
         parallelism: options.parallelism ?? Math.max(2, availableParallelism()),
       }),
     [Symbol.asyncDispose]: () => held.disposeAsync(),

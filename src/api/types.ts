@@ -123,6 +123,8 @@ export interface BuildOptions extends CommonOptions {
   readonly noCache?: boolean | undefined;
   /** Stages that are run anew. */
   readonly noCacheFilter?: readonly string[] | undefined;
+  /** A line of the Dockerfile: the instruction there, the later ones of its stage and all that depends on them are run anew. */
+  readonly noCacheFrom?: number | undefined;
   /** Ask the registry for the base images, even when the store has them. */
   readonly pull?: boolean | undefined;
   readonly secrets?: readonly SecretOption[] | undefined;

@@ -8,7 +8,7 @@ import type { AddInstruction, CopyInstruction, WordInstruction } from './instruc
 import type { Word } from './lex.ts';
 import { inputOf } from './lower-inputs.ts';
 import type { Expander, Step } from './lowering.ts';
-import { expanderFor, faultAt, locate, placed, titleOf } from './lowering.ts';
+import { expanderFor, faultAt, locate, metaOf, placed, titleOf } from './lowering.ts';
 import { absolutePath, copyDestination, isAbsolute, pivotPath, sourcePath } from './paths.ts';
 import { gitChecksum, gitOp, httpOp, isRemote, withoutCredentials } from './remote.ts';
 import type { StageState } from './state.ts';
@@ -87,12 +87,7 @@ export async function lowerCopy(
   };
   const name = instruction.kind.toUpperCase();
   const title = `${op.link ? 'LINK ' : ''}${titleOf(instruction)}`;
-  const vertex = lowering.vertices.add(op, inputs, {
-    name: step.nameOf(title),
-    source: locate(instruction),
-    rank: step.stage.index,
-    ...(step.ignoreCache ? { ignoreCache: true } : {}),
-  });
+  const vertex = lowering.vertices.add(op, inputs, metaOf(step, title));
   return withHistory(state, `${name}${flags} ${[...shown, dest].join(' ')} # buildkit`, vertex);
 }
 
@@ -230,17 +225,12 @@ export function lowerWorkdir(state: StageState, instruction: WordInstruction, st
       hint: 'use an absolute path',
     });
   }
-  const name = step.nameOf(`WORKDIR ${path}`);
+  const meta = metaOf(step, `WORKDIR ${path}`);
   if (path === '/') return withHistory(next, `WORKDIR ${path}`);
   const vertex = step.lowering.vertices.add(
     { kind: 'mkdir', base: state.vertex === undefined ? undefined : 0, path, user: state.config.User ?? '' },
     state.vertex === undefined ? [] : [state.vertex],
-    {
-      name,
-      source: locate(instruction),
-      rank: step.stage.index,
-      ...(step.ignoreCache ? { ignoreCache: true } : {}),
-    },
+    meta,
   );
   return withHistory(next, `WORKDIR ${path}`, vertex);
 }

@@ -6,7 +6,7 @@ import { argsOf, shellOf } from './lower-config.ts';
 import { inputOf } from './lower-inputs.ts';
 import { lowerMount, typeOfMount } from './lower-mount.ts';
 import type { Step } from './lowering.ts';
-import { expanderFor, faultAt, locate, titleOf } from './lowering.ts';
+import { expanderFor, faultAt, metaOf, titleOf } from './lowering.ts';
 import { absolutePath } from './paths.ts';
 import type { EnvList } from './scope.ts';
 import { defaultPath, formatEnv, getEnv, ownValue, setEnv } from './scope.ts';
@@ -57,12 +57,7 @@ export async function lowerRun(
     platform: state.platform,
     files,
   };
-  const vertex = lowering.vertices.add(op, inputs, {
-    name: step.nameOf(title),
-    source: locate(instruction),
-    rank: step.stage.index,
-    ...(step.ignoreCache ? { ignoreCache: true } : {}),
-  });
+  const vertex = lowering.vertices.add(op, inputs, metaOf(step, title));
   return withHistory(state, `RUN ${historyArgs(state)}${args.join(' ')} # buildkit`, vertex);
 }
 

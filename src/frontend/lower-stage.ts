@@ -20,7 +20,7 @@ import {
 import { lowerCopy, lowerWorkdir } from './lower-copy.ts';
 import { imageVertex, resolveNamed, treeVertex } from './lower-inputs.ts';
 import { lowerRun } from './lower-run.ts';
-import type { Lowering, ResolvedImage, Step } from './lowering.ts';
+import type { Lowering, ResolvedImage, Step, StepLabel } from './lowering.ts';
 import { locate } from './lowering.ts';
 import { parseTrigger } from './parse.ts';
 import { absolutePath } from './paths.ts';
@@ -56,13 +56,16 @@ export async function lowerStage(lowering: Lowering, stage: Stage): Promise<Stag
   const instructions = withTriggers(stage, base.state.config.OnBuild ?? [], base.label);
   const names = stepNames(lowering, stage, { platform: base.state.platform, instructions });
   if (base.hasStep) names('FROM');
-  const ignoreCache = ignoresCache(lowering, stage);
   let state: StageState = withConfig(base.state, { OnBuild: undefined });
   for (const instruction of instructions) {
     const fromBase = instruction.source !== file.source;
-    const nameOf = (title: string): string => names(fromBase ? `ONBUILD ${title}` : title);
+    const label = (title: string): StepLabel => names(fromBase ? `ONBUILD ${title}` : title);
     try {
-      const lowered = await lowerInstruction(state, { lowering, stage, instruction, nameOf, ignoreCache });
+      const lowered = await lowerInstruction(state, {
+        ...{ lowering, stage, instruction, label },
+        ignoreCache: lowering.noCache(stage, instruction),
+        variables: new Map(),
+      });
       state = { ...lowered, history: withPlaces(lowered.history, state.history, locate(instruction)) };
     } catch (error) {
       lowering.fault(fromBase ? ofTrigger(error, stage) : error);
@@ -121,12 +124,6 @@ function lowerInstruction(state: StageState, step: Step): StageState | Promise<S
   }
 }
 
-function ignoresCache({ options }: Lowering, stage: Stage): boolean {
-  const filter = (options.noCacheFilter ?? []).map((name) => name.toLowerCase());
-  if (filter.length === 0) return options.noCache === true;
-  return filter.includes(stage.name ?? '') || filter.includes(String(stage.index));
-}
-
 /**
  * Makes step names in order: `[build 2/5] RUN make`; a stage without a name has its number where there are several (U-6). As with
  * BuildKit a FROM counts where it is a step: not of an earlier stage, not of `scratch`, not of a build context.
@@ -135,7 +132,7 @@ function stepNames(
   { options, file, bases }: Lowering,
   stage: Stage,
   { platform, instructions }: { platform: Platform; instructions: readonly StageInstruction[] },
-): (title: string) => string {
+): (title: string) => StepLabel {
   const counted = instructions.filter(({ kind }) => ['run', 'copy', 'add', 'workdir'].includes(kind));
   const total = String(counted.length + (fromIsStep(bases[stage.index]) ? 1 : 0));
   const foreign = formatPlatform(platform) !== formatPlatform(options.buildPlatform);
@@ -146,7 +143,13 @@ function stepNames(
     '',
   ].join(' ');
   let index = 0;
-  return (title) => `[${prefix}${String(++index).padStart(total.length)}/${total}] ${title}`;
+  return (title) => {
+    const number = String(++index);
+    return {
+      name: `[${prefix}${number.padStart(total.length)}/${total}] ${title}`,
+      place: `${stage.name ?? stage.index}/${number}`,
+    };
+  };
 }
 
 function fromIsStep(base: StageBase | undefined): boolean {
@@ -174,8 +177,9 @@ async function lowerBase(lowering: Lowering, stage: Stage, base: StageBase): Pro
         lowering,
         stage,
         instruction: from,
-        nameOf: (title: string) => title,
+        label: (title: string) => ({ name: title, place: '' }),
         ignoreCache: false,
+        variables: new Map(),
       };
       const { reference } = base;
       const image = await resolveNamed(reference, { text, step, range: from.image.range, platform });
@@ -233,7 +237,7 @@ async function imageBase(
     instructions: withTriggers(stage, image.config.config?.OnBuild ?? [], label),
   });
   const vertex = imageVertex(lowering, image, {
-    name: name(`FROM ${label}`),
+    ...name(`FROM ${label}`),
     source: locate(stage.from),
     rank: stage.index,
   });

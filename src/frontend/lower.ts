@@ -18,6 +18,7 @@ import { attempt } from './checks/finding.ts';
 import { asFilesystem, lowerStage } from './lower-stage.ts';
 import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
 import { placed } from './lowering.ts';
+import { noCacheOf, withDependents } from './no-cache.ts';
 import type { ParsedDockerfile } from './parse.ts';
 import { byPlace } from './parse.ts';
 import type { EnvList } from './scope.ts';
@@ -105,6 +106,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     globals,
     bases,
     vertices: vertexSet(),
+    noCache: noCacheOf(parsed, options),
     stage: (index) => {
       const stage = parsed.stages[index];
       if (stage === undefined)
@@ -152,8 +154,9 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     Object.keys(labels).length === 0
       ? state.config
       : { ...state.config, Labels: { ...state.config.Labels, ...labels } };
+  const definition = lowering.vertices.definition(state.vertex);
   return {
-    definition: lowering.vertices.definition(state.vertex),
+    definition: options.noCacheFrom === undefined ? definition : withDependents(definition),
     images: [
       {
         platform: finalPlatform(state, options),

@@ -1,3 +1,4 @@
+import type { VertexMeta } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageConfig } from '../oci/config.ts';
 import type { Platform } from '../oci/platform.ts';
@@ -7,6 +8,7 @@ import type { StageBase } from './bases.ts';
 import type { NamedContext } from './contexts.ts';
 import type { Instruction, InstructionBase } from './instruction.ts';
 import type { Finding } from './checks/finding.ts';
+import type { NoCache } from './no-cache.ts';
 import type { ParsedDockerfile } from './parse.ts';
 import { withoutCredentials } from './remote.ts';
 import type { EnvList } from './scope.ts';
@@ -45,6 +47,8 @@ export interface LowerOptions {
   readonly noCache?: boolean | undefined;
   /** Stages whose steps run even when their result is known. */
   readonly noCacheFilter?: readonly string[] | undefined;
+  /** The line of an instruction: it, the later ones of its stage and what depends on them run even when their result is known. */
+  readonly noCacheFrom?: number | undefined;
   /** For RUNs without --network. */
   readonly network?: 'default' | 'none' | 'host' | undefined;
   readonly hostname?: string | undefined;
@@ -71,6 +75,7 @@ export interface Lowering {
   /** By stage. */
   readonly bases: readonly StageBase[];
   readonly vertices: VertexSet;
+  readonly noCache: NoCache;
   /** A stage's last state; made once. */
   readonly stage: (index: number) => Promise<StageState>;
   /** The vertex of the main build context. */
@@ -93,9 +98,25 @@ export interface Step {
   readonly lowering: Lowering;
   readonly stage: Stage;
   readonly instruction: Instruction;
-  /** Makes the next step's name, `[build 2/5] RUN make`, from what follows the bracket. */
-  readonly nameOf: (title: string) => string;
+  /** Tells of the next step: its name, `[build 2/5] RUN make`, from what follows the bracket, and its place. */
+  readonly label: (title: string) => StepLabel;
   readonly ignoreCache: boolean;
+  /** The variables that were looked up while its words were expanded. */
+  readonly variables: Map<string, string | undefined>;
+}
+
+export type StepLabel = Required<Pick<VertexMeta, 'name' | 'place'>>;
+
+/** What people are told of the step's vertex. */
+export function metaOf(step: Step, title: string): VertexMeta & { readonly rank: number } {
+  const variables = [...step.variables].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    ...step.label(title),
+    source: locate(step.instruction),
+    rank: step.stage.index,
+    ...(variables.length === 0 ? {} : { variables }),
+    ...(step.ignoreCache ? { ignoreCache: true } : {}),
+  };
 }
 
 /** An instruction as step names show it. */
@@ -133,7 +154,11 @@ export function expanderFor(step: Step, state: StageState): Expander {
   const expansion = (range: Range): Expansion => ({
     // Of triggers too, although they are parsed with a backslash: so BuildKit does it.
     escape: lowering.file.directives.escape,
-    lookup: (name) => getEnv(state.env, name),
+    lookup: (name) => {
+      const value = getEnv(state.env, name);
+      step.variables.set(name, value);
+      return value;
+    },
     onUndefined: (name) => {
       if (state.unseenBase || state.args.some(([known]) => known === name)) return;
       const near = suggest(

@@ -9,6 +9,10 @@ export interface VertexMeta {
   /** As progress shows it: `[build 2/5] RUN make`. */
   readonly name: string;
   readonly source?: SourceLocation;
+  /** `STAGE/K` of the instruction that it is of, the K-th of its stage that makes a step: what explaining compares across builds. */
+  readonly place?: string;
+  /** Variables that its words are made of, with their values; undefined: not set. Sorted by name. */
+  readonly variables?: readonly (readonly [name: string, value: string | undefined])[];
   /** --no-cache: run even when a result is known. */
   readonly ignoreCache?: boolean;
 }

@@ -16,6 +16,35 @@ export function contentText(entry: Omit<Entry, 'path' | 'mtime' | 'content'>, co
   ]);
 }
 
+/** The parts of such a text as explanations have them: path, kind and mode, owner, short hash of all else. */
+export function fileComponent(
+  path: string,
+  text: string,
+): readonly [path: string, mode: string, owner: string, hash: string] {
+  if (!text.startsWith('[')) return [path, text === 'directory' ? 'd' : '-', '', shortHash(text)];
+  const end = text.lastIndexOf(']') + 1;
+  // Of a context the owner is a pair.
+  const [type, mode, ...rest] = (JSON.parse(text.slice(0, end)) as readonly unknown[]).flat();
+  const [uid, gid, ...others] = rest;
+  const letter = letters[String(type)] ?? '-';
+  return [
+    path,
+    `${letter}${Number(mode).toString(8).padStart(4, '0')}`,
+    `${Number(uid)}:${Number(gid)}`,
+    shortHash(JSON.stringify([others, text.slice(end)])),
+  ];
+}
+
+/** Types as entries and as stat(2) have them. */
+const letters: Readonly<Record<string, string>> = {
+  ...{ directory: 'd', file: 'f', symlink: 'l', hardlink: 'h' },
+  ...{ [0o40000]: 'd', [0o100000]: 'f', [0o120000]: 'l' },
+};
+
+function shortHash(text: string): string {
+  return digestOf(text).slice('sha256:'.length, 'sha256:'.length + 12);
+}
+
 /** Identity of a file or directory tree. @param links The names of each file that has several of them, in any order. */
 export function identityOf(merkle: string, links: readonly (readonly string[])[]): Digest {
   const groups = links.map((names) => JSON.stringify(names.toSorted())).toSorted();

@@ -280,6 +280,8 @@ export interface SelectedFile {
   readonly name: string;
   /** `directory`, or what the tree says of it; a hard link inside the selection names its first path; a directory that --parents keeps is `above`. */
   readonly digest: string;
+  /** Where it is in the tree: for people, and in no key. */
+  readonly path: string;
 }
 
 /** What one source reads, in order (K-7): nothing in it depends on where the source is or when its files were changed. */
@@ -300,14 +302,14 @@ export async function copySelection(
       if (op.parents) {
         for (const kept of await keptParents(tree, match)) {
           const path = await tree.resolve(joinPath(match.pivot, kept.below));
-          selected.push({ name: kept.below, digest: `above ${await tree.contentDigest(path)}` });
+          selected.push({ name: kept.below, digest: `above ${await tree.contentDigest(path)}`, path });
         }
       }
     }
     const isDirectory = match.entry.type === 'directory';
     const name = op.parents ? joinPath(match.below, rel) : isDirectory ? `/${rel}` : match.name;
     if (rel === '' && isDirectory && !op.parents) {
-      selected.push({ name, digest: 'directory' });
+      selected.push({ name, digest: 'directory', path: entry.path });
       continue;
     }
     const first = entry.type === 'hardlink' ? names.get(entry.linkTarget ?? '') : undefined;
@@ -316,6 +318,7 @@ export async function copySelection(
     selected.push({
       name,
       digest: first === undefined ? await tree.contentDigest(entry.path) : `link ${first}`,
+      path: entry.path,
     });
   }
   return selected;
@@ -334,8 +337,8 @@ async function knownSelection(
     const digests = tree.knownDigests(match.path);
     if (digests === undefined) return undefined;
     const start = match.path === '' ? 0 : match.path.length + 1;
-    selected.push({ name: '/', digest: 'directory' });
-    for (const [path, digest] of digests) selected.push({ name: `/${path.slice(start)}`, digest });
+    selected.push({ name: '/', digest: 'directory', path: match.path });
+    for (const [path, digest] of digests) selected.push({ name: `/${path.slice(start)}`, digest, path });
   }
   return selected;
 }

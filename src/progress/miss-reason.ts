@@ -44,14 +44,22 @@ export type MissReason =
       readonly before?: string;
       readonly now?: string;
     }
-  /** A step that it builds on was run, and gave something else. `root`: the first of them, where that is another one. */
-  | { readonly kind: 'parent'; readonly step: string; readonly root?: string }
-  /** It was never done on top of this step, which itself is known. */
+  /** A step that it builds on was run, and gave something else. `root`: the first of them, where that is another one; `because`: its reason. */
+  | {
+      readonly kind: 'parent';
+      readonly step: string;
+      readonly root?: string;
+      readonly because: MissReason;
+    }
+  /** It was never done with this of these inputs, which themselves are known. */
   | { readonly kind: 'inputs'; readonly steps: readonly string[] }
+  /** Something in the step that has no name. */
+  | { readonly kind: 'other' }
   /** It is recorded, but its result has left the store. */
   | { readonly kind: 'lost' };
 
-export type FileChange = 'content' | 'mode' | 'owner' | 'type' | 'added' | 'removed' | 'attributes';
+/** `content`: attributes count as such. `renamed`: from `before` to `now`. */
+export type FileChange = 'content' | 'mode' | 'owner' | 'type' | 'added' | 'removed' | 'renamed';
 
 const longest = 80;
 
@@ -77,7 +85,9 @@ export function missText(reason: MissReason): string {
     case 'parent':
       return `a step that it builds on was run: ${reason.root ?? reason.step}`;
     case 'inputs':
-      return `no record of it on top of ${reason.steps.join(', ')}`;
+      return `its inputs changed: ${reason.steps.join(', ')}`;
+    case 'other':
+      return 'something in it changed';
     case 'lost':
       return 'its recorded result is no longer there';
     default:
@@ -92,14 +102,14 @@ const fileWords: Readonly<Record<FileChange, string>> = {
   type: 'is another kind of file',
   added: 'is new',
   removed: 'is gone',
-  attributes: 'has other attributes',
+  renamed: 'has another name',
 };
 
 function fileText(reason: Extract<MissReason, { readonly kind: 'file' }>): string {
   const { path, from, others, before, now } = reason;
   const where = from === undefined ? '' : ` of ${from}`;
   const more = others === 0 ? '' : ` (and ${others} more)`;
-  const values = before === undefined || now === undefined ? '' : `: ${before} -> ${now}`;
+  const values = before === undefined || now === undefined ? '' : `: ${quoted(before)} -> ${quoted(now)}`;
   return `file ${quoted(path)}${where} ${fileWords[reason.change]}${values}${more}`;
 }
 

@@ -1,29 +1,113 @@
 import type { NearRecord } from '../graph/cache-store.ts';
+import type { KeyComponents } from '../graph/key-components.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { MissReason } from '../progress/miss-reason.ts';
+import type { Comparison } from './compare.ts';
+import { compareComponents } from './compare.ts';
+import type { StepIdentity } from './step.ts';
 
 /** What is known of a step that has to run. */
 export interface Miss {
   readonly vertex: Vertex;
-  /** undefined: the step is run in every build. */
-  readonly key: Digest | undefined;
-  /** The inputs' parts of the key. */
-  readonly inputs: readonly (Digest | undefined)[];
-  /** An input was run anew because the cache was not to be used for it. */
-  readonly tainted: boolean;
-  readonly near: NearRecord | undefined;
+  readonly identity: StepIdentity;
+  /** undefined: they are not known. */
+  readonly components: KeyComponents | undefined;
+  readonly records: ComparedRecords;
+  /** Why an input was run in this build; undefined: it was not. */
+  missOf(vertex: Digest): MissReason | undefined;
   nameOf(vertex: Digest): string;
 }
 
-/** Why a step is run, in few words; undefined where it needs no reason (a build context). */
-export function explainMiss(miss: Miss): string | undefined {
-  const { vertex, key, near } = miss;
-  if (vertex.meta.ignoreCache === true) return 'the cache is not used for it';
-  if (key === undefined) return undefined;
-  if (miss.tainted) return 'a step that it builds on was run anew';
-  if (near === undefined) return 'no record of this step';
-  if (near.key === key) return 'its recorded result is no longer there';
-  const changed = vertex.inputs.filter((_, index) => near.inputs[index] !== miss.inputs[index]);
-  if (changed.length === 0 || near.inputs.length !== vertex.inputs.length) return 'its inputs are other ones';
-  return `its inputs changed: ${[...new Set(changed)].map((digest) => miss.nameOf(digest)).join(', ')}`;
+/** The records that a step may be compared with. */
+export interface ComparedRecords {
+  /** What the last build of this Dockerfile had at this place. */
+  readonly previous: NearRecord | undefined;
+  /** The latest records of this place, newest first. */
+  readonly atPlace: readonly NearRecord[];
+  /** The latest record of the same op, wherever it was made. */
+  readonly sameOp: NearRecord | undefined;
+  /** Is it the op of another step of this build? Then the step at this place is a new one, and not an old one that was changed. */
+  isInBuild(op: Digest): boolean;
+}
+
+/** Why a step is run, by the first difference to the record that it is most like; undefined where it needs no reason (a build context). */
+export function explainMiss(miss: Miss): MissReason | undefined {
+  const { vertex, identity, records } = miss;
+  const { key, op } = identity;
+  if (vertex.meta.ignoreCache === true) return { kind: 'no-cache' };
+  if (key === undefined || op === undefined) return undefined;
+  const all = [records.previous, ...records.atPlace, records.sameOp].filter((one) => one !== undefined);
+  if (!identity.tainted && all.some((record) => record.key === key)) return { kind: 'lost' };
+  const inputs = vertex.inputs.map((_, index) => index);
+  const near = miss.components && mostAlike(miss.components, op, records);
+  if (near === undefined) {
+    if (identity.tainted) return ofInputs(miss, inputs);
+    const { sameOp } = records;
+    if (sameOp === undefined) return { kind: 'new' };
+    const changed = inputs.filter((index) => sameOp.inputs[index] !== identity.inputs[index]);
+    return ofInputs(miss, changed.length === 0 ? inputs : changed);
+  }
+  const { first, inputs: others } = near.comparison;
+  if (first === undefined) {
+    if (others.length === 0 && near.record.opKey !== op) return { kind: 'other' };
+    return ofInputs(miss, others.length === 0 ? inputs : others);
+  }
+  // What a moved base brings (its ENV) is no argument of the user's.
+  const parent = first.kind === 'argument' ? parentMiss(miss, inputs) : undefined;
+  return parent?.because.kind === 'base' ? parent : first;
+}
+
+/**
+ * The record that tells most: what the last build had, unless the step has merely moved or is new; then what is made of the same op; then what
+ * this place had before it was edited.
+ */
+function mostAlike(
+  now: KeyComponents,
+  op: Digest,
+  records: ComparedRecords,
+): { readonly record: NearRecord; readonly comparison: Comparison } | undefined {
+  const { previous, atPlace, sameOp } = records;
+  const isThis = (record: NearRecord): boolean => record.opKey === op;
+  const wasEdited = (record: NearRecord): boolean => !records.isInBuild(record.opKey);
+  const groups = [
+    previous === undefined || !(isThis(previous) || wasEdited(previous)) ? [] : [previous],
+    atPlace.filter(isThis),
+    sameOp === undefined ? [] : [sameOp],
+    atPlace.filter(wasEdited),
+  ];
+  for (const group of groups) {
+    const compared = group.flatMap((record) => {
+      const before = record.components?.();
+      return before === undefined ? [] : [{ record, comparison: compareComponents(before, now) }];
+    });
+    const least = Math.min(...compared.map(({ comparison }) => comparison.differences));
+    const found = compared.find(({ comparison }) => comparison.differences === least);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Of the inputs the first that was run in this build, with what began it. */
+function parentMiss(
+  miss: Miss,
+  indices: readonly number[],
+): Extract<MissReason, { readonly kind: 'parent' }> | undefined {
+  for (const index of indices) {
+    const digest = miss.vertex.inputs[index];
+    const because = digest === undefined ? undefined : miss.missOf(digest);
+    if (digest === undefined || because === undefined) continue;
+    const step = miss.nameOf(digest);
+    if (because.kind !== 'parent') return { kind: 'parent', step, because };
+    return { kind: 'parent', step, root: because.root ?? because.step, because: because.because };
+  }
+  return undefined;
+}
+
+/** Of inputs that are not what they were: one was run in this build, or the step was never done on them. */
+function ofInputs(miss: Miss, indices: readonly number[]): MissReason {
+  const parent = parentMiss(miss, indices);
+  if (parent !== undefined) return parent;
+  const steps = [...new Set(indices.flatMap((index) => miss.vertex.inputs[index] ?? []))];
+  return { kind: 'inputs', steps: steps.map((digest) => miss.nameOf(digest)) };
 }

@@ -1,3 +1,4 @@
+import type { FileComponents, OwnComponents } from '../graph/key-components.ts';
 import type { Op, OpKind, OpOf } from '../graph/op.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -23,6 +24,10 @@ export interface OpRunner<R, O extends Op = Op, H = unknown> {
   cacheKey(op: O, signal: AbortSignal): Promise<Digest | undefined>;
   /** Content key of what this op reads of input `index`; undefined: it cannot tell, use the definition key. */
   inputKey?(op: O, index: number, input: R, signal: AbortSignal): Promise<Digest | undefined>;
+  /** What its own key is made of, for explaining. */
+  describe?(op: O): OwnComponents;
+  /** What this op reads of input `index`, for explaining; undefined: it cannot tell. */
+  inputFiles?(op: O, index: number, input: R, signal: AbortSignal): Promise<FileComponents | undefined>;
   /** For ops that put something of their own on top of one input. */
   readonly standing?: Standing<R, O>;
   /** Throws when this host can run no such op. Asked as soon as it is clear that the op has to run, before what it needs is run. */
@@ -48,9 +53,3 @@ export interface Standing<R, O extends Op = Op> {
 }
 
 export type OpRunners<R> = { readonly [K in OpKind]: OpRunner<R, OpOf<K>> };
-
-/** Why a step ran: what the user is told. */
-export interface KeyParts {
-  readonly op: Digest;
-  readonly inputs: readonly Digest[];
-}

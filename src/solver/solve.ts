@@ -7,7 +7,9 @@ import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
-import { explainMiss } from './explain.ts';
+import type { ExplainOptions, Explanation } from './explainer.ts';
+import { Explainer } from './explainer.ts';
+import { needed, settled } from './needed.ts';
 import type { OpRunner, OpRunners } from './runner.ts';
 import { StepStates } from './step-states.ts';
 import type { Step, StepIdentity } from './step.ts';
@@ -22,6 +24,7 @@ export interface SolveOptions<R> {
   readonly emit: Emit;
   /** Default: the definition's. */
   readonly target?: Digest | undefined;
+  readonly explain?: ExplainOptions | undefined;
 }
 
 export interface Solved<R> {
@@ -46,23 +49,11 @@ export async function solve<R>(definition: Definition, options: SolveOptions<R>)
   return new Solver(needed(definition, target), options).solve(target);
 }
 
-/** The target and all below it, in the definition's order (inputs first). */
-function needed(definition: Definition, target: Digest): readonly Vertex[] {
-  const wanted = new Set([target]);
-  const found: Vertex[] = [];
-  for (const vertex of definition.vertices.toReversed()) {
-    if (!wanted.delete(vertex.digest)) continue;
-    found.push(vertex);
-    for (const input of vertex.inputs) wanted.add(input);
-  }
-  for (const missing of wanted) throw new TypeError(`the definition has no vertex ${missing} before its use`);
-  return found.toReversed();
-}
-
 class Solver<R> {
   readonly #vertices: ReadonlyMap<Digest, Vertex>;
   readonly #options: SolveOptions<R>;
   readonly #states: StepStates;
+  readonly #explainer: Explainer<R>;
   readonly #limit: LimitFunction;
   readonly #controller = new AbortController();
   readonly #identities = new Map<Digest, Promise<StepIdentity>>();
@@ -74,6 +65,11 @@ class Solver<R> {
     this.#vertices = new Map(vertices.map((vertex) => [vertex.digest, vertex]));
     this.#options = options;
     this.#states = new StepStates(vertices, options.emit);
+    this.#explainer = new Explainer(options.explain ?? {}, {
+      cache: options.cache,
+      vertexOf: (digest) => this.#vertex(digest),
+      signal: this.#signal,
+    });
     this.#limit = pLimit(Math.max(1, Math.floor(options.parallelism)));
   }
 
@@ -126,6 +122,7 @@ class Solver<R> {
     const inputs = await Promise.all(
       below.map(async ({ key }, index) => key ?? this.#contentOf(vertex, index)),
     );
+    this.#explainer.identified(op);
     const tainted =
       vertex.meta.ignoreCache === true || below.some((input) => input.key !== undefined && input.tainted);
     return { op, inputs, key: keyOf(vertex.op.kind, op, inputs), tainted };
@@ -172,7 +169,7 @@ class Solver<R> {
     if (content?.known !== undefined) {
       const { result, from } = content.known;
       this.#states.cached(vertex, from);
-      void this.#track(this.#record(step, key, result));
+      void this.#track(this.#record(step, key, { result, components: this.#explainer.components(step) }));
       return result;
     }
     // Not for steps to be run anew: what another process has just recorded is not what was asked for.
@@ -194,28 +191,23 @@ class Solver<R> {
       readonly lease: AsyncDisposable | undefined;
     },
   ): Promise<R> {
-    const { vertex, runner, identity, inputs } = step;
+    const { vertex, runner, inputs } = step;
     const { emit } = this.#options;
-    const reason = explainMiss({
-      ...identity,
-      vertex,
-      near: known.near,
-      nameOf: (digest) => this.#states.nameOf(digest),
-    });
     try {
+      const why = await this.#own(vertex, () => this.#explainer.explain(step, known.near));
       const result = await this.#own(vertex, async () => {
         await using held = await runner.reserve?.(vertex.op, this.#signal);
         // Awaited here: what is held is free again after the step, not after it was queued.
         return await this.#limit(() => {
           this.#signal.throwIfAborted();
-          this.#states.running(vertex, reason);
+          this.#states.running(vertex, why.reason);
           const fail = (error: unknown): boolean => this.#failFirst(vertex, error);
           return runner.run(vertex.op, inputs, { vertex, signal: this.#signal, emit, held, fail });
         });
       });
       this.#states.done(vertex);
       // Later steps need not wait until this one is recorded; its lease does.
-      void this.#track(this.#recordRun(step, known, result));
+      void this.#track(this.#recordRun(step, { ...known, ...why }, result));
       return result;
     } catch (error) {
       await known.lease?.[Symbol.asyncDispose]();
@@ -281,20 +273,28 @@ class Solver<R> {
   /** What was done is recorded even when something else has failed meanwhile: work is never lost. */
   async #recordRun(
     step: Step<R>,
-    known: { readonly content: Digest | undefined; readonly lease: AsyncDisposable | undefined },
+    known: Pick<Explanation, 'components'> & {
+      readonly content: Digest | undefined;
+      readonly lease: AsyncDisposable | undefined;
+    },
     result: R,
   ): Promise<void> {
+    const { components } = known;
     try {
-      await this.#record(step, step.identity.key, result);
+      await this.#record(step, step.identity.key, { result, components });
       const aside = await this.#contentKey(step, 'aside');
       for (const key of new Set([aside, known.content]))
-        if (key !== step.identity.key) await this.#record(step, key, result);
+        if (key !== step.identity.key) await this.#record(step, key, { result, components });
     } finally {
       await known.lease?.[Symbol.asyncDispose]();
     }
   }
 
-  async #record(step: Step<R>, key: Digest | undefined, result: R): Promise<void> {
+  async #record(
+    step: Step<R>,
+    key: Digest | undefined,
+    { result, components }: { readonly result: R } & Pick<Explanation, 'components'>,
+  ): Promise<void> {
     const { op: opKey, inputs } = step.identity;
     if (opKey === undefined || key === undefined) return;
     const about = {
@@ -302,6 +302,8 @@ class Solver<R> {
       inputs: inputs.filter((input) => input !== undefined),
       kind: step.vertex.op.kind,
       name: step.vertex.meta.name,
+      place: this.#explainer.placeOf(step.vertex),
+      components: await components(),
     };
     try {
       await this.#options.cache.record(key, result, about);
@@ -380,10 +382,4 @@ function interrupted(signal: AbortSignal): BuildError {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-async function settled<T>(promises: ReadonlyMap<Digest, Promise<T>>): Promise<ReadonlyMap<Digest, T>> {
-  const values = new Map<Digest, T>();
-  for (const [digest, promise] of promises) values.set(digest, await promise);
-  return values;
 }

@@ -1,6 +1,8 @@
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Emit, VertexEvent } from '../progress/event.ts';
+import type { MissReason } from '../progress/miss-reason.ts';
+import { missText } from '../progress/miss-reason.ts';
 
 /**
  * Reports the steps of one solve, and knows which of them nobody will ask for any more.
@@ -34,9 +36,9 @@ export class StepStates {
     this.#asked.add(digest);
   }
 
-  running(vertex: Vertex, reason: string | undefined): void {
+  running(vertex: Vertex, miss: MissReason | undefined): void {
     this.#running.add(vertex.digest);
-    this.#report(vertex, 'running', reason === undefined ? {} : { reason });
+    this.#report(vertex, 'running', miss === undefined ? {} : { reason: missText(miss), miss });
   }
 
   done(vertex: Vertex): void {
@@ -91,7 +93,7 @@ export class StepStates {
   #report(
     { digest, meta, inputs }: Vertex,
     state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'cancelled',
-    more: Pick<VertexEvent, 'reason' | 'error' | 'from'> = {},
+    more: Pick<VertexEvent, 'reason' | 'miss' | 'error' | 'from'> = {},
   ): void {
     this.#emit({ type: 'vertex', id: digest, name: meta.name, inputs, state, time: Date.now(), ...more });
   }

@@ -7,6 +7,7 @@ import type { OpRunner } from '../../solver/runner.ts';
 import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
+import { copyFiles, describeCopy } from './describe.ts';
 import type { LayerTimes } from './layer-times.ts';
 import type { NewLayers } from './new-layer.ts';
 import { baseKey, stackOf, standing } from './stack.ts';
@@ -31,6 +32,9 @@ export function copyRunner(
       return mtime === undefined ? key : digestOfJson([key, String(mtime)]);
     },
     standing,
+    describe: (op) => describeCopy(op, times),
+    inputFiles: (op, index, input) =>
+      index === op.base ? Promise.resolve(undefined) : copyFiles(op, index, treeOf(input)),
     run: async (op, inputs, context) => {
       const baseLayers = op.base === undefined ? [] : layersOf(inputs[op.base]);
       const sources = op.sources.map((source) => {

@@ -14,6 +14,7 @@ import { shellOpening } from '../shell-opening.ts';
 import type { FailedStep, HeldCaches, Steps } from '../steps/steps.ts';
 import type { BuildOptions, UlimitOption } from '../types.ts';
 import { prepareTask } from './exec-task.ts';
+import { describeExec, mountedFiles } from './describe.ts';
 import type { LayerTimes } from './layer-times.ts';
 import type { NewLayers } from './new-layer.ts';
 import { baseKey, stackOf, standing } from './stack.ts';
@@ -67,9 +68,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       ),
     inputKey: async (op, index, input) => {
       if (index === op.base) return baseKey(trees, input);
-      const sources = op.mounts.flatMap((mount) =>
-        (mount.type === 'bind' || mount.type === 'cache') && mount.input === index ? [mount.source] : [],
-      );
+      const sources = sourcesOf(op, index);
       if (input.kind === 'tree') return treeContentKey(input.tree, sources);
       const tree = trees.of(stackOf(input));
       const keys: (readonly [string, string])[] = [];
@@ -78,6 +77,11 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       return digestOfJson(keys);
     },
     standing,
+    describe: (op) => describeExec(op, settings, times),
+    inputFiles: (op, index, input) =>
+      index === op.base || input.kind !== 'tree'
+        ? Promise.resolve(undefined)
+        : mountedFiles(input.tree, sourcesOf(op, index)),
     check: async ({ platform }) => {
       await (await steps()).check(platform);
     },
@@ -113,6 +117,13 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       return { kind: 'layers', layers: [...base, dependencies.layers.made(layer, leaks, context)] };
     },
   };
+}
+
+/** What the mounts of a step show of an input. */
+function sourcesOf(op: ExecOp, index: number): readonly string[] {
+  return op.mounts.flatMap((mount) =>
+    (mount.type === 'bind' || mount.type === 'cache') && mount.input === index ? [mount.source] : [],
+  );
 }
 
 /** Lets the caller look at what a failed step has left. */

@@ -6,6 +6,7 @@ import type { OpRunner } from '../../solver/runner.ts';
 import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
+import { describeMkdir } from './describe.ts';
 import type { LayerTimes } from './layer-times.ts';
 import type { NewLayers } from './new-layer.ts';
 import { baseKey, standing } from './stack.ts';
@@ -21,6 +22,7 @@ export function mkdirRunner(
       Promise.resolve(digestOfJson({ op: op as unknown as JsonValue, times: times.identity() })),
     inputKey: (_op, _index, base) => baseKey(trees, base),
     standing,
+    describe: (op) => describeMkdir(op, times),
     run: async (op, inputs, context) => {
       const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
       const tree = base.length === 0 ? undefined : trees.of(base.map(({ layer }) => layer));

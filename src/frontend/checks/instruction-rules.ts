@@ -1,3 +1,4 @@
+import { looksSecret } from '../../util/looks-secret.ts';
 import type { Edit } from '../../util/edit.ts';
 import type { Instruction, InstructionBase, Pair } from '../instruction.ts';
 import type { Word } from '../lex.ts';
@@ -5,9 +6,6 @@ import type { Stage } from '../stages.ts';
 import type { TextRule } from './finding.ts';
 import { casing, replaceWord } from './finding.ts';
 import type { CheckName } from './rules.ts';
-
-const secretWords = /(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
-const harmlessWords = /(?:^|_)(?:public|file|version)(?:_|$)/i;
 
 /** The checks of all other instructions that need the text alone (6.3). */
 export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = {
@@ -93,7 +91,7 @@ export const instructionRules: Readonly<Partial<Record<CheckName, TextRule>>> = 
             ? instruction.pairs.map(({ key }) => key)
             : [];
       for (const name of names) {
-        if (!secretWords.test(name.text) || harmlessWords.test(name.text)) continue;
+        if (!looksSecret(name.text)) continue;
         yield {
           about: instruction,
           range: name.range,
