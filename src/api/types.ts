@@ -103,6 +103,84 @@ export interface OutputOption {
   readonly insecure?: boolean | undefined;
 }
 
+/** GitHub's cache service; address and token are those that a job has in `ACTIONS_RESULTS_URL` and `ACTIONS_RUNTIME_TOKEN`. */
+export interface GhaCachePlace {
+  readonly type: 'gha';
+  readonly url?: string | undefined;
+  readonly token?: string | undefined;
+  /** Caches of differing scopes do not see each other. Default `tsbuild`. */
+  readonly scope?: string | undefined;
+  /** Milliseconds for each call. Default ten minutes. */
+  readonly timeout?: number | undefined;
+}
+
+/** An S3 bucket, or what speaks its protocol. What is not given comes from AWS_REGION, AWS_ACCESS_KEY_ID and the like. */
+export interface S3CachePlace {
+  readonly type: 's3';
+  readonly bucket?: string | undefined;
+  readonly region?: string | undefined;
+  /** Before all keys. */
+  readonly prefix?: string | undefined;
+  /** Default `blobs/`. */
+  readonly blobsPrefix?: string | undefined;
+  /** Default `manifests/`. */
+  readonly manifestsPrefix?: string | undefined;
+  /** Of the cache. Default `tsbuild`. */
+  readonly name?: string | undefined;
+  readonly endpointUrl?: string | undefined;
+  /** The bucket stands in the path, not in the host's name. */
+  readonly usePathStyle?: boolean | undefined;
+  readonly accessKeyId?: string | undefined;
+  readonly secretAccessKey?: string | undefined;
+  readonly sessionToken?: string | undefined;
+}
+
+/** One `--cache-from` (KB-1 to KB-5): a registry reference of a cache, or of an image with an inline cache; an OCI layout; a service. */
+export type CacheImport =
+  | { readonly type: 'registry'; readonly ref: string; readonly insecure?: boolean | undefined }
+  | {
+      readonly type: 'local';
+      readonly src: string;
+      /** Default `latest`. */
+      readonly tag?: string | undefined;
+      readonly digest?: Digest | undefined;
+    }
+  | GhaCachePlace
+  | S3CachePlace;
+
+/** What every export may say. */
+export interface CacheExportSettings {
+  /** `min`: the steps of the image; `max`: those of all stages. Default `min`. */
+  readonly mode?: 'min' | 'max' | undefined;
+  /** Of layers that have no blob yet; with `forceCompression` of all. Default: as the output's. */
+  readonly compression?: 'gzip' | 'zstd' | 'uncompressed' | undefined;
+  readonly compressionLevel?: number | undefined;
+  readonly forceCompression?: boolean | undefined;
+  /** One manifest, not an index with the blobs in it. Default true. */
+  readonly imageManifest?: boolean | undefined;
+  readonly ociMediaTypes?: boolean | undefined;
+  /** False: a failure to export ends the build with its error. Else it is one warning. */
+  readonly ignoreError?: boolean | undefined;
+}
+
+/** One `--cache-to`. `inline` writes into the config of the image, which is then a cache for `type=registry`; it has no settings. */
+export type CacheExport =
+  | { readonly type: 'inline' }
+  | (CacheExportSettings &
+      (
+        | { readonly type: 'registry'; readonly ref: string; readonly insecure?: boolean | undefined }
+        | {
+            readonly type: 'local';
+            readonly dest: string;
+            /** Default `latest`. */
+            readonly tag?: string | undefined;
+            /** Removes blobs that nothing in the directory refers to afterwards. */
+            readonly reset?: boolean | undefined;
+          }
+        | GhaCachePlace
+        | S3CachePlace
+      ));
+
 export interface BuildOptions extends CommonOptions {
   /**
    * Asked after each piece of a step's output that `onEvent` got: while a promise is open, no more is read of that step's output, and the
@@ -125,6 +203,13 @@ export interface BuildOptions extends CommonOptions {
   readonly noCacheFilter?: readonly string[] | undefined;
   /** A line of the Dockerfile: the instruction there, the later ones of its stage and all that depends on them are run anew. */
   readonly noCacheFrom?: number | undefined;
+  /**
+   * Caches of other machines, asked in order once a step is not known here. What cannot be read is one warning. Nothing of them is
+   * downloaded but what a step or an output reads. Whoever can write one of them decides what the cached steps yield.
+   */
+  readonly cacheFrom?: readonly CacheImport[] | undefined;
+  /** Where the steps of this build are kept for other machines, after its outputs are written. */
+  readonly cacheTo?: readonly CacheExport[] | undefined;
   /** Ask the registry for the base images, even when the store has them. */
   readonly pull?: boolean | undefined;
   readonly secrets?: readonly SecretOption[] | undefined;

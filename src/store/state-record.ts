@@ -57,6 +57,8 @@ export interface State {
   cacheRecord(key: Digest): CacheRecord | undefined;
   /** The latest record with this op: the same step with other inputs. */
   newestOfOp(opKey: Digest): CacheRecord | undefined;
+  /** The latest records with this op, newest first. */
+  recordsOfOp(opKey: Digest, limit: number): readonly CacheRecord[];
   /** The latest records that were made at a place, newest first. */
   recordsAtPlace(place: string, limit: number): readonly CacheRecord[];
   putCacheRecord(record: NewCacheRecord): void;

@@ -64,6 +64,11 @@ class SqliteState implements State {
     return this.#get(sql, opKey, toCacheRecord);
   }
 
+  recordsOfOp(opKey: Digest, limit: number): readonly CacheRecord[] {
+    const sql = 'SELECT * FROM cache_record WHERE op_key = ? ORDER BY created_at DESC LIMIT ?';
+    return this.#attempt(() => this.#statement(sql).all(opKey, limit).map(toCacheRecord));
+  }
+
   recordsAtPlace(place: string, limit: number): readonly CacheRecord[] {
     if (place === '') return [];
     const sql = 'SELECT * FROM cache_record WHERE place = ? ORDER BY created_at DESC LIMIT ?';
