@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { debianRootfs } from '../support/base-images.ts';
 import type { CommandResult } from '../support/cli.ts';
 import { command, must, tsbuild } from '../support/cli.ts';
+import { dockerContainer } from '../support/docker-container.ts';
 import type { GitServer } from '../support/git-server.ts';
 import { startGitServer } from '../support/git-server.ts';
 import { expectGolden } from '../support/golden.ts';
@@ -31,7 +32,7 @@ type Run = (args: readonly string[]) => Promise<CommandResult>;
 interface Column {
   readonly name: string;
   readonly runtime: string;
-  readonly user: 'root' | 'many' | 'one';
+  readonly user: 'root' | 'many' | 'one' | 'container';
 }
 const columns: readonly Column[] = [
   { name: 'root, runc', runtime: 'runc', user: 'root' },
@@ -39,6 +40,7 @@ const columns: readonly Column[] = [
   { name: 'subordinate ids, runc', runtime: 'runc', user: 'many' },
   { name: 'subordinate ids, embedded', runtime: 'embedded', user: 'many' },
   { name: 'single id, embedded', runtime: 'embedded', user: 'one' },
+  { name: 'chroot in a container', runtime: 'chroot', user: 'container' },
 ];
 
 const packages = 'iputils-ping libcap2-bin tcc libc6-dev git ca-certificates openssh-client';
@@ -63,6 +65,8 @@ const rows: Readonly<Record<string, (git: GitServer) => string>> = {
 /** Why a cell cannot pass: what the kernel gives no user without subordinate ids. */
 const reasons: Readonly<Record<string, string>> = {
   'su, single id, embedded': 'setuid(2) knows no other id; the command runs as root',
+  'raw sockets (ping), chroot in a container':
+    'without namespaces a step cannot have no network; with that of its container ping works',
   'USER, single id, embedded': 'setuid(2) knows no other id; the step runs as root, its files belong to USER',
 };
 
@@ -89,12 +93,14 @@ suite('the matrix of rungs and runtimes', needs, () => {
   const cells = new Map<string, string>();
 
   test.for(columns)('$name', { timeout: 600_000 }, async ({ name, runtime, user }) => {
-    const home = user === 'root' ? work.path : users[user].home;
-    const run: Run = (args) => {
-      const all = ['--root', join(home, 'store'), ...args];
-      return user === 'root' ? tsbuild(all) : users[user].tsbuild(all);
-    };
-    const how = ['--runtime', runtime, '--network', 'host', '--no-cache'];
+    const home = user === 'many' || user === 'one' ? users[user].home : work.path;
+    const as = {
+      ...{ root: tsbuild, container: dockerContainer(work.path).tsbuild },
+      ...{ many: users.many.tsbuild, one: users.one.tsbuild },
+    }[user];
+    const run: Run = (args) => as(['--root', join(home, `store-${user}`), ...args]);
+    const place = runtime === 'chroot' ? ['--isolation', runtime] : ['--runtime', runtime];
+    const how = [...place, '--network', 'host', '--no-cache'];
     await must(run(['-t', 'debian', '-t', 'ubuntu', join(work.path, 'base')]));
     for (const [row, dockerfile] of Object.entries(rows)) {
       const text = dockerfile(git);
