@@ -225,7 +225,10 @@ test.each([
 });
 
 test('a helper of one registry is not asked for another; the file’s own entries count before the store', async () => {
-  await scriptedHelper('all', 'echo asked >>"$HOME/asked"; echo "credentials not found in native keychain"; exit 1');
+  await scriptedHelper(
+    'all',
+    'echo asked >>"$HOME/asked"; echo "credentials not found in native keychain"; exit 1',
+  );
   expect(await find('ghcr.io')).toMatchObject({ username: 'stored' });
   expect(await find('quay.io')).toBeUndefined();
   expect(await readFile(join(home, 'asked'), 'utf8')).toBe('asked\n');
