@@ -4,11 +4,13 @@ import type * as buildApi from './api/build.ts';
 import type * as checkApi from './api/check.ts';
 import type * as copyApi from './api/copy.ts';
 import type * as doctorApi from './api/doctor.ts';
+import type * as duApi from './api/du.ts';
 import type * as graphApi from './api/graph.ts';
 import type * as imagesApi from './api/images.ts';
 import type * as loginApi from './api/login.ts';
 import type * as referrersApi from './api/referrers.ts';
 import type * as outlineApi from './api/outline.ts';
+import type * as pruneApi from './api/prune.ts';
 import type * as runApi from './api/run.ts';
 import type * as shellApi from './api/shell.ts';
 import type * as transferApi from './api/transfer.ts';
@@ -118,6 +120,14 @@ export const listReferrers: typeof referrersApi.listReferrers = async (options) 
 export const attachArtifact: typeof referrersApi.attachArtifact = async (options) =>
   (await import('./api/referrers.ts')).attachArtifact(options);
 
+/** What takes the disk in the store. */
+export const diskUsage: typeof duApi.diskUsage = async (options) =>
+  (await import('./api/du.ts')).diskUsage(options);
+
+/** Removes what nobody uses from the store; images stay. */
+export const prune: typeof pruneApi.prune = async (options) =>
+  (await import('./api/prune.ts')).prune(options);
+
 /** Tries credentials at a registry and keeps them. */
 export const login: typeof loginApi.login = async (options) =>
   (await import('./api/login.ts')).login(options);
@@ -129,6 +139,7 @@ export const logout: typeof loginApi.logout = async (options) =>
 export { BuildError } from './util/build-error.ts';
 export { errorCodes } from './util/error-codes.ts';
 export type * from './api/types.ts';
+export type * from './api/store-types.ts';
 export type { CopyOptions, CreateIndexOptions, InspectedManifest, ReadOptions } from './api/copy.ts';
 export type { AttachOptions, ReferrersOptions } from './api/referrers.ts';
 export type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from './progress/event.ts';

@@ -74,6 +74,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
         table: layerTable(store, (diffId) => (isBase(diffId) ? undefined : compression.type)),
         compression,
         tempDir: () => store.tempDir(),
+        keep: (path) => store.keep(path),
         ids: mappedIds(),
       }),
     registry: (special) => (special === undefined ? (usual ??= connect({})) : connect(special)),

@@ -24,8 +24,7 @@ export function createLocalCache<R>(options: LocalCacheOptions<R>): CacheStore<R
     if (record === undefined) return undefined;
     const result = await options.decode(record.result);
     // A record whose data is gone stays: the step is about to be done again, and replaces it.
-    if (result === undefined) return undefined;
-    state.used(record);
+    if (result === undefined || !state.used(record)) return undefined;
     return { result };
   };
   const near = ({ key, opKey, inputs, name, place, components }: CacheRecord): NearRecord => ({

@@ -94,6 +94,11 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'forget the login of a registry',
     load: async () => (await import('./commands/logout.ts')).logout,
   },
+  du: { summary: 'show what takes the disk', load: async () => (await import('./commands/du.ts')).du },
+  prune: {
+    summary: 'remove from the store what nobody uses',
+    load: async () => (await import('./commands/prune.ts')).prune,
+  },
   doctor: {
     summary: 'tell what works on this host and what would help',
     load: async () => (await import('./commands/doctor.ts')).doctor,

@@ -1,12 +1,24 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { flock, LOCK_EX, LOCK_NB, LOCK_SH } from '../host/syscalls.ts';
 import { giveTo } from '../image/owners.ts';
 import type { CacheSharing } from './step.ts';
 
-// Directories of cache mounts (L-MNT-2): <root>/cache-mounts/<sha256 of the id>/{lock,data}, and for `private` further ones
+// Directories of cache mounts (L-MNT-2): <root>/cache-mounts/<sha256 of the id>/{lock,id,data}, and for `private` further ones
 // with a number. Whoever uses a directory holds a kernel lock on it: shared users together, others alone.
 
 export interface CacheRequest {
@@ -53,7 +65,7 @@ export async function takeCacheDirectories(
   try {
     for (const id of [...wanted.keys()].toSorted()) {
       const base = join(root, 'cache-mounts', createHash('sha256').update(id).digest('hex'));
-      const taken = await take(base, wanted.get(id) ?? 'shared', signal);
+      const taken = await take(base, id, wanted.get(id) ?? 'shared', signal);
       locks.push(taken.lock);
       directories.set(id, directoryAt(taken.path, taken.lock, wanted.get(id) ?? 'shared'));
     }
@@ -71,8 +83,31 @@ export async function takeCacheDirectories(
   };
 }
 
+/** undefined: its directory has just been removed. */
+function openLock(path: string): number | undefined {
+  try {
+    return openSync(path, 'a', 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function isFile(fd: number, path: string): boolean {
+  const [open, named] = [fstatSync(fd), statSync(path, { throwIfNoEntry: false })];
+  return named !== undefined && open.ino === named.ino && open.dev === named.dev;
+}
+
+/** For `du` and `prune`: when it was used, and what it is called. */
+function noteUse(path: string, id: string): void {
+  const now = Date.now() / 1000;
+  utimesSync(join(path, 'lock'), now, now);
+  if (!existsSync(join(path, 'id'))) writeFileSync(join(path, 'id'), `${id}\n`, { mode: 0o600 });
+}
+
 async function take(
   base: string,
+  id: string,
   sharing: CacheSharing,
   signal: AbortSignal,
 ): Promise<{ readonly lock: number; readonly path: string }> {
@@ -80,11 +115,16 @@ async function take(
     signal.throwIfAborted();
     const path = number === 0 ? base : `${base}.${number}`;
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    const lock = openSync(join(path, 'lock'), 'a', 0o600);
+    const lock = openLock(join(path, 'lock'));
+    if (lock === undefined) continue;
     // A directory that is still to be seeded belongs to one step alone, also when it is to be shared.
     const fresh = !existsSync(join(path, 'data'));
     if (flock(lock, (sharing === 'shared' && !fresh ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
-      if (fresh === !existsSync(join(path, 'data'))) return { lock, path };
+      // It may have been removed before the lock was ours (`tsbuild prune`).
+      if (fresh === !existsSync(join(path, 'data')) && isFile(lock, join(path, 'lock'))) {
+        noteUse(path, id);
+        return { lock, path };
+      }
       closeSync(lock);
       continue;
     }

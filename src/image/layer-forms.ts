@@ -7,6 +7,14 @@ import type { LayerIndex } from './layer-index.ts';
 import { decodeIndex, encodeIndex } from './layer-index.ts';
 import { SharedTask } from './shared-task.ts';
 
+export interface FormsOptions {
+  /** Of the store. */
+  readonly root: string;
+  readonly ids?: string | undefined;
+  /** Of LayerStoreOptions. */
+  readonly keep?: ((path: string) => boolean) | undefined;
+}
+
 /**
  * The uncompressed forms of one layer on disk, in `layers/<hex of the diffId>/`: `tar`; `fs`, the unpacked directory as overlayfs wants
  * it, one for each map of ids; `index.json`. Each appears by rename, so what is there is complete.
@@ -19,6 +27,7 @@ export class LayerForms {
   readonly #index: string;
   /** There when `fs` gives back the very bytes of the tar: made by a step here, not unpacked from another tool's tar. */
   readonly #canonical: string;
+  readonly #keep: (path: string) => boolean;
   #loaded: LayerIndex | undefined;
   /** Making a form, shared by all who ask at once. */
   readonly tarTask: SharedTask<void> = new SharedTask();
@@ -26,8 +35,9 @@ export class LayerForms {
   readonly indexTask: SharedTask<LayerIndex> = new SharedTask();
 
   /** `ids`: of the user namespace that unpacks here; its files have other owners on disk than those of anybody else. */
-  constructor(root: string, diffId: Digest, ids?: string) {
+  constructor(diffId: Digest, { root, ids, keep = () => true }: FormsOptions) {
     this.diffId = diffId;
+    this.#keep = keep;
     this.#home = join(root, 'layers', digestHex(diffId));
     const suffix = ids === undefined ? '' : `-${ids}`;
     this.directory = join(this.#home, `fs${suffix}`);
@@ -37,11 +47,11 @@ export class LayerForms {
   }
 
   hasTar(): boolean {
-    return existsSync(this.tar);
+    return existsSync(this.tar) && this.#keep(this.#home);
   }
 
   hasDirectory(): boolean {
-    return existsSync(this.directory);
+    return existsSync(this.directory) && this.#keep(this.#home);
   }
 
   /** Whether the tar can be made from the directory. */

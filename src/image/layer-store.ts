@@ -51,6 +51,8 @@ export interface LayerStoreOptions {
    * from one a tar is kept too: whoever reads it outside could not read the files.
    */
   readonly ids?: string | undefined;
+  /** Asked before a form that is there is relied on, with its directory; false: it has just been removed. */
+  readonly keep?: ((path: string) => boolean) | undefined;
 }
 
 export interface NewLayerOptions {
@@ -90,7 +92,7 @@ export function createLayerStore(options: LayerStoreOptions): LayerStore {
   const local = new Map<Digest, StoredLayer>();
 
   const forms = (diffId: Digest): LayerForms => {
-    const known = formsOf.get(diffId) ?? new LayerForms(options.root, diffId, options.ids);
+    const known = formsOf.get(diffId) ?? new LayerForms(diffId, options);
     formsOf.set(diffId, known);
     return known;
   };

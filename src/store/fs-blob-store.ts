@@ -20,7 +20,12 @@ const smallChunk = 16 * 1024;
  * Blobs as files `<root>/blobs/sha256/<hex>`. Each is written beside (in `tempDir`, on the same filesystem), synced, and renamed into place,
  * so that readers, other builds and crashes never meet a part of one.
  */
-export function openFsBlobStore(root: string, tempDir: () => Promise<string>): BlobStore {
+export function openFsBlobStore(
+  root: string,
+  tempDir: () => Promise<string>,
+  /** Called before a file that is there is relied on; false: it is not there any more. */
+  keep: (path: string) => boolean = () => true,
+): BlobStore {
   const directory = join(root, 'blobs', 'sha256');
   const path = (digest: Digest): string => join(directory, digestHex(digest));
   const size = (digest: Digest): number | undefined =>
@@ -64,7 +69,7 @@ export function openFsBlobStore(root: string, tempDir: () => Promise<string>): B
     path,
     size,
     put,
-    has: (digest) => existsSync(path(digest)),
+    has: (digest) => existsSync(path(digest)) && keep(path(digest)),
     open: (digest, options) =>
       readVerified(path(digest), digest, { ...options, onDamage: () => remove(digest) }),
     read: async (digest, limit) => {
@@ -79,7 +84,7 @@ export function openFsBlobStore(root: string, tempDir: () => Promise<string>): B
     putBytes: async (bytes) => {
       const digest = digestOf(bytes);
       // A size that differs is the mark of a crash of the machine: written again, it is whole.
-      if (size(digest) === bytes.length) return digest;
+      if (size(digest) === bytes.length && keep(path(digest))) return digest;
       return (await put(single(bytes), { digest })).digest;
     },
     delete: remove,

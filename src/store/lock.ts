@@ -47,10 +47,31 @@ export function tryLockFile(path: string, options: Pick<LockOptions, 'remove'> =
 /** Locks a directory itself; undefined when another holds it or it is gone. */
 export function tryLockDirectory(path: string): Lock | undefined {
   try {
-    return own(openSync(path, constants.O_RDONLY | constants.O_DIRECTORY), path, false);
+    return own(
+      openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW),
+      path,
+      false,
+    );
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    // Gone, or a link or file of somebody else, which is nothing to be looked after.
+    if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return undefined;
     throw storeError(error, `locking ${path}`);
+  }
+}
+
+/** Whether somebody holds a lock on a file or directory, which is not made and no link. Looking takes it for a moment. */
+export function isLocked(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return false;
+  }
+  try {
+    return !flock(fd, LOCK_EX | LOCK_NB);
+  } finally {
+    closeSync(fd);
   }
 }
 

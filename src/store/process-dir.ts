@@ -37,10 +37,15 @@ export async function makeProcessDir(root: string): Promise<ProcessDir> {
   }
 }
 
+/** Whether a directory of `tmp/` is that of an open store, by its name. */
+export function isProcessDirName(name: string): boolean {
+  return /^\d+-[a-f0-9]{12}$/.test(name);
+}
+
 async function removeDead(parent: string): Promise<void> {
   for (const name of readdirSync(parent)) {
     const path = join(parent, name);
-    if (!/^\d+-[a-f0-9]{12}$/.test(name)) continue;
+    if (!isProcessDirName(name)) continue;
     const lock = tryLockDirectory(path);
     if (lock === undefined) continue;
     // What cannot be removed now (files of another user id) is tried again by the next build; this one can work all the same.
@@ -61,7 +66,7 @@ export function oldestLiveProcess(root: string, own: string | undefined): number
   let oldest: number | undefined;
   for (const name of names) {
     const path = join(parent, name);
-    if (path === own || !/^\d+-[a-f0-9]{12}$/.test(name)) continue;
+    if (path === own || !isProcessDirName(name)) continue;
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat === undefined) continue;
     const lock = tryLockDirectory(path);

@@ -29,6 +29,15 @@ export type NewCacheRecord = Omit<CacheRecord, 'place' | 'components' | 'created
   readonly components?: Digest | undefined;
 };
 
+/** A record, for accounting. */
+export interface RecordRow extends Pick<
+  CacheRecord,
+  'key' | 'kind' | 'name' | 'createdAt' | 'lastUsed' | 'uses'
+> {
+  /** In the order in which the result names them. */
+  readonly digests: readonly Digest[];
+}
+
 /** A compressed form of a layer. One diffId may have several. */
 export interface LayerRecord {
   readonly diffId: Digest;
@@ -68,8 +77,13 @@ export interface State {
   /** Removes components that no record names; reads the whole table. */
   removeUnusedComponents(): void;
   deleteCacheRecord(key: Digest): void;
-  /** Notes that a record has served; written by `flush`. */
-  used(record: CacheRecord): void;
+  /**
+   * Notes that a record serves; written by `flush`, or at once after `protect`. False: it has been removed meanwhile, and what it names
+   * may be gone.
+   */
+  used(record: CacheRecord): boolean;
+  /** From now on each record that serves is marked at once, those that have served already among them: `prune` leaves them alone. */
+  protect(): void;
   /** All compressed forms known of a layer, sorted by digest. Their blobs may be gone. */
   layers(diffId: Digest): readonly LayerRecord[];
   layerByDigest(digest: Digest): LayerRecord | undefined;
@@ -82,6 +96,22 @@ export interface State {
   statsBelow(directory: string, limit: number): readonly StatRecord[];
   /** Written by `flush`. */
   putStat(record: StatRecord): void;
+  /** All records, one at a time, without what only look-ups need. */
+  recordRows(): Iterable<RecordRow>;
+  /** All compressed forms of all layers. */
+  layerRows(): Iterable<LayerRecord>;
+  /** Does what `work` does with this index in one transaction; it must not wait for anything. */
+  transaction(work: () => void): void;
+  /** Bytes on disk of trees that never change, by their path in the store: an unpacked layer is measured once. */
+  treeSizes(): ReadonlyMap<string, number>;
+  /** Replaces all of them. A failure is none: it only costs later work. */
+  putTreeSizes(sizes: ReadonlyMap<string, number>): void;
+  /** How many files the stat cache knows. */
+  statCount(): number;
+  /** Forgets them all. */
+  removeStats(): void;
+  /** Gives the disk back what removed rows took; where others are at work, later. */
+  compact(): void;
   /** Every digest that cache records and layers name; some more than once. */
   digests(): Iterable<Digest>;
   /** Writes what was put off, in one transaction; nothing put off, nothing written. Never throws: it can only cost later work. */

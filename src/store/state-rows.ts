@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
-import type { CacheRecord, LayerRecord, StatRecord } from './state-record.ts';
+import type { CacheRecord, LayerRecord, RecordRow, StatRecord } from './state-record.ts';
 
 /** A row of a table, by column. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -19,6 +19,23 @@ export function toCacheRecord(row: Row): CacheRecord {
     lastUsed: Number(row['last_used']),
     uses: Number(row['uses']),
   };
+}
+
+export function toRecordRow(row: Row): RecordRow {
+  return {
+    key: row['key'] as Digest,
+    kind: String(row['kind']),
+    name: String(row['name']),
+    digests: digestsIn(String(row['result'])),
+    createdAt: Number(row['created_at']),
+    lastUsed: Number(row['last_used']),
+    uses: Number(row['uses']),
+  };
+}
+
+/** All digests that a text has, in its order. */
+export function digestsIn(text: string): readonly Digest[] {
+  return (text.match(/sha256:[a-f0-9]{64}/g) ?? []) as Digest[];
 }
 
 export function toLayerRecord(row: Row): LayerRecord {

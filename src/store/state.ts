@@ -1,35 +1,32 @@
-import { accessSync, constants, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import type * as Sqlite from 'node:sqlite';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Digest } from '../oci/digest.ts';
 import { canonicalJson } from '../util/canonical-json.ts';
-import type { CacheRecord, LayerRecord, NewCacheRecord, StatRecord, State } from './state-record.ts';
+import type {
+  CacheRecord,
+  LayerRecord,
+  NewCacheRecord,
+  RecordRow,
+  StatRecord,
+  State,
+} from './state-record.ts';
 import type { Row } from './state-rows.ts';
-import { toCacheRecord, toLayerRecord, toStatRecord } from './state-rows.ts';
+import { digestsIn, toCacheRecord, toLayerRecord, toRecordRow, toStatRecord } from './state-rows.ts';
+import {
+  fileOf,
+  isDamage,
+  isUnreadable,
+  isWritable,
+  newestGeneration,
+  removeGenerations,
+  schema,
+  schemaVersion,
+} from './state-file.ts';
 import { storeError } from './store-error.ts';
 
 // The only importer of node:sqlite: the index of the store. Blobs are the truth; all that is here can be made again, so a
 // damaged index is replaced by an empty one, never an error.
-
-const schemaVersion = 2;
-const schema = `
-  CREATE TABLE IF NOT EXISTS cache_record (
-    key TEXT PRIMARY KEY, op_key TEXT NOT NULL, inputs TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
-    name TEXT NOT NULL, result TEXT NOT NULL, components TEXT NOT NULL,
-    created_at INTEGER NOT NULL, last_used INTEGER NOT NULL, uses INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS cache_record_by_op ON cache_record (op_key, created_at);
-  CREATE INDEX IF NOT EXISTS cache_record_by_place ON cache_record (place, created_at);
-  CREATE TABLE IF NOT EXISTS components (digest TEXT PRIMARY KEY, data BLOB NOT NULL);
-  CREATE TABLE IF NOT EXISTS layer (
-    diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
-    PRIMARY KEY (diff_id, digest)) WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS layer_by_digest ON layer (digest);
-  CREATE TABLE IF NOT EXISTS stat (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-    ino INTEGER NOT NULL, dev INTEGER NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
-  PRAGMA user_version = ${schemaVersion};`;
 
 const busyMilliseconds = 10_000;
 /** `last_used` is not worth a write when it is this fresh: builds in a row write nothing. */
@@ -47,7 +44,8 @@ class SqliteState implements State {
   #generation = 0;
   #readOnly = false;
   #statements = new Map<string, StatementSync>();
-  readonly #used = new Map<Digest, number>();
+  readonly #used = new Map<Digest, { readonly counts: boolean; readonly time: number }>();
+  #protectedSince: number | undefined;
   readonly #stats = new Map<string, StatRecord>();
 
   constructor(root: string, now: () => number) {
@@ -80,18 +78,8 @@ class SqliteState implements State {
     const { key, opKey, inputs, kind, place = '', name, result, components = '' } = record;
     this.#run(
       'INSERT OR REPLACE INTO cache_record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)',
-      ...[
-        key,
-        opKey,
-        canonicalJson(inputs),
-        kind,
-        place,
-        name,
-        canonicalJson(result),
-        components,
-        time,
-        time,
-      ],
+      ...[key, opKey, canonicalJson(inputs), kind, place, name, canonicalJson(result)],
+      ...[components, time, time],
     );
   }
 
@@ -115,9 +103,35 @@ class SqliteState implements State {
     this.#run('DELETE FROM cache_record WHERE key = ?', key);
   }
 
-  used(record: CacheRecord): void {
+  used({ key, lastUsed }: CacheRecord): boolean {
     const time = this.#now();
-    if (time - record.lastUsed > touchMilliseconds) this.#used.set(record.key, time);
+    const counts = time - lastUsed > touchMilliseconds;
+    if (this.#protectedSince !== undefined) return this.#mark({ key, counts, time });
+    this.#used.set(key, { counts, time });
+    return true;
+  }
+
+  protect(): void {
+    if (this.#protectedSince !== undefined) return;
+    this.#protectedSince = this.#now();
+    for (const [key, { counts, time }] of this.#used) this.#mark({ key, counts, time });
+    this.#used.clear();
+  }
+
+  /** One statement, which no other process can come between. */
+  #mark({
+    key,
+    counts,
+    time,
+  }: {
+    readonly key: Digest;
+    readonly counts: boolean;
+    readonly time: number;
+  }): boolean {
+    this.#open();
+    if (this.#readOnly) return true;
+    const sql = 'UPDATE cache_record SET last_used = ?, uses = uses + ? WHERE key = ?';
+    return this.#attempt(() => this.#statement(sql).run(time, counts ? 1 : 0, key)).changes !== 0;
   }
 
   layers(diffId: Digest): readonly LayerRecord[] {
@@ -172,19 +186,83 @@ class SqliteState implements State {
       ...this.#statement('SELECT result AS text FROM cache_record').all(),
       ...this.#statement('SELECT digest AS text FROM layer').all(),
     ]);
-    for (const { text } of texts) {
-      for (const [digest] of String(text).matchAll(/sha256:[a-f0-9]{64}/g)) yield digest as Digest;
+    for (const { text } of texts) yield* digestsIn(String(text));
+  }
+
+  *recordRows(): IterableIterator<RecordRow> {
+    const sql = 'SELECT key, kind, name, result, created_at, last_used, uses FROM cache_record';
+    for (const row of this.#attempt(() => this.#statement(sql).iterate())) yield toRecordRow(row);
+  }
+
+  *layerRows(): IterableIterator<LayerRecord> {
+    for (const row of this.#attempt(() => this.#statement('SELECT * FROM layer').iterate()))
+      yield toLayerRecord(row);
+  }
+
+  transaction(work: () => void): void {
+    this.#attempt(() => {
+      const db = this.#open();
+      db.exec('BEGIN IMMEDIATE');
+      try {
+        work();
+        db.exec('COMMIT');
+      } catch (error) {
+        if (db.isTransaction) db.exec('ROLLBACK');
+        throw error;
+      }
+    });
+  }
+
+  treeSizes(): ReadonlyMap<string, number> {
+    try {
+      const rows = this.#statement('SELECT path, bytes FROM tree_size').all();
+      return new Map(rows.map(({ path, bytes }) => [String(path), Number(bytes)]));
+    } catch {
+      return new Map();
+    }
+  }
+
+  putTreeSizes(sizes: ReadonlyMap<string, number>): void {
+    try {
+      this.transaction(() => {
+        const db = this.#open();
+        // No part of the schema: an index of this version may have been made without it.
+        db.exec('CREATE TABLE IF NOT EXISTS tree_size (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL)');
+        db.exec('DELETE FROM tree_size');
+        const put = db.prepare('INSERT INTO tree_size VALUES (?, ?)');
+        for (const [path, bytes] of sizes) put.run(path, bytes);
+      });
+    } catch {
+      // Measured again next time.
+    }
+  }
+
+  statCount(): number {
+    return this.#attempt(() => Number(this.#statement('SELECT count(*) AS n FROM stat').get()?.['n']));
+  }
+
+  removeStats(): void {
+    this.#attempt(() => this.#statement('DELETE FROM stat').run());
+  }
+
+  compact(): void {
+    try {
+      this.#open().exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)');
+    } catch {
+      // Somebody reads: the pages are used again anyway.
     }
   }
 
   flush(): void {
-    if (this.#used.size === 0 && this.#stats.size === 0) return;
+    const used = [...this.#used].filter(([, { counts }]) => counts);
+    this.#used.clear();
+    if (used.length === 0 && this.#stats.size === 0) return;
     try {
       const db = this.#open();
       if (!this.#readOnly) {
         db.exec('BEGIN IMMEDIATE');
         const touch = this.#statement('UPDATE cache_record SET last_used = ?, uses = uses + 1 WHERE key = ?');
-        for (const [key, time] of this.#used) touch.run(time, key);
+        for (const [key, { time }] of used) touch.run(time, key);
         const put = this.#statement('INSERT OR REPLACE INTO stat VALUES (?, ?, ?, ?, ?, ?, ?)');
         for (const { path, size, mtimeNs, ctimeNs, ino, dev, digest } of this.#stats.values()) {
           // A file from after 2262 is read each time: SQLite has no larger numbers.
@@ -196,7 +274,6 @@ class SqliteState implements State {
       // Both only spare work later: a full disk or a damaged index must not fail a build that has succeeded.
       if (this.#db?.isTransaction === true) this.#db.exec('ROLLBACK');
     }
-    this.#used.clear();
     this.#stats.clear();
   }
 
@@ -291,38 +368,8 @@ class SqliteState implements State {
   }
 }
 
-/**
- * The number in the name grows with each rebuild: a process that still has the old file open may write and remove the files beside it,
- * which a new index of the same name would share. The schema's version is in the name so that two versions of tsbuild can share a store.
- */
-function fileOf(root: string, generation: number): string {
-  return join(root, `state-v${schemaVersion}.${generation}.db`);
-}
-
-function newestGeneration(root: string): number {
-  let newest = 1;
-  for (const name of readdirSync(root)) {
-    const match = /^state-v(\d+)\.(\d{1,9})\.db$/.exec(name);
-    if (Number(match?.[1]) === schemaVersion) newest = Math.max(newest, Number(match?.[2]));
-  }
-  return newest;
-}
-
-/** Removes damaged indexes. Processes that still have one open lose what they note in it, which is what it was worth. */
-function removeGenerations(root: string, before: number): void {
-  for (let generation = Math.max(1, before - 3); generation < before; generation++) {
-    for (const suffix of ['', '-wal', '-shm']) {
-      try {
-        rmSync(`${fileOf(root, generation)}${suffix}`, { force: true });
-      } catch {
-        // It is only rubbish.
-      }
-    }
-  }
-}
-
 // A static import of node:sqlite would load it in commands that never ask the index.
-function sqlite(): typeof Sqlite {
+export function sqlite(): typeof Sqlite {
   return createRequire(import.meta.url)('node:sqlite') as typeof Sqlite;
 }
 
@@ -348,30 +395,4 @@ function create(db: DatabaseSync): void {
 
 function versionOf(db: DatabaseSync): number {
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
-}
-
-function isWritable(directory: string): boolean {
-  try {
-    accessSync(directory, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** SQLITE_CORRUPT, SQLITE_NOTADB, a table or column that is missing, text that is no JSON. */
-function isDamage(error: unknown): boolean {
-  if (error instanceof SyntaxError) return true;
-  const { errcode, message } = error as { errcode?: number; message?: string };
-  const primary = (errcode ?? 0) & 0xff;
-  return (
-    primary === 11 ||
-    primary === 26 ||
-    (primary === 1 && /no such|has no column|columns but/.test(message ?? ''))
-  );
-}
-
-/** SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN: the file, not the directory. */
-function isUnreadable(error: unknown): boolean {
-  return [3, 8, 14].includes(((error as { errcode?: number }).errcode ?? 0) & 0xff);
 }

@@ -16,11 +16,13 @@ import { openState } from './state.ts';
 import { storeError } from './store-error.ts';
 import type { Swept } from './sweep.ts';
 import { removeUnreferenced } from './sweep.ts';
+import type { UseLock } from './use-lock.ts';
+import { markUsed, openUseLock } from './use-lock.ts';
 import { makeDirectories } from '../util/make-directories.ts';
 
 /**
- * Where everything is kept: an OCI image layout (blobs/, index.json, oci-layout) and beside it an index (state-*.db), leases/, layers/ and
- * tmp/. Any number of processes may have one open.
+ * Where everything is kept: an OCI image layout (blobs/, index.json, oci-layout) and beside it an index (state-*.db), leases/, layers/,
+ * tmp/ and more. Any number of processes may have one open.
  */
 export interface Store extends AsyncDisposable {
   /** Absolute. */
@@ -30,8 +32,16 @@ export interface Store extends AsyncDisposable {
   readonly state: State;
   readonly statCache: StatCache;
   readonly leases: Leases;
-  /** A directory of this open store alone, on the filesystem of the blobs; made when first asked for and removed by `close`. */
+  /**
+   * A directory of this open store alone, on the filesystem of the blobs; made when first asked for and removed by `close`. From then on
+   * this is a build at work: what it uses is marked piece by piece. Before, nothing at all is removed from the store by others.
+   */
   tempDir(): Promise<string>;
+  /** Whether `tempDir` was asked for: something is or was to be written. */
+  isWorking(): boolean;
+  readonly useLock: UseLock;
+  /** Before a blob or the directory of a layer that is there is relied on: marks it as used. False: it has just been removed. */
+  keep(path: string): boolean;
   /** Removes blobs that nothing refers to; see sweep.ts. */
   removeUnreferenced(): Promise<Swept>;
   /** Writes what the index has put off and removes the temporary directory. May be called twice. */
@@ -59,12 +69,30 @@ function open(root: string): Store {
       processDir = undefined;
       throw error;
     });
-    return (await processDir).path;
+    const { path } = await processDir;
+    // Invariant: until the records that have served are marked, and the directory says since when, nothing can be removed.
+    if (!working) {
+      working = true;
+      state.protect();
+      useLock.release();
+    }
+    return path;
   };
+  const useLock = openUseLock(root);
+  useLock.hold();
   const state = openState(root);
-  const blobs = openFsBlobStore(root, tempDir);
+  let working = false;
+  const marked = new Set<string>();
+  const keep = (path: string): boolean => {
+    if (!working || marked.has(path)) return true;
+    if (!markUsed(path, useLock)) return false;
+    marked.add(path);
+    return true;
+  };
+  const blobs = openFsBlobStore(root, tempDir, keep);
   const close = async (): Promise<void> => {
     state.close();
+    useLock.release();
     const directory = processDir;
     processDir = undefined;
     await (await directory)?.[Symbol.asyncDispose]();
@@ -77,6 +105,9 @@ function open(root: string): Store {
     statCache: openStatCache(state, Date.now()),
     leases: openLeases(root),
     tempDir,
+    useLock,
+    keep,
+    isWorking: () => working,
     removeUnreferenced: async () =>
       removeUnreferenced(root, state, { now: Date.now(), ownTempDir: (await processDir)?.path }),
     close,

@@ -60,7 +60,7 @@ function sweep(root: string, state: State, options: SweepOptions): Swept {
 }
 
 /** Everything that can be reached: manifests and indexes are followed, whatever refers to them. */
-function mark(directory: string, roots: Iterable<Digest>): ReadonlySet<Digest> {
+export function mark(directory: string, roots: Iterable<Digest>): ReadonlySet<Digest> {
   const marked = new Set<Digest>();
   const waiting = [...roots];
   for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {

@@ -5,6 +5,7 @@ import type { LayerLeak } from '../../image/secret-scan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
+import type { StoreTask } from '../store-types.ts';
 import type { ContainerTask, ShellOpening, StepTask } from './steps.ts';
 
 // What a build and its steps worker say to each other: plain data over Node's channel between processes. Contents of files go through the
@@ -47,7 +48,8 @@ export type Call =
   /** Of the failed step that the call with this number has kept. */
   | { readonly call: 'failedShell'; readonly kept: number; readonly opening: SentOpening }
   | { readonly call: 'discardFailed'; readonly kept: number }
-  | { readonly call: 'runContainer'; readonly task: SentContainer };
+  | { readonly call: 'runContainer'; readonly task: SentContainer }
+  | { readonly call: 'maintain'; readonly task: StoreTask };
 
 export type ToWorker =
   | (Call & { readonly id: number })

@@ -22,6 +22,8 @@ export async function openSteps(
   ]);
   const problem = hostProblem();
   if (problem !== undefined) throw problem;
+  // From here on this is a build at work: see Store.tempDir. What cannot be written is told by whoever writes.
+  await store.tempDir().catch(() => undefined);
   if (options.isolation === 'chroot') return withoutNamespaces(session, layerStore);
   const rung = findRung(env);
   if (rung.name !== 'root') {

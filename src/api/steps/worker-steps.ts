@@ -10,7 +10,13 @@ import type { Emit } from '../../progress/event.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { Call, FromWorker, LocatedSource, RunResult, SentTask, ToWorker } from './messages.ts';
 import { receiveError } from './messages.ts';
+import type { StoreTask } from '../store-types.ts';
 import type { FailedStep, HeldCaches, Steps, StepTask, TaskSource } from './steps.ts';
+
+export interface WorkerSteps extends Steps {
+  /** Work on the store itself, with the rights that its files ask for. */
+  maintain(task: StoreTask, signal: AbortSignal): Promise<unknown>;
+}
 
 export interface WorkerOptions {
   /** Root of the store. */
@@ -32,7 +38,7 @@ export type WorkerPlace =
   | 'chroot';
 
 /** Executes steps in a process that is root of a user namespace, or has none. Throws SANDBOX_UNAVAILABLE where none can be made. */
-export async function workerSteps(options: WorkerOptions): Promise<Steps> {
+export async function workerSteps(options: WorkerOptions): Promise<WorkerSteps> {
   const worker = await Worker.start(options);
   const { layerStore } = options;
   return {
@@ -66,6 +72,7 @@ export async function workerSteps(options: WorkerOptions): Promise<Steps> {
       const sent = { ...task, layers: await locate(layers, signal) };
       return worker.call({ call: 'runContainer', task: sent }, { signal, onOutput });
     },
+    maintain: (task, signal) => worker.call({ call: 'maintain', task }, { signal }),
     [Symbol.asyncDispose]: () => worker.end(),
   };
 }

@@ -3,6 +3,7 @@ import { endOrphans } from '../../executor/chroot/orphans.ts';
 import { createExecutor, inspect } from '../../executor/executor.ts';
 import type { OnOutput } from '../../executor/executor.ts';
 import { openSession } from '../session.ts';
+import { doStoreTask } from '../store-task.ts';
 import { chrootSteps } from './chroot-steps.ts';
 import { localSteps } from './local-steps.ts';
 import type { Call, FromWorker, LocatedSource, RunResult, SentTask, ToWorker } from './messages.ts';
@@ -26,6 +27,8 @@ process.umask(0o022);
 dropGroups();
 
 const session = await openSession({ root, onEvent: (event) => say({ event }) });
+// It is at work from the start: what it uses is marked, and nothing else of the store waits for it.
+await session.store.tempDir().catch(() => undefined);
 const answers = new Set<Promise<void>>();
 const executorOptions = {
   root: session.store.root,
@@ -122,6 +125,8 @@ async function execute(message: Call & { readonly id: number }, signal: AbortSig
         onOutput: output(message.id),
         signal,
       });
+    case 'maintain':
+      return doStoreTask(session.store, message.task, signal);
     default:
       throw new TypeError(`no such call: ${JSON.stringify(message)}`);
   }
