@@ -73,7 +73,9 @@ export async function exportAll(request: ExportRequest): Promise<Omit<BuildResul
   for (const output of request.outputs) {
     if (output.type === 'cacheonly') continue;
     const all = [...names, ...(output.names ?? []).map((name) => formatReference(parseReference(name)))];
+    const sending = isPushed(output) ? sendEarly(request, output, all) : undefined;
     const image = await assembleOutput(request, output);
+    await sending;
     const result = { images: [{ platform: plan.platform, image, layers: layers.map(({ layer }) => layer) }] };
     for (const exporter of await exportersOf(output, request)) {
       const written = await internalStep(session.emit, exporter.name, (id) =>
@@ -92,6 +94,28 @@ export async function exportAll(request: ExportRequest): Promise<Omit<BuildResul
     names,
     metadata: metadata(descriptor, imageId, names),
   };
+}
+
+/** New layers are on their way to the registry while they are compressed: what the image is called needs all their digests. */
+async function sendEarly(
+  request: ExportRequest,
+  output: OutputOption,
+  names: readonly string[],
+): Promise<void> {
+  const [name] = names;
+  if (name === undefined) return;
+  const fresh = request.layers.flatMap(({ layer }) => (layer.isNew() && !layer.hasBlob() ? [layer] : []));
+  if (fresh.length === 0) return;
+  const { session } = request;
+  const { sendNewLayers } = await import('../export/to-registry.ts');
+  const client = await registryOf(output, request);
+  await internalStep(session.emit, 'sending new layers', (id) =>
+    sendNewLayers(
+      client,
+      { name, layers: new Set(fresh) },
+      { id, signal: session.signal, emit: session.emit },
+    ),
+  );
 }
 
 async function assembleOutput(request: ExportRequest, output: OutputOption): Promise<PlatformImage['image']> {

@@ -9,6 +9,8 @@ import { storeError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import { removeTree } from '../util/remove-tree.ts';
 import type { ByteStream } from '../util/streams.ts';
+import type { Tapped } from '../util/tap.ts';
+import { tapped } from '../util/tap.ts';
 import { applyEntries } from './apply.ts';
 import type { CompressOptions } from './compression.ts';
 import { compress, decompress } from './compression.ts';
@@ -39,10 +41,17 @@ export interface StoredLayer extends Layer {
   readFile(path: string): ByteStream;
   /** Whether the compressed blob is in the blob store. */
   hasBlob(): boolean;
+  /** Whether it was made here: its blob, where it has none, is made and not fetched. */
+  isNew(): boolean;
   /** Whether it can be had without fetching anything. */
   hasLocal(): boolean;
   /** Says where it is in the store, fetched if it has to be: what another process needs to read it. */
   locate(signal?: AbortSignal): Promise<LocatedLayer>;
+  /**
+   * The compressed bytes for whoever sends them on: those of the store; those of a layer that is elsewhere as they come, without being
+   * kept; those of a new layer while its blob is made and kept. Verified, but for the last.
+   */
+  transit(options?: OpenOptions): ByteStream;
   /** Makes sure that the compressed blob is in the blob store: fetches or makes it. */
   storeBlob(options?: OpenOptions): Promise<void>;
 }
@@ -92,9 +101,13 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     const { digest, size } = record;
     await blobs.put(layer.compressed({ signal, onProgress }), { digest, size }, signal);
   };
-  const makeBlob = async (signal: AbortSignal): Promise<void> => {
+  const makeBlob = async (
+    signal: AbortSignal,
+    watch: (stream: ByteStream) => ByteStream = (stream) => stream,
+  ): Promise<void> => {
     const compression = parts.compression ?? { type: 'gzip' };
-    const { digest, size } = await blobs.put(compress(tarBytes({ signal }), compression), {}, signal);
+    const made = compress(tarBytes({ signal }), compression);
+    const { digest, size } = await blobs.put(watch(made), {}, signal);
     table.set(diffId, { mediaType: mediaTypes[compression.type], digest, size });
   };
   const storeBlob = async (options: OpenOptions = {}): Promise<BlobRecord> => {
@@ -104,7 +117,8 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     const { onProgress, signal } = options;
     if (onProgress !== undefined) listeners.add(onProgress);
     try {
-      const start = remote === undefined ? makeBlob : (inner: AbortSignal) => fetchBlob(remote, inner);
+      const start = (inner: AbortSignal): Promise<void> =>
+        remote === undefined ? makeBlob(inner) : fetchBlob(remote, inner);
       await blobTask.join(start, signal);
     } finally {
       if (onProgress !== undefined) listeners.delete(onProgress);
@@ -115,6 +129,32 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     return made;
   };
   const record = async (): Promise<BlobRecord> => (remote === undefined ? storeBlob() : remoteRecord(remote));
+
+  async function* transit(options: OpenOptions = {}): AsyncGenerator<Uint8Array> {
+    if (remote !== undefined) await remoteRecord(remote);
+    const local = localBlob();
+    if (local !== undefined) yield* blobs.open(local.digest, options);
+    else if (remote !== undefined) yield* remote.compressed(options);
+    else {
+      const taps: Tapped[] = [];
+      const watch = (stream: ByteStream): ByteStream => {
+        const tap = tapped(stream);
+        taps.push(tap);
+        return tap.main;
+      };
+      // Starts the work, unless somebody else has: then its blob is waited for. Whether it succeeds is seen at its end.
+      const made = blobTask.join((signal) => makeBlob(signal, watch), options.signal);
+      made.catch(() => undefined);
+      const [tap] = taps;
+      try {
+        if (tap !== undefined) yield* observed(tap.side, options);
+      } finally {
+        tap?.leave();
+      }
+      await made;
+      if (tap === undefined) yield* blobs.open((await storeBlob()).digest, options);
+    }
+  }
 
   /** The uncompressed tar from whatever is nearest, verified. */
   async function* tarBytes(options: OpenOptions = {}): AsyncGenerator<Uint8Array> {
@@ -231,7 +271,9 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     readFile,
     hasBlob: () =>
       (remote === undefined || descriptor !== undefined ? localBlob() : readableBlob()) !== undefined,
+    isNew: () => remote === undefined,
     hasLocal: () => readableBlob() !== undefined || forms.hasTar() || forms.hasCanonicalDirectory(),
+    transit,
     locate: async (signal) => {
       if (forms.hasTar()) return { diffId };
       return { diffId, blob: readableBlob() ?? (await storeBlob({ signal })) };

@@ -24,7 +24,7 @@ export interface HttpTimeouts {
   readonly connect: number;
   /** From the end of the request to the answer's header. */
   readonly headers: number;
-  /** Between two pieces of the answer's body. */
+  /** Between two pieces of the answer's body; and how long a server may leave a piece of the request's body untaken. */
   readonly idle: number;
 }
 
@@ -194,8 +194,13 @@ async function send(
     dispatcher,
   }: { readonly url: URL; readonly timeouts: HttpTimeouts; readonly dispatcher: Dispatcher },
 ): Promise<HttpResponse> {
-  const body = typeof item.body === 'function' ? item.body() : item.body;
   const limits = { ...timeouts, ...item.timeouts };
+  const stalled = new AbortController();
+  const body = typeof item.body === 'function' ? taken(item.body(), limits.idle, stalled) : item.body;
+  const signals = [item.signal, typeof item.body === 'function' ? stalled.signal : undefined].filter(
+    (signal) => signal !== undefined,
+  );
+  const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
   const answer = await undici.request(url, {
     dispatcher,
     method: item.method ?? 'GET',
@@ -203,7 +208,7 @@ async function send(
     body: (body ?? null) as Exclude<Dispatcher.DispatchOptions['body'], undefined>,
     headersTimeout: limits.headers,
     bodyTimeout: limits.idle,
-    ...(item.signal === undefined ? {} : { signal: item.signal }),
+    ...(signal === undefined ? {} : { signal }),
   });
   const headerValues = (name: string): readonly string[] => {
     const value = answer.headers[name];
@@ -223,4 +228,20 @@ async function send(
       await answer.body.dump({ limit: 64 * 1024 }).catch(() => undefined);
     },
   };
+}
+
+/** undici gives up servers that do not answer, but not those that stop reading. */
+async function* taken(body: ByteStream, idle: number, stalled: AbortController): ByteStream {
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = (): void =>
+    stalled.abort(Object.assign(new Error('the server takes no more'), { code: 'ETIMEDOUT' }));
+  try {
+    for await (const chunk of body) {
+      timer = setTimeout(giveUp, idle);
+      yield chunk;
+      clearTimeout(timer);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
 }

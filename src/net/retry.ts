@@ -33,11 +33,20 @@ export async function retry<T>(
     signal?.throwIfAborted();
     const result = await attempt(number);
     if ('value' in result) return result.value;
-    const delay = policy.delays[number];
-    const pause = result.pause ?? 0;
-    if (delay === undefined || pause > policy.longestPause) throw result.failure;
-    await pauseFor(Math.max(delay, pause) * (1 + Math.random() * 0.2), signal);
+    const pause = nextPause(policy, number, result.pause);
+    if (pause === undefined) throw result.failure;
+    await pauseFor(pause, signal);
   }
+}
+
+/**
+ * Milliseconds to wait after try `number` (from 0) has failed, up to 20 % of jitter included, so that many who failed together do not come
+ * back together; undefined: no further try. `asked`: what the server wants, milliseconds.
+ */
+export function nextPause(policy: RetryPolicy, number: number, asked = 0): number | undefined {
+  const delay = policy.delays[number];
+  if (delay === undefined || asked > policy.longestPause) return undefined;
+  return Math.max(delay, asked) * (1 + Math.random() * 0.2);
 }
 
 /** Waits; an abort ends it with the signal's reason. */

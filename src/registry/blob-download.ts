@@ -3,7 +3,7 @@ import type { OpenOptions } from '../image/layer.ts';
 import type { HttpClient, HttpResponse } from '../net/http.ts';
 import { networkFailure } from '../net/network-error.ts';
 import type { RetryPolicy } from '../net/retry.ts';
-import { pauseFor } from '../net/retry.ts';
+import { nextPause, pauseFor } from '../net/retry.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -14,14 +14,24 @@ import type { CallOptions, Endpoint } from './client.ts';
 import { responseError, transportError } from './errors.ts';
 import { accessTo, endpointPath } from './manifest.ts';
 import { safeTarget } from './safety.ts';
+import type { Slots } from './slots.ts';
 
 export interface DownloadOptions extends OpenOptions {
   readonly http: HttpClient;
   readonly policy: RetryPolicy;
 }
 
-/** Opens the blob's bytes from `offset` on; the answer may start at 0 all the same. */
-type Source = (offset: number) => Promise<HttpResponse>;
+interface Source {
+  /** Opens the blob's bytes from `offset` on; the answer may start at 0 all the same. */
+  open(offset: number): Promise<HttpResponse>;
+  readonly slot: Slots;
+}
+
+/** Configs and the like: bytes. */
+const small = 64 * 1024;
+
+/** A line that breaks again and again is tried on as long as so much gets through in between: bytes. */
+const worthwhile = 1024 * 1024;
 
 /** `access`: a push looks with the token that it needs anyway. */
 export async function blobExists(
@@ -65,6 +75,7 @@ async function* download(
   const hash = createHash('sha256');
   let offset = 0;
   let failures = 0;
+  let resumedAt = 0;
   const sources = [
     ...endpoints.map((endpoint) => fromEndpoint(endpoint, digest, signal)),
     ...foreign(endpoints, descriptor, options),
@@ -74,13 +85,13 @@ async function* download(
     const source = sources[index];
     if (source === undefined) throw new Error('no source left');
     try {
-      const response = await source(offset);
+      using _ = size > small ? await source.slot(signal) : undefined;
+      const response = await source.open(offset);
       for await (const chunk of rest(response, offset)) {
         offset += chunk.length;
         if (offset > size) throw corrupt(subject, `it has more than ${size} bytes`);
         hash.update(chunk);
         options.onProgress?.(offset);
-        failures = 0;
         yield chunk;
       }
       if (offset < size)
@@ -88,14 +99,22 @@ async function* download(
       break;
     } catch (error) {
       signal?.throwIfAborted();
+      // All of it was here when the connection broke.
+      if (offset === size && size > 0 && networkFailure(error) !== undefined) break;
       const last = index === sources.length - 1;
       // What was handed out already cannot be taken back: wrong bytes end it.
       if (error instanceof BuildError && (last || error.code === 'CHECKSUM_MISMATCH')) throw error;
       const broken = networkFailure(error);
       if (broken === undefined && !(error instanceof BuildError)) throw error;
-      if (broken?.retryable === true && failures < policy.delays.length) {
-        await pauseFor(policy.delays[failures++] ?? 0, signal);
-        continue;
+      // A source that throws a BuildError has tried again itself.
+      if (broken?.retryable === true && !(error instanceof BuildError)) {
+        if (offset >= resumedAt + worthwhile) failures = 0;
+        resumedAt = offset;
+        const pause = nextPause(policy, failures++);
+        if (pause !== undefined) {
+          await pauseFor(pause, signal);
+          continue;
+        }
       }
       if (last) {
         const url = new URL(`https://${endpoints.at(-1)?.session.name ?? 'unknown'}`);
@@ -129,7 +148,7 @@ async function* rest(response: HttpResponse, offset: number): ByteStream & Async
 }
 
 function fromEndpoint(endpoint: Endpoint, digest: Digest, signal: AbortSignal | undefined): Source {
-  return (offset) =>
+  const open = (offset: number): Promise<HttpResponse> =>
     endpoint.session.send({
       method: 'GET',
       target: endpointPath(endpoint, `blobs/${digest}`),
@@ -138,6 +157,7 @@ function fromEndpoint(endpoint: Endpoint, digest: Digest, signal: AbortSignal | 
       expect: [200, 206],
       signal,
     });
+  return { open, slot: endpoint.session.downloads };
 }
 
 /** Layers that may live elsewhere (R-PULL-4): their URLs are asked without any credentials, after the registry itself. */
@@ -148,7 +168,7 @@ function foreign(
 ): readonly Source[] {
   const own = endpoints.at(-1);
   if (own === undefined || !isNondistributable(descriptor.mediaType)) return [];
-  return (descriptor.urls ?? []).map((location) => async (offset) => {
+  const open = async (location: string, offset: number): Promise<HttpResponse> => {
     const place = await own.session.place();
     let url = safeTarget(location, new URL('https://invalid.invalid'), place);
     const task = { registry: url.host, subject: own.subject, kind: 'blob' } as const;
@@ -162,7 +182,11 @@ function foreign(
       url = safeTarget(next, url, place);
     }
     throw new BuildError('REGISTRY_UNSAFE', `${task.registry} redirects in circles`);
-  });
+  };
+  return (descriptor.urls ?? []).map((location) => ({
+    open: (offset) => open(location, offset),
+    slot: own.session.downloads,
+  }));
 }
 
 /** Layer types whose licence may forbid to push them (R-PULL-4). */

@@ -1,135 +1,148 @@
 import { createHash } from 'node:crypto';
-import { pauseFor } from '../net/retry.ts';
+import { nextPause, pauseFor } from '../net/retry.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { blobExists } from './blob-download.ts';
 import type { CallOptions, Endpoint } from './client.ts';
+import { isPassing } from './errors.ts';
 import { accessTo, endpointPath } from './manifest.ts';
 import type { SessionResponse } from './session.ts';
+import type { UploadSession } from './upload-session.ts';
+import {
+  askUpload,
+  cancelUpload,
+  finishUpload,
+  openedUpload,
+  sendPart,
+  startUpload,
+} from './upload-session.ts';
 
 export interface BlobToUpload {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** Called for each try of sending. */
+  /** Called for each try of sending, and for each chunk. */
   open(): ByteStream;
   /** Another repository of the same registry that has it. */
   readonly mountFrom?: string | undefined;
 }
 
 export interface UploadOptions extends CallOptions {
-  /** Bytes sent so far; starts again at 0 when a try failed. */
+  /** Bytes sent so far; goes back when a try failed. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
 export type UploadOutcome = 'exists' | 'mounted' | 'uploaded';
 
-// Storage behind a registry may take long to digest what it was given.
-const patience = { headers: 600_000 };
+const MiB = 1024 * 1024;
+/** What is sent at once to a registry that takes no whole blob; halved while that is still too much. */
+const chunkSize = 16 * MiB;
+const smallestChunk = MiB / 2;
+/** A line that breaks again and again is tried on as long as so much gets through in between. */
+const worthwhile = MiB;
 
-/** R-PUSH-1: HEAD, cross-repository mount, else POST and PUT with the bytes in one stream. */
+/**
+ * R-PUSH-1: HEAD, cross-repository mount, else POST and PUT with the bytes in one stream. When that breaks off, the registry is asked what it
+ * has, and gets the rest; where it does not say, it gets all anew. A registry (or a proxy before it) that takes no body of this size
+ * gets chunks.
+ */
 export async function uploadBlob(
   endpoint: Endpoint,
   blob: BlobToUpload,
   options: UploadOptions,
 ): Promise<UploadOutcome> {
   if (await existsForPush(endpoint, blob.digest, options)) return 'exists';
-  let session = await mount(endpoint, blob, options);
-  if (session === 'mounted') return 'mounted';
-  return tries<UploadOutcome>(endpoint, options, async () => {
-    // A session that took half of the bytes is not used again: what it has is not known.
-    const location = session ?? (await startUpload(endpoint, options));
-    session = undefined;
-    const url = new URL(location);
-    url.searchParams.set('digest', blob.digest);
-    const response = await endpoint.session.send({
-      method: 'PUT',
-      target: url,
-      headers: { 'content-type': 'application/octet-stream', 'content-length': String(blob.size) },
-      body: () => counted(blob.open(), options),
-      access: access(endpoint),
-      expect: [201, 202, 204],
-      retry: false,
-      timeouts: patience,
+  const opened = await mount(endpoint, blob, options);
+  if (opened === 'mounted') return 'mounted';
+  let chunk = Infinity;
+  await tries(endpoint, { opened, ...options }, async (upload, keep) => {
+    let current = upload;
+    const part = (start: number, size: number): Parameters<typeof sendPart>[2] => ({
+      part: { start, size, open: () => slice(blob.open(), { start, size }, options) },
       signal: options.signal,
     });
-    await response.discard();
-    return 'uploaded';
+    try {
+      for (let left = blob.size - current.offset; left > Math.max(chunk, current.chunkMinimum);) {
+        current = await sendPart(
+          endpoint,
+          current,
+          part(current.offset, Math.max(chunk, current.chunkMinimum)),
+        );
+        keep(current);
+        left = blob.size - current.offset;
+      }
+      // What has begun with a part must go on with parts.
+      if (current.offset > 0 && current.offset < blob.size) {
+        current = await sendPart(endpoint, current, part(current.offset, blob.size - current.offset));
+        keep(current);
+      }
+      const rest = current.offset === 0 ? part(0, blob.size).part : undefined;
+      await finishUpload(endpoint, current, {
+        digest: blob.digest,
+        ...(rest === undefined ? {} : { rest }),
+        signal: options.signal,
+      });
+    } catch (error) {
+      const smaller = Math.min(chunkSize, chunk / 2);
+      if (statusOf(error) !== 413 || smaller < smallestChunk) throw error;
+      chunk = smaller;
+      throw new TryAgain(error);
+    }
   });
+  return 'uploaded';
 }
 
-/** A blob of unknown digest: POST, PATCH with the bytes in one stream, PUT with the digest that came out. */
+/**
+ * A blob whose digest shows only at its end: POST, PATCH with the bytes in one stream, PUT with the digest that came out; so making the
+ * bytes, hashing and sending them overlap. `open` is called again when a try failed, and gives the same bytes. Where a registry takes no
+ * PATCH, the digest is found first.
+ */
 export async function uploadStream(
   endpoint: Endpoint,
   open: () => ByteStream,
   options: UploadOptions,
 ): Promise<{ digest: Digest; size: number }> {
-  return tries(endpoint, options, async () => {
-    const location = await startUpload(endpoint, options);
-    let hash = createHash('sha256');
-    let size = 0;
-    const patched = await endpoint.session.send({
-      method: 'PATCH',
-      target: location,
-      headers: { 'content-type': 'application/octet-stream' },
-      body: () => {
-        // Opened again after a 401: what was hashed then was not taken.
-        hash = createHash('sha256');
-        size = 0;
-        return counted(open(), options, (chunk) => {
-          hash.update(chunk);
-          size += chunk.length;
-        });
-      },
-      access: access(endpoint),
-      expect: [202, 204],
-      retry: false,
-      timeouts: patience,
-      signal: options.signal,
+  try {
+    return await tries(endpoint, options, async (upload) => {
+      const start = upload.offset;
+      let seen = measure();
+      const sent = await sendPart(endpoint, upload, {
+        part: {
+          start,
+          size: undefined,
+          open: () => {
+            // Opened again after a 401: what was hashed then was not taken.
+            seen = measure();
+            return slice(seen.watch(open()), { start }, options);
+          },
+        },
+        signal: options.signal,
+      });
+      const result = seen.result();
+      await finishUpload(endpoint, sent, { digest: result.digest, signal: options.signal });
+      return result;
     });
-    await patched.discard();
-    const digest: Digest = `sha256:${hash.digest('hex')}`;
-    const url = patched.location();
-    url.searchParams.set('digest', digest);
-    const response = await endpoint.session.send({
-      method: 'PUT',
-      target: url,
-      headers: { 'content-length': '0' },
-      access: access(endpoint),
-      expect: [201, 202, 204],
-      retry: false,
-      timeouts: patience,
-      signal: options.signal,
-    });
-    await response.discard();
-    return { digest, size };
-  });
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (![400, 404, 405, 411, 413, 415, 501].includes(statusOf(error) ?? 0)) throw error;
+    const whole = measure();
+    for await (const chunk of whole.watch(open())) void chunk;
+    const result = whole.result();
+    await uploadBlob(endpoint, { ...result, open }, options);
+    return result;
+  }
 }
 
 /** Starts an upload and cancels it. */
 export async function checkUpload(endpoint: Endpoint, options: CallOptions): Promise<void> {
-  const location = await startUpload(endpoint, options);
-  try {
-    const response = await endpoint.session.send({
-      method: 'DELETE',
-      target: location,
-      access: access(endpoint),
-      expect: [200, 202, 204, 404, 405],
-      retry: false,
-      signal: options.signal,
-    });
-    await response.discard();
-  } catch (error) {
-    // The answer is known already; sessions that nobody ends time out at the registry.
-    options.signal?.throwIfAborted();
-    if (!(error instanceof BuildError)) throw error;
-  }
+  await cancelUpload(endpoint, await startUpload(endpoint, options), options);
 }
 
 async function existsForPush(endpoint: Endpoint, digest: Digest, options: CallOptions): Promise<boolean> {
+  const access = accessTo(endpoint, 'push', {});
   try {
-    return await blobExists(endpoint, digest, { signal: options.signal, access: access(endpoint) });
+    return await blobExists(endpoint, digest, { signal: options.signal, access });
   } catch (error) {
     options.signal?.throwIfAborted();
     // Some registries refuse the look at a repository that is yet to be made. The upload tells.
@@ -138,12 +151,12 @@ async function existsForPush(endpoint: Endpoint, digest: Digest, options: CallOp
   }
 }
 
-/** 'mounted', or the URL of an upload that the registry opened instead, or undefined when it said neither. */
+/** 'mounted', or an upload that the registry opened instead, or undefined when it said neither. */
 async function mount(
   endpoint: Endpoint,
   blob: BlobToUpload,
   options: CallOptions,
-): Promise<'mounted' | URL | undefined> {
+): Promise<'mounted' | UploadSession | undefined> {
   const from = blob.mountFrom;
   if (from === undefined || from === endpoint.repository) return undefined;
   const query = new URLSearchParams({ mount: blob.digest, from });
@@ -164,58 +177,110 @@ async function mount(
     throw error;
   }
   await response.discard();
-  return response.status === 201 ? 'mounted' : response.location();
+  return response.status === 201 ? 'mounted' : openedUpload(response);
 }
 
-async function startUpload(endpoint: Endpoint, options: CallOptions): Promise<URL> {
-  const response = await endpoint.session.send({
-    method: 'POST',
-    target: endpointPath(endpoint, 'blobs/uploads/'),
-    headers: { 'content-length': '0' },
-    access: access(endpoint),
-    expect: [202],
-    signal: options.signal,
-  });
-  await response.discard();
-  return response.location();
+/** The same again at once, in another way: what failed was no misfortune. */
+class TryAgain extends Error {
+  constructor(cause: unknown) {
+    super('in another way', { cause });
+  }
 }
 
-function access(endpoint: Endpoint): ReturnType<typeof accessTo> {
-  return accessTo(endpoint, 'push', {});
+interface Tries extends CallOptions {
+  /** An upload that is open already. */
+  readonly opened?: UploadSession | undefined;
 }
 
-/** As often as the policy allows, when the network or the registry failed; not when it refused. */
-async function tries<T>(endpoint: Endpoint, options: CallOptions, attempt: () => Promise<T>): Promise<T> {
-  for (let number = 0; ; number++) {
+/**
+ * As often as the policy allows, when the network or the registry failed; not when it refused. Each try goes on where the registry says that
+ * the last one ended. `keep` tells of progress within a try.
+ */
+async function tries<T>(
+  endpoint: Endpoint,
+  options: Tries,
+  attempt: (upload: UploadSession, keep: (upload: UploadSession) => void) => Promise<T>,
+): Promise<T> {
+  const { policy } = endpoint.session;
+  let upload = options.opened;
+  let before = 0;
+  for (let number = 0; ;) {
+    const current: UploadSession = upload ?? (await startUpload(endpoint, options));
+    upload = current;
     try {
-      return await attempt();
+      return await attempt(current, (next) => (upload = next));
     } catch (error) {
       options.signal?.throwIfAborted();
-      const delay = endpoint.session.policy.delays[number];
-      if (delay === undefined || !isPassing(error)) throw error;
-      await pauseFor(delay, options.signal);
+      if (error instanceof TryAgain) {
+        upload = await askUpload(endpoint, upload, options);
+        continue;
+      }
+      if (!isPassing(error)) throw error;
+      const pause = nextPause(policy, number, retryAfterOf(error));
+      if (pause === undefined) throw error;
+      await pauseFor(pause, options.signal);
+      // Bytes that arrived wrong cannot be built upon.
+      const damaged = isDamaged(error);
+      upload = damaged ? undefined : await askUpload(endpoint, upload, options);
+      const offset = upload?.offset ?? 0;
+      number = offset >= before + worthwhile ? 0 : number + 1;
+      before = Math.max(before, offset);
     }
   }
 }
 
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof BuildError)) return false;
-  const { status, codes, passing } = error.details;
-  // The registry lost the upload, or got it in pieces that do not fit: a new one may do.
-  const lost = Array.isArray(codes) && codes.some((code) => /^BLOB_UPLOAD_/.test(String(code)));
-  return passing === true || lost || (typeof status === 'number' && (status >= 500 || status === 408));
+function statusOf(error: unknown): number | undefined {
+  const status = error instanceof BuildError ? error.details['status'] : undefined;
+  return typeof status === 'number' ? status : undefined;
 }
 
-async function* counted(
+function retryAfterOf(error: unknown): number | undefined {
+  const pause = error instanceof BuildError ? error.details['retryAfter'] : undefined;
+  return typeof pause === 'number' ? pause : undefined;
+}
+
+function isDamaged(error: unknown): boolean {
+  const codes = error instanceof BuildError ? error.details['codes'] : undefined;
+  return Array.isArray(codes) && codes.some((code) => /^(?:DIGEST|SIZE)_INVALID$/.test(String(code)));
+}
+
+/** `size` bytes from `start` on; tells how many of the whole have been handed out. */
+async function* slice(
   stream: ByteStream,
+  { start, size = Infinity }: { readonly start: number; readonly size?: number },
   options: UploadOptions,
-  see?: (chunk: Uint8Array) => void,
 ): AsyncGenerator<Uint8Array> {
-  let sent = 0;
+  const end = start + size;
+  let at = 0;
   for await (const chunk of stream) {
-    see?.(chunk);
-    sent += chunk.length;
-    options.onProgress?.(sent);
-    yield chunk;
+    const from = Math.max(0, start - at);
+    const to = Math.min(chunk.length, end - at);
+    at += chunk.length;
+    if (from < to) {
+      options.onProgress?.(Math.min(at, end));
+      yield from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to);
+    }
+    // The whole is read to its end, where its source verifies it.
+    if (at > end) return;
   }
+}
+
+interface Measure {
+  watch(stream: ByteStream): ByteStream;
+  result(): { digest: Digest; size: number };
+}
+
+function measure(): Measure {
+  const hash = createHash('sha256');
+  let size = 0;
+  return {
+    async *watch(stream) {
+      for await (const chunk of stream) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    },
+    result: () => ({ digest: `sha256:${hash.digest('hex')}`, size }),
+  };
 }

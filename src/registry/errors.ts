@@ -1,5 +1,6 @@
 import type { HttpResponse } from '../net/http.ts';
 import { networkFailure } from '../net/network-error.ts';
+import { isRetryableStatus, retryAfter } from '../net/retry.ts';
 import { BuildError } from '../util/build-error.ts';
 import { redactText, redactUrl } from '../util/redact.ts';
 import type { CredentialLookup } from './credentials.ts';
@@ -64,7 +65,11 @@ export async function responseError(
   const codes = messages.map(({ code }) => code);
   const { status } = response;
   const said = messages.length === 0 ? '' : `: ${messages.map(sentence).join('; ')}`;
-  const details = { registry: task.registry, status, codes, url: redactUrl(response.url) };
+  const pause = retryAfter(response.header('retry-after'), Date.now());
+  const details = {
+    ...{ registry: task.registry, status, codes, url: redactUrl(response.url) },
+    ...(pause === undefined ? {} : { retryAfter: pause }),
+  };
   if (status === 401 || status === 403) return refused(task, used, { said, details });
   if (status === 429 || codes.includes('TOOMANYREQUESTS')) {
     const remaining = redactText(response.header('ratelimit-remaining') ?? '', [], 60);
@@ -160,6 +165,17 @@ export function transportError(error: unknown, url: URL, task: RegistryTask): un
     details: { registry: task.registry, url: redactUrl(url), passing: failure.retryable },
     cause: error,
   });
+}
+
+/** Whether what failed may work a little later, or when it is begun anew: of an upload that the network or the registry broke. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof BuildError)) return false;
+  const { status, codes, passing } = error.details;
+  // The registry lost the upload, or got other bytes or pieces than it was sent.
+  const lost = /^(?:BLOB_UPLOAD_\w+|DIGEST_INVALID|SIZE_INVALID|RANGE_INVALID)$/;
+  if (passing === true) return true;
+  if (Array.isArray(codes) && codes.some((code) => lost.test(String(code)))) return true;
+  return typeof status === 'number' && (isRetryableStatus(status) || status === 416);
 }
 
 function sentence({ code, message }: RegistryMessage): string {

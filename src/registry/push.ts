@@ -14,6 +14,7 @@ import { streamOf } from '../util/streams.ts';
 import { isNondistributable } from './blob-download.ts';
 import type { UploadOutcome } from './blob-upload.ts';
 import type { RegistryClient, Repository } from './client.ts';
+import { isPassing } from './errors.ts';
 
 export interface PushOptions {
   /** One becomes a plain manifest, unless `index` is given; several an index, in this order. At least one. */
@@ -36,50 +37,115 @@ export interface PushOptions {
 
 /**
  * Pushes images to one repository (R-PUSH-1): blobs side by side, each once and only where it is missing; then manifests, then the index,
- * then tags, so that nobody ever sees a name whose parts are not there. Layers that are there or can be mounted are never read. Returns
+ * then tags, so that nobody ever sees a name whose parts are not there. Layers that are there or can be mounted are never read. A blob that
+ * fails does not keep the others from arriving, and is tried once more after them; what a registry refuses ends all at once. Returns
  * the descriptor of what the tags name. Throws REGISTRY_*, and what reading a layer throws.
  */
 export async function pushImage(client: RegistryClient, options: PushOptions): Promise<Descriptor> {
   const { images, reference } = options;
-  const limit = pLimit(options.concurrency ?? 4);
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-  const pushed = new Map<Digest, Promise<UploadOutcome | 'skipped'>>();
-  const once = (digest: Digest, push: () => Promise<UploadOutcome | 'skipped'>): Promise<unknown> => {
-    const known = pushed.get(digest) ?? limit(push);
-    pushed.set(digest, known);
-    return known;
-  };
+  const blobs = new BlobQueue(options.concurrency ?? 4, stop);
   const pushLayer = async (layer: Layer): Promise<void> => {
     // Asking for the digest may mean to compress, so it waits for its turn as well.
-    const digest = await limit(() => {
+    const digest = await blobs.inTurn(() => {
       signal.throwIfAborted();
       return layer.digest();
     });
-    await once(digest, () => sendLayer(client, layer, { ...options, signal }));
+    await blobs.once(digest, () => sendLayer(client, layer, { ...options, signal }));
   };
   const pushParts = async (image: Image): Promise<void> => {
     const { config } = await image.manifest();
     const layers = await image.layers();
-    const blob = {
-      digest: config.digest,
-      size: config.size,
-      open: () => lazily(() => image.rawConfig()),
-    };
+    const { digest, size } = config;
+    const blob = { digest, size, open: () => lazily(() => image.rawConfig()) };
     await Promise.all([
       ...layers.map((layer) => pushLayer(layer)),
-      once(config.digest, () => client.uploadBlob(reference, blob, { signal })),
+      blobs.once(digest, () => client.uploadBlob(reference, blob, { signal })),
     ]);
   };
   try {
     await Promise.all(images.map((image) => pushParts(image)));
+    await blobs.secondRound();
   } catch (error) {
-    // The first failure ends the others; what they threw then says nothing.
-    stop.abort(error);
-    await Promise.allSettled(pushed.values());
-    throw error;
+    // What others throw when they are ended says nothing.
+    if (!stop.signal.aborted) stop.abort(error);
+    await blobs.settled();
+    options.signal?.throwIfAborted();
+    throw stop.signal.reason;
   }
   return putDocuments(client, options);
+}
+
+type Push = () => Promise<UploadOutcome | 'skipped'>;
+
+/** Some blobs at once, each once. */
+class BlobQueue {
+  readonly #limit: ReturnType<typeof pLimit>;
+  readonly #stop: AbortController;
+  readonly #begun = new Map<Digest, Promise<void>>();
+  readonly #failed: { readonly push: Push; readonly error: unknown }[] = [];
+  #inARow = 0;
+
+  /** `stop` is aborted with what makes it pointless to go on. */
+  constructor(concurrency: number, stop: AbortController) {
+    this.#limit = pLimit(concurrency);
+    this.#stop = stop;
+  }
+
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#limit(work);
+  }
+
+  once(digest: Digest, push: Push): Promise<void> {
+    const known = this.#begun.get(digest) ?? this.#limit(() => this.#first(push));
+    this.#begun.set(digest, known);
+    return known;
+  }
+
+  async #first(push: Push): Promise<void> {
+    try {
+      await push();
+      this.#inARow = 0;
+    } catch (error) {
+      this.#failed.push({ push, error });
+      this.#inARow += 1;
+      // A registry that nothing gets through to is not asked for each blob.
+      if (!endsOne(error) || this.#inARow > patience) {
+        if (!this.#stop.signal.aborted) this.#stop.abort(error);
+        throw error;
+      }
+    }
+  }
+
+  /** Those that failed, once more; the first that cannot be mended is thrown. */
+  async secondRound(): Promise<void> {
+    const lost = this.#failed.find(({ error }) => !isPassing(error));
+    if (lost !== undefined) throw lost.error;
+    await Promise.all(this.#failed.map(({ push }) => this.#limit(push)));
+  }
+
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#begun.values());
+  }
+}
+
+const patience = 4;
+
+/** Whether the failure of one blob says nothing of the others. */
+function endsOne(error: unknown): boolean {
+  if (!(error instanceof BuildError)) return false;
+  return (
+    isPassing(error) ||
+    ![
+      'REGISTRY_UNAUTHORIZED',
+      'REGISTRY_UNSAFE',
+      'REGISTRY_BLOCKED',
+      'REGISTRY_UNREACHABLE',
+      'CREDENTIALS_INVALID',
+      'INTERRUPTED',
+    ].includes(error.code)
+  );
 }
 
 /** C-RE-6: throws at once what the push would throw at its end, by starting an upload and cancelling it. */

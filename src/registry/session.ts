@@ -15,6 +15,8 @@ import { responseError, transportError } from './errors.ts';
 import { ping } from './ping.ts';
 import type { RegistryPlace } from './safety.ts';
 import { safeTarget } from './safety.ts';
+import type { Slots } from './slots.ts';
+import { createSlots } from './slots.ts';
 
 export interface SessionOptions {
   /** What the user calls the registry; credentials are looked up under this name. */
@@ -65,6 +67,8 @@ export interface SessionResponse extends HttpResponse {
 export interface Session {
   readonly name: string;
   readonly policy: RetryPolicy;
+  /** Large blobs on their way from here at once (R-PULL-3); documents do not wait for them. */
+  readonly downloads: Slots;
   place(): Promise<RegistryPlace>;
   send(request: RegistryRequest): Promise<SessionResponse>;
 }
@@ -170,6 +174,7 @@ export function createSession(options: SessionOptions): Session {
   return {
     name: options.name,
     policy: options.policy,
+    downloads: createSlots(4),
     place: async () =>
       (await connected({ registry: options.name, subject: options.name, kind: 'other' })).place,
     send,
