@@ -18,7 +18,7 @@ import type { FindCredential } from './credentials.ts';
 import { metaHeaders, normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
 import type { EndpointAddress, Endpoints } from './endpoints.ts';
-import { endpointsOf } from './endpoints.ts';
+import { endpointsOf, registryName } from './endpoints.ts';
 import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
 import { getReferrers } from './referrers-api.ts';
@@ -104,6 +104,11 @@ export interface RegistryClient extends AsyncDisposable {
     digest: Digest,
     options?: CallOptions & { readonly artifactType?: string | undefined },
   ): Promise<readonly Descriptor[] | undefined>;
+  /**
+   * What registries.conf calls a short name of Docker Hub's, `registry.example/name`. Short names are Docker Hub's all the same, as with
+   * docker: what a Dockerfile means must not depend on the machine. So this is for hints.
+   */
+  aliasOf(name: Repository): Promise<string | undefined>;
   /** In the registry's order. */
   listTags(from: Repository, options?: CallOptions): Promise<readonly string[]>;
   /** Starts an upload and cancels it: throws what a push would throw. */
@@ -219,6 +224,14 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     listTags: async (from, call) => listTags(await namesake(from), withSignal(call)),
     getReferrers: async (from, digest, call) =>
       getReferrers(await namesake(from), digest, { ...call, ...withSignal(call) }),
+    aliasOf: async ({ registry, repository }) => {
+      if (registryName(registry) !== 'docker.io') return undefined;
+      const { aliases } = await files.registriesConf();
+      const found = aliases.get(repository.replace(/^library\//, ''))?.name;
+      return found === undefined || found.registry === 'docker.io'
+        ? undefined
+        : `${found.registry}/${found.repository}`;
+    },
     checkPush: async (to, call) => checkUpload(await upstream(to), withSignal(call)),
     async checkLogin(registry, call) {
       const [host = ''] = normalScope(registry).split('/');

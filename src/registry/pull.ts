@@ -51,7 +51,7 @@ export async function resolveImage(
   options: ResolveOptions = {},
 ): Promise<ResolvedImage> {
   const want = { client, reference, options };
-  const top = await fetchTop(want);
+  const top = await fetchTop(want).catch((error: unknown) => withAlias(want, error));
   if (top.document.kind === 'manifest') {
     const { descriptor, bytes } = top;
     return { descriptor, image: await loadImage(want, descriptor, bytes, top.document.manifest) };
@@ -74,6 +74,17 @@ export async function resolveImage(
   };
   const image = await loadImage(want, descriptor, found.bytes, found.document.manifest);
   return { descriptor, index: top.descriptor, image };
+}
+
+/** Says where podman would have looked. */
+async function withAlias({ client, reference }: Want, error: unknown): Promise<never> {
+  const known = ['IMAGE_NOT_FOUND', 'REGISTRY_UNAUTHORIZED'];
+  if (!(error instanceof BuildError) || !known.includes(error.code)) throw error;
+  const alias = await client.aliasOf(reference);
+  if (alias === undefined) throw error;
+  const { code, message, details } = error;
+  const hint = `registries.conf calls it ${alias}: write that, if it is what you mean`;
+  throw new BuildError(code, message, { hint, details, cause: error });
 }
 
 async function fetchTop(want: Want): Promise<FetchedManifest> {

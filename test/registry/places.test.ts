@@ -4,12 +4,14 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
+import { parseReference } from '../../src/oci/reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
 import { noPlaces } from '../../src/registry/configuration.ts';
+import { resolveImage } from '../../src/registry/pull.ts';
 import { artifactManifest, listReferrers, putDocument, referrersTag } from '../../src/registry/referrers.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import type { HttpServer } from '../support/http-server.ts';
-import { failure, testClient } from '../support/registry-client.ts';
+import { amd64, failure, testClient } from '../support/registry-client.ts';
 import { tempFolder } from '../support/temp.ts';
 
 const manifest = JSON.stringify({
@@ -186,6 +188,25 @@ test('a blocked registry is never contacted', async () => {
   expect(await failure(client.checkPush(at))).toMatchObject({ code: 'REGISTRY_BLOCKED' });
   expect(own.seen).toEqual([]);
   expect((await client.getManifest({ ...at, repository: 'a' }, '1')).descriptor.digest).toBe(digest);
+});
+
+test('a short name is Docker Hub’s; where it has none, the alias of registries.conf is told', async () => {
+  await using hub = await startHttpServer(absent);
+  await using folder = await tempFolder('aliases');
+  const conf = join(folder.path, 'registries.conf');
+  await writeFile(conf, '[aliases]\nfedora = "r.example/fedora"\nalpine = "docker.io/library/alpine"\n');
+  await using client = testClient({
+    hostAliases: { 'docker.io': hub.host },
+    files: { ...noPlaces, registriesConf: [conf] },
+  });
+  const hint = async (name: string): Promise<string | undefined> =>
+    ((await failure(resolveImage(client, parseReference(name), amd64))) as { hint?: string }).hint;
+  expect(await hint('fedora:40')).toBe(
+    'registries.conf calls it r.example/fedora: write that, if it is what you mean',
+  );
+  expect(await hint('alpine')).toBe('check name and tag');
+  expect(await hint('team/fedora')).toBe('check name and tag');
+  expect(hub.seen.length).toBeGreaterThan(3);
 });
 
 describe('referrers by the registry’s own list', () => {
