@@ -76,9 +76,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     row: 'CK-16',
-    file: instruction,
-    from: '!secretWords.test(name.text) || harmlessWords.test(name.text)',
-    to: '!secretWords.test(name.text)',
+    file: 'src/util/looks-secret.ts',
+    from: 'secretWords.test(name) && !harmlessWords.test(name)',
+    to: 'secretWords.test(name)',
   },
   {
     row: 'CK-17',
