@@ -2,11 +2,31 @@ import { execFile } from 'node:child_process';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { becomes, ordersEndOnExec } from '../host/agent/items.ts';
+import type { PlanItem } from '../host/agent/plan.ts';
+import * as sys from '../host/container-constants.ts';
 import { takeErrorOutput } from './container-start.ts';
 import type { Runtime } from './runtime.ts';
 
 /** The programs that are looked for, best first. */
 export const ociRuntimeNames: readonly string[] = ['crun', 'runc', 'youki'];
+
+const ENOENT = 2;
+/**
+ * crun refuses hosts that have hierarchies of cgroups v1 and v2 together; of the latter it needs nothing there. A mount of the sandbox's own
+ * covers it: in a user namespace it could not be taken away.
+ */
+const withoutUnified: PlanItem = {
+  name: 'mount',
+  args: [
+    'tmpfs',
+    '/sys/fs/cgroup/unified',
+    'tmpfs',
+    sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC,
+    'size=64k',
+  ],
+  what: 'covering the cgroups v2',
+  ignore: ENOENT,
+};
 
 /** A runtime program of the host. `options` come before its command: they are what made it work here. */
 export function ociRuntime(program: string, options: readonly string[] = []): Runtime {
@@ -17,13 +37,22 @@ export function ociRuntime(program: string, options: readonly string[] = []): Ru
     readsConfig: true,
     namespaces: () => 0,
     start: ({ directory, id, log, state, path }) => {
-      const logging = ['--log', log, '--log-format', 'json', '--root', state];
+      // To crun what stands before a colon is the kind of log.
+      const logging = [
+        '--log',
+        name === 'crun' ? `file:${log}` : log,
+        '--log-format',
+        'json',
+        '--root',
+        state,
+      ];
       const args = [program, ...options, ...logging, 'run', '--bundle', directory, id];
       return {
         before: [
           ...takeErrorOutput,
           { name: 'chdir', args: ['/'], what: 'chdir' },
           { name: 'umask', args: [0o022], what: 'umask' },
+          ...(name === 'crun' ? [withoutUnified] : []),
         ],
         listener: undefined,
         after: [ordersEndOnExec],

@@ -46,6 +46,22 @@ describe('runtimes of the host', () => {
     ]);
   });
 
+  test('crun is told that its log is a file, whatever its name, and sees no cgroups v2 beside those of v1', () => {
+    const { before, programs } = ociRuntime('/usr/bin/crun').start({
+      ...{ directory: '/d', id: 'tsbuild-1', log: '/a:b', state: '/s', path: '/bin' },
+      ...{ spec: {} as RuntimeSpec, ownStreams: true, view: (path) => path },
+    });
+    expect(programs[0]?.args[1]).toEqual([
+      ...['/usr/bin/crun', '--log', 'file:/a:b', '--log-format', 'json', '--root', '/s'],
+      ...['run', '--bundle', '/d', 'tsbuild-1', 0],
+    ]);
+    const ENOENT = 2;
+    expect(before.at(-1)).toMatchObject({ name: 'mount', ignore: ENOENT });
+    expect(before.at(-1)).toMatchObject({
+      args: expect.arrayContaining(['/sys/fs/cgroup/unified']) as unknown,
+    });
+  });
+
   test('the last error of a log counts, warnings and broken lines do not', async () => {
     await using folder = await tempFolder();
     const log = join(folder.path, 'log');

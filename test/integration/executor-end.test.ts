@@ -10,7 +10,7 @@ import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
 import type { Bench } from './executor-steps.ts';
-import { bench, makeRootfs, runtimes } from './executor-steps.ts';
+import { allRuntimes, bench, makeRootfs } from './executor-steps.ts';
 
 /** Pids of processes whose command line has the mark. */
 function processesWith(mark: string): string[] {
@@ -38,7 +38,7 @@ async function until(what: () => boolean, limit: number): Promise<number> {
   return Date.now() - start;
 }
 
-suite('the end of a step', ['root', tool('runc'), tool('busybox', 'busybox-static')], () => {
+suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 'busybox-static')], () => {
   let folder: TempFolder;
   let layer: string;
   beforeAll(async () => {
@@ -47,7 +47,7 @@ suite('the end of a step', ['root', tool('runc'), tool('busybox', 'busybox-stati
   });
   afterAll(() => folder[Symbol.asyncDispose]());
 
-  describe.each(runtimes)('on %s', (runtime) => {
+  describe.each(allRuntimes)('on %s', (runtime) => {
     let steps: Bench;
     beforeAll(() => {
       steps = bench(join(folder.path, runtime), { runtime, layer });

@@ -10,6 +10,8 @@ import { requireTool } from '../support/require.ts';
 
 /** The runtimes that every test of the sandbox runs on. */
 export const runtimes: readonly string[] = ['runc', 'embedded'];
+/** For what is about the runtime itself. */
+export const allRuntimes: readonly string[] = ['crun', ...runtimes];
 
 /** Makes a root filesystem with a static busybox, two users and a group. */
 export function makeRootfs(path: string): string {

@@ -26,8 +26,10 @@ interface Rung {
 
 const rungs: readonly Rung[] = [
   { name: 'root', runtime: 'runc', user: 'root' },
+  { name: 'root', runtime: 'crun', user: 'root' },
   { name: 'root', runtime: 'embedded', user: 'root' },
   { name: 'subordinate ids', runtime: 'runc', user: 'subordinate' },
+  { name: 'subordinate ids', runtime: 'crun', user: 'subordinate' },
   { name: 'subordinate ids', runtime: 'embedded', user: 'subordinate' },
   { name: 'single id', runtime: 'embedded', user: 'none' },
 ];
@@ -37,6 +39,7 @@ const needs = [
   'root',
   'x64',
   tool('runc'),
+  tool('crun'),
   tool('busybox', 'busybox-static'),
   tool('newuidmap', 'uidmap'),
   tool('tar'),
@@ -91,7 +94,7 @@ suite('the sandbox', needs, () => {
     });
   });
 
-  describe.each(['runc', 'embedded'])('a weakened bundle on %s lets through', (runtime) => {
+  describe.each(['runc', 'crun', 'embedded'])('a weakened bundle on %s lets through', (runtime) => {
     let seen: Map<string, Outcome>;
     beforeAll(async () => {
       seen = await outcomes({ name: 'root', runtime, user: 'root' }, 'weakened');

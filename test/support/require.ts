@@ -29,6 +29,7 @@ export function tool(name: string, debian: string = name): Need {
 /** Every tool that some test needs: what global-setup and .ci/run install. */
 export const debianPackages: Readonly<Record<string, string>> = {
   runc: 'runc',
+  crun: 'crun',
   buildah: 'buildah',
   podman: 'podman',
   skopeo: 'skopeo',
