@@ -1,15 +1,16 @@
 import { readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ownCgroups } from '../host/probe.ts';
+import { cgroupHierarchies, ownCgroups } from '../host/probe.ts';
 import { STEP } from './limited-cgroup.ts';
 
-// Runtimes make a cgroup for each container below that of their caller (v1) or beside it (v2), and remove it unless they are
-// killed. Where the caller's cgroups were is written into the step's directory, so that another process can clean up.
+// Runtimes make a cgroup for each container below that of their caller (v1), at the top of the hierarchy (v1, crun) or beside it (v2), and
+// remove it unless they are killed. Where the caller's cgroups were is written into the step's directory, so that another process can clean up.
 
 /** Writes down where the cgroups of a step will be. */
 export function recordCgroups(directory: string): void {
-  writeFileSync(join(directory, 'cgroups'), ownCgroups().join('\n'), { mode: 0o600 });
+  const places = new Set(cgroupHierarchies().flatMap(({ mount, own }) => [own, mount]));
+  writeFileSync(join(directory, 'cgroups'), [...places].join('\n'), { mode: 0o600 });
 }
 
 /**

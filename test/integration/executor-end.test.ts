@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ownCgroups } from '../../src/host/probe.ts';
+import { cgroupHierarchies } from '../../src/host/probe.ts';
 import { hostPlatform } from '../../src/oci/platform.ts';
 import { projectRoot } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
@@ -26,8 +26,9 @@ function processesWith(mark: string): string[] {
 
 /** Cgroups that steps made and nobody removed. */
 function cgroupsOf(ids: readonly string[]): string[] {
-  return ownCgroups().flatMap((own) =>
-    ids.map((id) => join(own, `tsbuild-${id}`)).filter((path) => existsSync(path)),
+  const places = cgroupHierarchies().flatMap(({ mount, own }) => [mount, own]);
+  return places.flatMap((place) =>
+    ids.map((id) => join(place, `tsbuild-${id}`)).filter((path) => existsSync(path)),
   );
 }
 
