@@ -283,7 +283,9 @@ function remember(
 }
 
 function remembered(store: Store, key: Digest): Descriptor | undefined {
-  const result = store.state.cacheRecord(key)?.result as Partial<Descriptor> | undefined;
+  const record = store.state.cacheRecord(key);
+  if (record === undefined || !store.state.used(record)) return undefined;
+  const result = record.result as Partial<Descriptor> | undefined;
   if (result?.mediaType === undefined || result.digest === undefined || result.size === undefined)
     return undefined;
   return { mediaType: result.mediaType, digest: parseDigest(result.digest), size: result.size };

@@ -29,10 +29,14 @@ export function build(options: BuildOptions): Promise<BuildResult> {
     options.onEvent?.(event);
   };
   return withMaskedSecrets({ ...options, onEvent, signal: limit.signal }, (masked, needles) =>
-    withSession(masked, async (session) => ({
-      ...(await runBuild(masked, session, { needles, limit })),
-      steps,
-    })),
+    withSession(masked, async (session) => {
+      const result = { ...(await runBuild(masked, session, { needles, limit })), steps };
+      if (session.store.isWorking()) {
+        const { collectAfterBuild } = await import('./gc.ts');
+        await collectAfterBuild(masked, session);
+      }
+      return result;
+    }),
   )
     .catch((error: unknown) => {
       throw limit.explain(error);

@@ -11,7 +11,7 @@ export function diskUsage(options: DiskUsageOptions = {}): Promise<DiskUsage> {
     const survey = (await maintainStore(session, { kind: 'usage' })) as Survey;
     const now = Date.now();
     const records = survey.items
-      .map(({ paths: _paths, diffId: _diffId, ...record }): UsageRecord => record)
+      .map(({ paths: _paths, named: _named, ...record }): UsageRecord => record)
       .filter((record) => filters.every((matches) => matches(record, now)))
       .toSorted((a, b) => b.bytes - a.bytes || a.id.localeCompare(b.id, 'en'));
     const sum = (isMeant: (record: UsageRecord) => boolean): number =>

@@ -22,6 +22,7 @@ import { layerTimes } from './runners/layer-times.ts';
 import type { SecretGate } from './secret-gate.ts';
 import { gitAuthorization, httpAuthorization } from './secrets.ts';
 import type { LayerCompression, Session } from './session.ts';
+import { guardedRunners, spaceGuard } from './space.ts';
 import { lazySteps, openSteps } from './steps/open-steps.ts';
 import type { Steps } from './steps/steps.ts';
 import type { BuildOptions } from './types.ts';
@@ -75,7 +76,7 @@ export async function prepareBuild(
   const steps = opened.use(
     lazySteps(() => openSteps(session, { layerStore, runtime, isolation: options.isolation })),
   );
-  const runners = buildRunners({
+  const all = buildRunners({
     bases,
     layerStore,
     times: layerTimes(plan.sourceDateEpoch),
@@ -107,6 +108,7 @@ export async function prepareBuild(
       });
     },
   });
+  const runners = guardedRunners(all, spaceGuard(options, session));
   const explain = await explaining(sourceOf(options), needles);
   const cache = createResultCache(store, layerStore, bases);
   const held = opened.move();

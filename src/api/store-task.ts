@@ -11,15 +11,19 @@ import type { StoreTask } from './store-types.ts';
 export function doStoreTask(store: Store, task: StoreTask, signal: AbortSignal): Promise<unknown> {
   return task.kind === 'usage'
     ? surveyStore(store.root, store.state, { signal })
-    : pruneStore(store, task.request, { now: Date.now(), signal, wait: task.wait });
+    : pruneStore(store, task.request, { now: Date.now(), signal, wait: task.wait, beside: task.beside });
 }
 
 /**
  * Does the task where the store's files can be read and removed: steps of a user without the rights of root leave files of other ids there,
  * which only a user namespace like theirs can touch. Where none can be made, as much as this user may.
  */
-export async function maintainStore(session: Session, task: StoreTask): Promise<unknown> {
-  const { store, signal } = session;
+export async function maintainStore(
+  session: Session,
+  task: StoreTask,
+  signal: AbortSignal = session.signal,
+): Promise<unknown> {
+  const { store } = session;
   const { findRung } = await import('./steps/rung.ts');
   const rung = findRung(session.env);
   const hasSteps = ['layers', 'cache-mounts', 'snapshots'].some((name) => existsSync(join(store.root, name)));

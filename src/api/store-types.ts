@@ -4,6 +4,19 @@ import type { CommonOptions } from './types.ts';
 
 export type { UsageRecord, UsageType } from '../store/usage.ts';
 
+/** How much of the disk a build may take. */
+export interface SpaceOptions {
+  /**
+   * Bytes that the store may take, looked at before each step that has to run; what is longest unused makes room first, then STORE_FULL.
+   * Default: TSBUILD_STORE_LIMIT of `env`, else none.
+   */
+  readonly storeLimit?: number | undefined;
+  /** Bytes that must be free on the store's disk before a step; else DISK_FULL. Default: TSBUILD_MIN_FREE_SPACE of `env`, else 16 MiB. */
+  readonly minFreeSpace?: number | undefined;
+  /** Whether builds prune the store by themselves, once a day at most, by BuildKit's default policy. Default: unless TSBUILD_GC is `off`. */
+  readonly gc?: boolean | undefined;
+}
+
 /** What takes the disk in the store. Bytes are blocks on the disk; their sum is what `du` says of the store's directory. */
 export interface DiskUsage {
   /** The largest first. */
@@ -49,5 +62,8 @@ export type StoreTask =
   | {
       readonly kind: 'prune';
       readonly request: Omit<PruneOptions, keyof CommonOptions>;
+      /** For commands that read the store, milliseconds. */
       readonly wait: number;
+      /** For the build that asks: what it has used is in use. */
+      readonly beside?: boolean | undefined;
     };

@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Diagnostic, Emit } from '../progress/event.ts';
 import type { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
+import type { SpaceOptions } from './store-types.ts';
 
 export type * from './verb-types.ts';
 
@@ -179,7 +180,7 @@ export type CacheExport =
         | S3CachePlace
       ));
 
-export interface BuildOptions extends CommonOptions {
+export interface BuildOptions extends CommonOptions, SpaceOptions {
   /**
    * Asked after each piece of a step's output that `onEvent` got: while a promise is open, no more is read of that step's output, and the
    * step waits once its pipe is full. For whoever passes output on to a reader that may be slow; undefined: go on.

@@ -46,6 +46,9 @@ export interface BuildFlags extends PlanFlags, LimitFlags {
   readonly isolation?: BuildOptions['isolation'];
   readonly onFail?: 'shell' | undefined;
   readonly timeout?: number | undefined;
+  readonly storeLimit?: number | undefined;
+  /** False with --no-gc. */
+  readonly gc?: boolean | undefined;
   readonly logfile?: string | undefined;
   readonly parallelism?: number | undefined;
   readonly jobs?: number | undefined;
@@ -142,6 +145,13 @@ export function addBuildFlags(command: Command): Command {
         parseTimeout,
       ),
     )
+    .addOption(
+      new Option(
+        '--store-limit <bytes>',
+        'what the store may take, such as 50g: looked at before each step',
+      ).argParser(parseBytes),
+    )
+    .option('--no-gc', 'do not prune the store, which a build does once a day at most')
     .option('--logfile <path>', 'write the whole output of all steps to a file too')
     .addOption(new Option('--parallelism <n>', 'steps that may run at once').argParser(count))
     .addOption(new Option('--jobs <n>').argParser(count).hideHelp());

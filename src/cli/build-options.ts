@@ -71,6 +71,8 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     runtime: flags.runtime,
     isolation: flags.isolation,
     timeout: flags.timeout,
+    storeLimit: flags.storeLimit,
+    gc: flags.gc === false ? false : undefined,
   };
 }
 

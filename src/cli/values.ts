@@ -1,4 +1,5 @@
 import { BuildError } from '../util/build-error.ts';
+import { readByteSize } from '../util/byte-size.ts';
 import type { RegistryCredential, SecretOption, SshOption, UlimitOption } from '../index.ts';
 import { parseCsv, splitPair } from './csv.ts';
 import { suggestion } from './nearest.ts';
@@ -125,11 +126,10 @@ export function parseBuildContexts(values: readonly string[]): Readonly<Record<s
 
 /** `--shm-size 64m`: bytes; units are powers of 1024 (C-EX-4). */
 export function parseBytes(text: string): number {
-  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?$/i.exec(text);
-  if (match === null)
+  const bytes = readByteSize(text);
+  if (bytes === undefined)
     throw new BuildError('USAGE', `\`${text}\` is no size`, { hint: 'write it like 64m or 1g' });
-  const power = ' kmgtp'.indexOf((match[2] ?? '').toLowerCase() || ' ');
-  return Math.floor(Number(match[1]) * 1024 ** power);
+  return bytes;
 }
 
 const limits =

@@ -1,8 +1,9 @@
-import { lstatSync, mkdirSync, renameSync, statfsSync } from 'node:fs';
+import { lstatSync, mkdtempSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import { removeTree } from '../util/remove-tree.ts';
+import { diskSpace } from './disk-space.ts';
 import { readIndex, withStoreLock } from './layout.ts';
 import type { Lock } from './lock.ts';
 import { tryLockDirectory, tryLockFile } from './lock.ts';
@@ -43,6 +44,8 @@ export interface PruneSurroundings {
   readonly signal?: AbortSignal | undefined;
   /** How long commands that only read are waited for, milliseconds. */
   readonly wait: number;
+  /** The store is that of a build: what it has used is in use. Else it is open for pruning alone. */
+  readonly beside?: boolean | undefined;
 }
 
 /**
@@ -53,16 +56,16 @@ export interface PruneSurroundings {
 export async function pruneStore(
   store: Store,
   request: PruneRequest,
-  { now, signal, wait }: PruneSurroundings,
+  { now, signal, wait, beside }: PruneSurroundings,
 ): Promise<Pruned> {
   const ownTempDir = request.dryRun === true ? undefined : await store.tempDir();
   const started = Date.now();
-  const survey = await surveyStore(store.root, store.state, { signal, ownTempDir });
-  const chosen = choose(survey, request, { now, free: freeSpace(store.root) });
+  const own = beside === true ? undefined : ownTempDir;
+  const survey = await surveyStore(store.root, store.state, { signal, ownTempDir: own });
+  const chosen = choose(survey, request, { now, free: diskSpace(store.root).free });
   if (chosen.length === 0 || ownTempDir === undefined) return result(survey, chosen);
   signal?.throwIfAborted();
-  const trash = join(ownTempDir, 'pruned');
-  mkdirSync(trash, { mode: 0o700 });
+  const trash = mkdtempSync(join(ownTempDir, 'pruned-'));
   using alone = await store.useLock.alone(wait);
   if (alone === undefined) {
     throw new BuildError('STORE_FAILED', 'the store is in use by a command that still reads from it', {
@@ -70,13 +73,13 @@ export async function pruneStore(
     });
   }
   const removed = await withStoreLock(store.root, () =>
-    Promise.resolve(takeAway(store, chosen, { trash, started, ownTempDir })),
+    Promise.resolve(takeAway(store, chosen, { trash, started, own })),
   );
   alone[Symbol.dispose]();
   await removeTree(trash).catch((error: unknown) => {
     throw storeError(error, 'removing what was pruned');
   });
-  if (removed.some(({ diffId, type }) => diffId !== undefined || type === 'source.local'))
+  if (removed.some(({ named, type }) => named !== undefined || type === 'source.local'))
     store.state.compact();
   return result(survey, removed);
 }
@@ -84,16 +87,10 @@ export async function pruneStore(
 function result(survey: Survey, items: readonly Item[]): Pruned {
   const freed = items.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
-    removed: items.map(({ paths: _paths, diffId: _diffId, ...record }) => record),
+    removed: items.map(({ paths: _paths, named: _named, ...record }) => record),
     freed,
     left: survey.bytes - freed,
   };
-}
-
-/** Bytes that this user may still write on the store's disk. */
-export function freeSpace(root: string): number {
-  const { bavail, bsize } = statfsSync(root);
-  return bavail * bsize;
 }
 
 /** The items that go, the longest unused first. */
@@ -139,18 +136,23 @@ interface Taking {
   readonly trash: string;
   /** When the survey began: what was used later stays. */
   readonly started: number;
-  readonly ownTempDir: string;
+  /** No running build: the caller's own directory. */
+  readonly own: string | undefined;
 }
 
 /** Under both locks: moves out of the way what is still unused, and forgets it. */
 function takeAway(store: Store, chosen: readonly Item[], taking: Taking): readonly Item[] {
   const { root, state } = store;
-  const since = Math.min(taking.started, oldestLiveProcess(root, taking.ownTempDir) ?? Infinity);
+  const since = Math.min(taking.started, oldestLiveProcess(root, taking.own) ?? Infinity);
   const needed = mark(
     join(root, 'blobs', 'sha256'),
     readIndex(root).manifests.map(({ digest }) => digest),
   );
-  const layers = new Map(chosen.flatMap((item) => (item.diffId === undefined ? [] : [[item.diffId, item]])));
+  /** What records name, and all that goes with it. */
+  const doomed = new Map<Digest, Item[]>();
+  for (const item of chosen) {
+    if (item.named !== undefined) doomed.set(item.named, [...(doomed.get(item.named) ?? []), item]);
+  }
   let count = 0;
   const move = (path: string): boolean => {
     if (path.startsWith('blobs/') && needed.has(`sha256:${path.slice('blobs/sha256/'.length)}`)) return false;
@@ -160,19 +162,21 @@ function takeAway(store: Store, chosen: readonly Item[], taking: Taking): readon
   };
   state.transaction(() => {
     for (const row of state.recordRows()) {
-      if (row.lastUsed >= since) for (const digest of row.digests) layers.delete(digest);
+      if (row.lastUsed >= since) for (const digest of row.digests) doomed.delete(digest);
     }
-    // A directory that a build has just marked stays with its records.
-    for (const [diffId, { paths }] of layers)
-      if (paths.some((path) => isUsedSince(join(root, path), since))) layers.delete(diffId);
-    const doomed: Digest[] = [];
-    for (const row of state.recordRows())
-      if (row.digests.some((digest) => layers.has(digest))) doomed.push(row.key);
-    for (const key of doomed) state.deleteCacheRecord(key);
-    if (doomed.length > 0) state.removeUnusedComponents();
+    // What a build has just marked stays with its records.
+    for (const [digest, items] of doomed) {
+      const paths = items.flatMap((item) => item.paths);
+      if (paths.some((path) => isUsedSince(join(root, path), since))) doomed.delete(digest);
+    }
+    const keys = [...state.recordRows()]
+      .filter(({ digests }) => digests.some((digest) => doomed.has(digest)))
+      .map(({ key }) => key);
+    for (const key of keys) state.deleteCacheRecord(key);
+    if (keys.length > 0) state.removeUnusedComponents();
   });
   const removed = chosen.filter((item) => {
-    if (item.diffId !== undefined) return layers.has(item.diffId) && item.paths.map(move).some(Boolean);
+    if (item.named !== undefined) return doomed.has(item.named) && item.paths.map(move).some(Boolean);
     if (item.type === 'source.local') {
       state.removeStats();
       return true;

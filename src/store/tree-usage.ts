@@ -7,6 +7,8 @@ export interface TreeUsage {
   /** Blocks, not lengths: holes cost nothing, a small file a whole block. */
   readonly bytes: number;
   readonly files: number;
+  /** False: something may not be read, so that more is there. */
+  readonly complete: boolean;
   /** Newest mtime of what is directly at the top, milliseconds. */
   readonly newest: number;
 }
@@ -42,13 +44,14 @@ export async function treeUsage(
   let bytes = 0;
   let files = 0;
   let newest = 0;
+  let complete = true;
   const count = (stat: Stats): void => {
     files += 1;
     if (stat.nlink > 1 && !stat.isDirectory() && isCounted(stat, seen)) return;
     bytes += stat.blocks * 512;
   };
   const first = lstatSync(top, { throwIfNoEntry: false });
-  if (first === undefined) return { bytes, files, newest };
+  if (first === undefined) return { bytes, files, newest, complete };
   count(first);
   newest = first.mtimeMs;
   const waiting: Waiting[] = first.isDirectory() ? [{ path: Buffer.from(top), base: undefined }] : [];
@@ -57,7 +60,7 @@ export async function treeUsage(
     for (let item = waiting.pop(); item !== undefined; item = waiting.pop()) {
       const { path, base } = shortened(item);
       try {
-        for (const name of namesIn(path)) {
+        for (const name of namesIn(path, () => (complete = false))) {
           entries += 1;
           if (entries % entriesBetweenPauses === 0) {
             await setImmediate();
@@ -79,7 +82,7 @@ export async function treeUsage(
   } finally {
     for (const { base } of waiting) leave(base);
   }
-  return { bytes, files, newest };
+  return { bytes, files, newest, complete };
 }
 
 const slash = Buffer.from('/');
@@ -95,11 +98,12 @@ function isCounted(stat: Stats, seen: SeenLinks): boolean {
   return left !== undefined;
 }
 
-function* namesIn(path: Buffer): Generator<Buffer> {
+function* namesIn(path: Buffer, onFailure: () => void): Generator<Buffer> {
   let directory;
   try {
     directory = opendirSync(path, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 });
   } catch {
+    onFailure();
     return;
   }
   try {
@@ -108,7 +112,7 @@ function* namesIn(path: Buffer): Generator<Buffer> {
       yield entry.name as unknown as Buffer;
     }
   } catch {
-    // It vanished.
+    onFailure();
   } finally {
     directory.closeSync();
   }

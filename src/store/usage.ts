@@ -50,8 +50,8 @@ export interface UsageRecord {
 export interface Item extends UsageRecord {
   /** Below the store's root; files and whole directories. */
   readonly paths: readonly string[];
-  /** A layer; goes with all cache records that name it. */
-  readonly diffId?: Digest | undefined;
+  /** What cache records name, which go with it: a layer by its diffId, the manifest of a base image. */
+  readonly named?: Digest | undefined;
 }
 
 export interface Survey {
@@ -114,13 +114,16 @@ class Surveyor {
   async run(ownTempDir: string | undefined): Promise<Survey> {
     this.#known = this.#state.treeSizes();
     this.#live = oldestLiveProcess(this.#root, ownTempDir) ?? Infinity;
-    const { facts, named } = this.#facts();
+    const { facts, bases } = this.#facts();
     const blobs = this.#join('blobs/sha256');
     const needed = new Map<string, string>();
     for (const { digest, annotations } of readIndex(this.#root).manifests) {
       const name = annotations?.['org.opencontainers.image.ref.name'] ?? digest;
       for (const found of mark(blobs, [digest])) if (!needed.has(found)) needed.set(found, name);
     }
+    const ofBases = new Map<string, { readonly row: RecordRow; readonly manifest: Digest }>();
+    for (const [manifest, row] of bases)
+      for (const found of mark(blobs, [manifest])) ofBases.set(found, { row, manifest });
     const byBlob = new Map<string, Digest>();
     const ofImage = new Set<Digest>();
     for (const { diffId, digest } of this.#state.layerRows()) {
@@ -149,10 +152,13 @@ class Surveyor {
         });
       } else if (diffId !== undefined) add(diffId, path, bytes, stat.mtimeMs);
       else {
-        const row = named.get(digest);
-        const about = row === undefined ? 'a blob that nothing refers to' : row.name;
-        const lastUsedAt = Math.max(stat.mtimeMs, row?.lastUsed ?? 0);
-        this.#add({ ...plain(name, stat), description: about, bytes, lastUsedAt, paths: [path] });
+        const base = ofBases.get(digest);
+        const about = base === undefined ? 'a blob that nothing refers to' : `about ${base.row.name}`;
+        const lastUsedAt = Math.max(stat.mtimeMs, base?.row.lastUsed ?? 0);
+        this.#add({
+          ...plain(name, stat),
+          ...{ description: about, bytes, lastUsedAt, paths: [path], named: base?.manifest },
+        });
       }
     }
     for (const [name, stat] of this.#list('layers')) {
@@ -181,7 +187,7 @@ class Surveyor {
         shared: ofImage.has(diffId),
         mutable: false,
         paths: all,
-        diffId,
+        named: diffId,
       });
     }
     await this.#cacheMounts();
@@ -193,18 +199,18 @@ class Surveyor {
     return { items: this.#items, bytes: this.#items.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
 
-  /** What the index says of layers, and of other blobs that records name. */
-  #facts(): { readonly facts: Map<Digest, LayerFacts>; readonly named: Map<Digest, RecordRow> } {
+  /** What the index says of layers, and of the manifests of base images. */
+  #facts(): { readonly facts: Map<Digest, LayerFacts>; readonly bases: Map<Digest, RecordRow> } {
     const facts = new Map<Digest, LayerFacts>();
-    const named = new Map<Digest, RecordRow>();
+    const bases = new Map<Digest, RecordRow>();
     for (const row of this.#state.recordRows()) {
       row.digests.forEach((digest, index) => {
-        if (!named.has(digest)) named.set(digest, row);
+        if (row.kind === 'base') bases.set(digest, row);
         const known = facts.get(digest) ?? { named: 0, created: row.createdAt, used: 0, uses: 0 };
         known.used = Math.max(known.used, row.lastUsed);
         known.created = Math.min(known.created, row.createdAt);
         const isTop = index === row.digests.length - 1;
-        if (isTop && row.createdAt >= known.named && row.kind !== 'base') {
+        if (isTop && row.createdAt >= known.named) {
           known.named = row.createdAt;
           known.name = row.name;
           known.uses = Math.max(known.uses, row.uses);
@@ -213,7 +219,7 @@ class Surveyor {
         facts.set(digest, known);
       });
     }
-    return { facts, named };
+    return { facts, bases };
   }
 
   async #cacheMounts(): Promise<void> {
@@ -336,9 +342,14 @@ class Surveyor {
     for (const [name, stat] of this.#list(path)) {
       const part = `${path}/${name}`;
       const known = stat.isDirectory() ? this.#known.get(part) : undefined;
-      const measured = known ?? (await this.#bytes(part, stat));
-      if (stat.isDirectory()) this.#measured.set(part, measured);
-      bytes += measured;
+      if (known !== undefined || !stat.isDirectory()) {
+        bytes += known ?? (await this.#bytes(part, stat));
+        if (known !== undefined) this.#measured.set(part, known);
+        continue;
+      }
+      const measured = await treeUsage(this.#join(part), { signal: this.#signal, seen: this.#seen });
+      if (measured.complete) this.#measured.set(part, measured.bytes);
+      bytes += measured.bytes;
     }
     return bytes;
   }

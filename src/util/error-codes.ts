@@ -60,6 +60,7 @@ const table = {
   // Store and output
   STORE_FAILED: { exit: 1, meaning: 'the store cannot be read or written' },
   DISK_FULL: { exit: 1, meaning: 'there is no space left on the device' },
+  STORE_FULL: { exit: 1, meaning: 'the store has reached the size that it may have' },
   OUTPUT_FAILED: { exit: 1, meaning: 'the output could not be written' },
   LOAD_FAILED: { exit: 1, meaning: 'no container engine took the image' },
   USAGE: { exit: 2, meaning: 'the command line is wrong' },
