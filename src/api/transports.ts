@@ -1,6 +1,7 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { mkdtemp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { refuseStore, writeOutput } from '../export/output-file.ts';
 import type { DocumentSource, DocumentTarget } from '../image/documents.ts';
 import { rawDocument } from '../image/documents.ts';
@@ -70,7 +71,7 @@ export async function openSource(session: Session, location: Location): Promise<
       return layoutSource(location.path, { name: location.name, digest: location.digest });
     case 'oci-archive': {
       const directory = await mkdtemp(join(await store.tempDir(), 'archive-'));
-      await unpackLayout(createReadStream(location.path, { signal }), directory);
+      await unpackLayout(openArchive(location.path, signal), directory);
       const { name, digest } = location;
       return { ...layoutSource(directory, { name, digest }), name: location.path };
     }
@@ -114,11 +115,20 @@ export async function openTarget(session: Session, location: Location): Promise<
   }
 }
 
+function openArchive(path: string, signal: AbortSignal): Readable {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat !== undefined && !stat.isDirectory()) return createReadStream(path, { signal });
+  const why = stat === undefined ? 'does not exist' : 'is a directory, and an archive is expected';
+  throw new BuildError('IMAGE_NOT_FOUND', `${path} ${why}`, {
+    hint: stat === undefined ? undefined : `a layout is read with oci:${path}`,
+  });
+}
+
 async function fromDockerArchive(
   { store, signal }: Session,
   { path, name }: { readonly path: string; readonly name?: string | undefined },
 ): Promise<Image> {
-  const images = await readImageArchive(createReadStream(path, { signal }), await store.tempDir());
+  const images = await readImageArchive(openArchive(path, signal), await store.tempDir());
   const found =
     name === undefined
       ? images

@@ -205,7 +205,11 @@ suite('copy', needs, () => {
     const wrong = `${server.host}/app@sha256:${'0'.repeat(64)}`;
     expect(await fails(app, wrong)).toEqual(code('REFERENCE_INVALID'));
     await writeFile(join(path, 'no.tar'), 'no archive');
-    expect(await fails(`oci-archive:${path}/no.tar`, app)).toBeInstanceOf(Error);
+    for (const kind of ['oci-archive', 'docker-archive']) {
+      expect(await fails(`${kind}:${path}/no.tar`, app)).toEqual(code('IMAGE_INVALID'));
+      expect(await fails(`${kind}:${path}/none.tar`, app)).toEqual(code('IMAGE_NOT_FOUND'));
+      expect(await fails(`${kind}:${path}`, app)).toEqual(code('IMAGE_NOT_FOUND'));
+    }
   });
 
   test('a layer that is not what its digest says is not copied', async () => {
