@@ -73,7 +73,6 @@ suite('W-18 certificate authorities of the user', needs, () => {
   let ca: string;
   let trusting: BuildOptions;
   const distrusting: BuildOptions = { network: 'host' };
-  const own = '-----BEGIN CERTIFICATE-----\nb3du\n-----END CERTIFICATE-----\n';
 
   beforeAll(async () => {
     steps = await openSteps('authorities', runtimes[0]);
@@ -82,6 +81,9 @@ suite('W-18 certificate authorities of the user', needs, () => {
     takeAlong(tools, process.execPath);
     await makeCertificate(steps.path, '127.0.0.1');
     ca = join(steps.path, 'cert.pem');
+    mkdirSync(join(steps.path, 'own'));
+    await makeCertificate(join(steps.path, 'own'), 'own');
+    copyFileSync(join(steps.path, 'own', 'cert.pem'), join(steps.context, 'own.crt'));
     const files = join(steps.path, 'files');
     mkdirSync(files);
     writeFileSync(join(files, 'hello'), 'hello over TLS');
@@ -108,7 +110,6 @@ suite('W-18 certificate authorities of the user', needs, () => {
   });
 
   test('they are beside the image’s own, read-only, and no layer has a trace of them', async () => {
-    writeFileSync(join(steps.context, 'own.crt'), own);
     const bundle = '/etc/ssl/certs/ca-certificates.crt';
     const lines = [
       `COPY own.crt ${bundle}`,
@@ -143,6 +144,18 @@ suite('W-18 certificate authorities of the user', needs, () => {
   test('what the Dockerfile sets stays, and the image has none of the variables', async () => {
     const line = 'ENV SSL_CERT_FILE=/mine\nRUN echo $SSL_CERT_FILE $CURL_CA_BUNDLE';
     expect(await steps.says(line, trusting)).toEqual(['/mine /run/tsbuild/ca-bundle.pem']);
+  });
+
+  test('where nothing can be mounted they stand in for the image’s own, which come back', async () => {
+    const bundle = '/etc/ssl/certs/ca-certificates.crt';
+    const lines = [
+      `COPY own.crt ${bundle}`,
+      `RUN --mount=type=bind,source=tools,target=/tools ${fetchers(server.host)['curl'] ?? ''} && grep -c BEGIN ${bundle} && echo done >/done`,
+    ].join('\n');
+    const chroot = { ...trusting, isolation: 'chroot' } as const;
+    expect(await steps.says(lines, chroot)).toEqual(['hello over TLS2']);
+    const layers = await steps.layers(lines, chroot);
+    expect(layers.at(-1)?.map(({ path }) => path)).toEqual(['done']);
   });
 
   test('they decide no cache key', async () => {

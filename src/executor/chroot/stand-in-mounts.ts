@@ -66,6 +66,12 @@ export async function placeMounts(
     using tree = new RootTree(rootfs);
     checkSystemDirectories(tree);
     placeSystem(tree, standIns);
+    if (request.certificates !== undefined) {
+      const { stepCertificates } = await import('../certificates.ts');
+      const trusted = await stepCertificates(tree, request.certificates, [...request.op.env, ...request.env]);
+      mounts.push(...trusted.files.map(({ target, content }) => file(target, content, 0o644)));
+      env.push(...trusted.env);
+    }
     const caches = mounts.flatMap(({ target, home }) =>
       home === undefined ? [] : [{ place: tree.resolve(target).path, home }],
     );
@@ -94,7 +100,7 @@ async function prepared(
     readonly caches: CacheDirectories;
     readonly cleanup: AsyncDisposableStack;
   },
-): Promise<{ readonly mounts: readonly Placing[]; readonly env: readonly string[] }> {
+): Promise<{ readonly mounts: Placing[]; readonly env: string[] }> {
   const { op } = request;
   const { directory, caches, cleanup } = place;
   const env: string[] = [];
