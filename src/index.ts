@@ -1,10 +1,12 @@
 /** tsbuild's public API. Everything else is internal. */
 import { createRequire } from 'node:module';
 import type * as buildApi from './api/build.ts';
+import type * as buildsApi from './api/builds.ts';
 import type * as checkApi from './api/check.ts';
 import type * as copyApi from './api/copy.ts';
 import type * as doctorApi from './api/doctor.ts';
 import type * as duApi from './api/du.ts';
+import type * as explainApi from './api/explain.ts';
 import type * as graphApi from './api/graph.ts';
 import type * as imagesApi from './api/images.ts';
 import type * as loginApi from './api/login.ts';
@@ -28,6 +30,26 @@ export const build: typeof buildApi.build = async (options) =>
 /** The layer DAG that a build would solve, as text. */
 export const graph: typeof graphApi.graph = async (options) =>
   (await import('./api/graph.ts')).graph(options);
+
+/** Of each step of a build, done or not: was it cached, or why was it run. */
+export const explain: typeof explainApi.explain = async (options) =>
+  (await import('./api/explain.ts')).explain(options);
+
+/** The builds of the history, newest first. */
+export const listBuilds: typeof buildsApi.listBuilds = async (options) =>
+  (await import('./api/builds.ts')).listBuilds(options);
+
+/** One build of the history with its steps. */
+export const inspectBuild: typeof buildsApi.inspectBuild = async (options) =>
+  (await import('./api/builds.ts')).inspectBuild(options);
+
+/** The whole output of the steps of a build. */
+export const buildLogs: typeof buildsApi.buildLogs = async (options) =>
+  (await import('./api/builds.ts')).buildLogs(options);
+
+/** Removes builds from the history. */
+export const removeBuilds: typeof buildsApi.removeBuilds = async (options) =>
+  (await import('./api/builds.ts')).removeBuilds(options);
 
 /** What the build checks find in a Dockerfile. */
 export const check: typeof checkApi.check = async (options) =>
@@ -136,10 +158,12 @@ export const login: typeof loginApi.login = async (options) =>
 export const logout: typeof loginApi.logout = async (options) =>
   (await import('./api/login.ts')).logout(options);
 
+export type { StepLog } from './api/builds.ts';
 export { BuildError } from './util/build-error.ts';
 export { errorCodes } from './util/error-codes.ts';
 export type * from './api/types.ts';
 export type * from './api/store-types.ts';
+export type * from './api/build-record.ts';
 export type { CopyOptions, CreateIndexOptions, InspectedManifest, ReadOptions } from './api/copy.ts';
 export type { AttachOptions, ReferrersOptions } from './api/referrers.ts';
 export type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from './progress/event.ts';

@@ -1,6 +1,10 @@
+import { withoutCredentials } from '../frontend/remote.ts';
 import type { Emit } from '../progress/event.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import { checkOutputs, checkPushRights, exportAll, layerCompression } from './export-all.ts';
+import { sourceOf } from './explaining.ts';
+import { defaultLimits } from './history/build-files.ts';
+import { BuildRecorder } from './history/build-recorder.ts';
 import { imageConfig, ownLayers } from './image-config.ts';
 import { prepareBuild } from './prepare-build.ts';
 import { layersOf } from './result.ts';
@@ -20,17 +24,20 @@ import { withMaskedSecrets } from './with-masked-secrets.ts';
 export function build(options: BuildOptions): Promise<BuildResult> {
   const steps = { cached: 0, run: 0 };
   const limit = timeLimit(options.timeout, options.signal);
+  let recorder: BuildRecorder | undefined;
   const onEvent: Emit = (event) => {
     limit.watch(event);
     if (event.type === 'vertex' && event.id.startsWith('sha256:')) {
       if (event.state === 'cached') steps.cached += 1;
       if (event.state === 'done') steps.run += 1;
     }
+    recorder?.event(event);
     options.onEvent?.(event);
   };
   return withMaskedSecrets({ ...options, onEvent, signal: limit.signal }, (masked, needles) =>
     withSession(masked, async (session) => {
-      const result = { ...(await runBuild(masked, session, { needles, limit })), steps };
+      recorder = startRecorder(options, session.store.root);
+      const result = { ...(await runBuild(masked, session, { needles, limit, recorder })), steps };
       if (session.store.isWorking()) {
         const { collectAfterBuild } = await import('./gc.ts');
         await collectAfterBuild(masked, session);
@@ -38,25 +45,53 @@ export function build(options: BuildOptions): Promise<BuildResult> {
       return result;
     }),
   )
+    .then((result) => {
+      recorder?.end(result);
+      return result;
+    })
     .catch((error: unknown) => {
-      throw limit.explain(error);
+      const explained = limit.explain(error);
+      recorder?.end({ error: explained });
+      throw explained;
     })
     .finally(() => limit[Symbol.dispose]());
+}
+
+/** undefined: this build is not to be in the history, or cannot be. */
+function startRecorder(options: BuildOptions, root: string): BuildRecorder | undefined {
+  const { context = '.', dockerfile, history = defaultLimits, target, tags = [] } = options;
+  if (history === false) return undefined;
+  const shown = (spec: unknown, otherwise: string): string =>
+    typeof spec === 'string' ? withoutCredentials(spec) : otherwise;
+  const about = {
+    source: sourceOf(options),
+    context: shown(context, '-'),
+    dockerfile: shown(dockerfile, dockerfile === undefined ? 'Dockerfile' : '-'),
+    ...{ target, names: tags },
+  };
+  return BuildRecorder.start(root, about, history);
 }
 
 async function runBuild(
   options: BuildOptions,
   session: Session,
-  { needles, limit }: { readonly needles: readonly Needle[] | undefined; readonly limit: TimeLimit },
+  about: {
+    readonly needles: readonly Needle[] | undefined;
+    readonly limit: TimeLimit;
+    readonly recorder: BuildRecorder | undefined;
+  },
 ): Promise<Omit<BuildResult, 'steps'>> {
+  const { needles, limit, recorder } = about;
   const outputs = checkOutputs(options, session.store.root);
   await using prepared = await prepareBuild(options, session, {
     needles,
+    buildId: recorder?.id,
     compression: layerCompression(outputs),
     check: () => checkPushRights({ options, outputs, session }),
   });
   const { plan, bases, gate, settings } = prepared;
   limit.planned(plan.lowered.definition);
+  recorder?.planned(plan.lowered.definition, plan.platform);
   const solved = await prepared.solve();
   const layers = layersOf(solved.result);
   const own = ownLayers(plan.image, layers);

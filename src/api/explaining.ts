@@ -1,24 +1,28 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import type { NearRecord } from '../graph/cache-store.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOfJson } from '../oci/digest.ts';
+import { asNear } from '../cache/local.ts';
 import type { ExplainOptions } from '../solver/explainer.ts';
+import type { Store } from '../store/store.ts';
 import type { Needle } from '../util/secret-needles.ts';
+import { listBuildFiles, readBuildFile, shortSource } from './history/build-files.ts';
 import type { BuildOptions } from './types.ts';
 
 /**
- * What names one Dockerfile with its context across builds: where they are. Of streams and texts their absence of a name; so what comes through a
- * pipe is compared with what came through a pipe before. For explaining alone: no key has it.
+ * What names one Dockerfile with its context across builds: where they are. What comes through a pipe is compared with what came so before, in the
+ * same directory. For explaining alone: no key has it.
  */
 export function sourceOf({ context = '.', dockerfile }: BuildOptions): Digest {
-  const isPlace = (text: string): boolean => text !== '-' && !/^[a-z+]+:\/\/|^git@/i.test(text);
-  const name = (spec: unknown): string | null =>
-    typeof spec === 'string' ? (isPlace(spec) ? resolve(spec) : spec) : null;
-  return digestOfJson([
-    name(context),
-    dockerfile === undefined ? 'Dockerfile' : name(dockerfile),
-    process.cwd(),
-  ]);
+  const isUrl = (text: string): boolean => /^[a-z+]+:\/\/|^git@/i.test(text);
+  const name = (spec: unknown): string | undefined =>
+    typeof spec !== 'string' || spec === '-' ? undefined : isUrl(spec) ? spec : resolve(spec);
+  const place = name(context);
+  const usual = place === undefined || isUrl(place) ? 'Dockerfile' : join(place, 'Dockerfile');
+  const file = dockerfile === undefined ? usual : name(dockerfile);
+  // Without any name it is at least of this directory.
+  return digestOfJson([place ?? resolve('.'), file ?? '-']);
 }
 
 /** Where a step stands in its Dockerfile, among its vertices of the same instruction. */
@@ -30,15 +34,54 @@ export function placeInFile({ meta, op }: Vertex): string | undefined {
 /** How the steps of a build are compared with those of others. */
 export async function explaining(
   source: Digest,
-  needles: readonly Needle[] | undefined,
+  about: {
+    readonly needles: readonly Needle[] | undefined;
+    readonly store: Pick<Store, 'root' | 'state'>;
+    readonly buildId: string | undefined;
+  },
 ): Promise<ExplainOptions> {
+  const { needles, store, buildId } = about;
+  let last: ReturnType<typeof lastRecords> | undefined;
   return {
+    previous: (vertex, op) => {
+      last ??= lastRecords(store, lastKeys(store.root, shortSource(source), buildId));
+      const place = placeInFile(vertex);
+      return { here: place === undefined ? undefined : last.byPlace.get(place), sameOp: last.byOp.get(op) };
+    },
     placeOf: (vertex) => {
       const place = placeInFile(vertex);
       return place === undefined ? undefined : digestOfJson([source, place]).slice('sha256:'.length, 39);
     },
     ...(needles === undefined ? {} : { conceal: await concealer(needles) }),
   };
+}
+
+/** The cache keys of the last build of this Dockerfile that got far enough to have any, by place. */
+function lastKeys(root: string, source: string, except: string | undefined): ReadonlyMap<string, Digest> {
+  for (const file of listBuildFiles(root)) {
+    if (file.source !== source || file.id === except) continue;
+    const pairs = (readBuildFile(file)?.steps ?? []).flatMap(({ place, key }) =>
+      place === undefined || key === undefined ? [] : [[place, key] as const],
+    );
+    if (pairs.length > 0) return new Map(pairs);
+  }
+  return new Map();
+}
+
+function lastRecords(
+  { state }: Pick<Store, 'state'>,
+  keys: ReadonlyMap<string, Digest>,
+): { readonly byPlace: ReadonlyMap<string, NearRecord>; readonly byOp: ReadonlyMap<Digest, NearRecord> } {
+  const byPlace = new Map<string, NearRecord>();
+  const byOp = new Map<Digest, NearRecord>();
+  for (const [place, key] of keys) {
+    const record = state.cacheRecord(key);
+    if (record === undefined) continue;
+    const near = asNear(record, state);
+    byPlace.set(place, near);
+    byOp.set(record.opKey, near);
+  }
+  return { byPlace, byOp };
 }
 
 async function concealer(needles: readonly Needle[]): Promise<NonNullable<ExplainOptions['conceal']>> {

@@ -36,7 +36,7 @@ export interface PreparedBuild extends AsyncDisposable {
   readonly gate: SecretGate | undefined;
   readonly steps: () => Promise<Steps>;
   /** Runs what a vertex needs and is not cached; default: the plan's target. */
-  solve(target?: Digest): Promise<Solved<StepOutcome>>;
+  solve(target?: Digest, how?: { readonly dry?: boolean }): Promise<Solved<StepOutcome>>;
 }
 
 export interface Preparation {
@@ -45,6 +45,8 @@ export interface Preparation {
   readonly needles?: readonly Needle[] | undefined;
   /** What of the Dockerfile is built. */
   readonly cut?: CutFile | undefined;
+  /** Of the build in the history: it is not compared with itself. */
+  readonly buildId?: string | undefined;
   /** Asked before a step can run: what a plan is not to be built for. */
   readonly check?: ((plan: Plan) => Promise<void>) | undefined;
 }
@@ -53,7 +55,7 @@ export interface Preparation {
 export async function prepareBuild(
   given: BuildOptions,
   session: Session,
-  { compression, needles, cut, check }: Preparation,
+  { compression, needles, cut, check, buildId }: Preparation,
 ): Promise<PreparedBuild> {
   const { store, signal, emit, env } = session;
   const options = { ...given, buildArgs: { ...clientProxies(env), ...given.buildArgs } };
@@ -109,15 +111,16 @@ export async function prepareBuild(
     },
   });
   const runners = guardedRunners(all, spaceGuard(options, session));
-  const explain = await explaining(sourceOf(options), needles);
+  const explain = await explaining(sourceOf(options), { needles, store, buildId });
   const cache = createResultCache(store, layerStore, bases);
   const held = opened.move();
   return {
     ...{ plan, bases, settings, gate },
     steps: () => steps.get(),
-    solve: (target) =>
+    solve: (target, how) =>
       solve(plan.lowered.definition, {
         ...{ runners, cache, signal, emit, target },
+        dry: how?.dry,
         explain,
         parallelism: options.parallelism ?? Math.max(2, availableParallelism()),
       }),

@@ -209,6 +209,8 @@ export interface BuildOptions extends CommonOptions, SpaceOptions {
   readonly cacheFrom?: readonly CacheImport[] | undefined;
   /** Where the steps of this build are kept for other machines, after its outputs are written. */
   readonly cacheTo?: readonly CacheExport[] | undefined;
+  /** How many builds the history keeps, and for how long; the newest always. Default: 50, 48 hours. false: this one leaves nothing there. */
+  readonly history?: { readonly builds: number; readonly hours: number } | false | undefined;
   /** Ask the registry for the base images, even when the store has them. */
   readonly pull?: boolean | undefined;
   readonly secrets?: readonly SecretOption[] | undefined;

@@ -2,7 +2,7 @@ import type { CacheStore, Known, NearRecord } from '../graph/cache-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Store } from '../store/store.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
-import type { CacheRecord } from '../store/state-record.ts';
+import type { CacheRecord, State } from '../store/state-record.ts';
 import { packComponents, unpackComponents } from './components.ts';
 
 export interface LocalCacheOptions<R> {
@@ -27,13 +27,7 @@ export function createLocalCache<R>(options: LocalCacheOptions<R>): CacheStore<R
     if (result === undefined || !state.used(record)) return undefined;
     return { result };
   };
-  const near = ({ key, opKey, inputs, name, place, components }: CacheRecord): NearRecord => ({
-    ...{ key, opKey, inputs, name, place },
-    components: () => {
-      const data = components === undefined ? undefined : state.components(components);
-      return data === undefined ? undefined : unpackComponents(data);
-    },
-  });
+  const near = (record: CacheRecord): NearRecord => asNear(record, state);
   return {
     lookup,
     claim: async (key, signal) => {
@@ -59,5 +53,19 @@ export function createLocalCache<R>(options: LocalCacheOptions<R>): CacheStore<R
       return Promise.resolve(record === undefined ? undefined : near(record));
     },
     atPlace: (place) => Promise.resolve(state.recordsAtPlace(place, comparedRecords).map(near)),
+  };
+}
+
+/** A record as explanations see it: what its key was made of is read when it is asked for. */
+export function asNear(
+  { key, opKey, inputs, name, place, components }: CacheRecord,
+  state: Pick<State, 'components'>,
+): NearRecord {
+  return {
+    ...{ key, opKey, inputs, name, place },
+    components: () => {
+      const data = components === undefined ? undefined : state.components(components);
+      return data === undefined ? undefined : unpackComponents(data);
+    },
   };
 }

@@ -32,6 +32,8 @@ export interface BuildFlags extends PlanFlags, LimitFlags {
   readonly cache?: boolean | undefined;
   /** --no-cache-filter; commander drops the `no` of the name, and without a default takes it for true. */
   readonly cacheFilter?: readonly string[] | undefined;
+  readonly noCacheFrom?: number | undefined;
+  readonly dryRun?: boolean | undefined;
   readonly secret?: readonly string[] | undefined;
   readonly ssh?: readonly string[] | undefined;
   readonly output?: readonly string[] | undefined;
@@ -117,11 +119,7 @@ export function addSecretFlags(command: Command): Command {
 export function addBuildFlags(command: Command): Command {
   command.addOption(listOption('-t, --tag <name[:tag]>', 'name of the image (many)'));
   const count = (text: string): number => parseWhole(text, '--parallelism', 1);
-  addLimitFlags(addPlanFlags(command))
-    .option('--no-cache', 'run every step anew')
-    .addOption(
-      listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([], 'none'),
-    );
+  addCacheFlags(addLimitFlags(addPlanFlags(command)));
   addSecretFlags(command)
     .addOption(
       listOption(
@@ -133,6 +131,7 @@ export function addBuildFlags(command: Command): Command {
     .option('--load [engine]', 'load the image into podman or docker as well (--load=docker)')
     .option('--call <name>', 'tell of the Dockerfile instead: check, outline, targets; ,format=json for JSON')
     .option('--check', 'check the Dockerfile instead: --call=check')
+    .option('--dry-run', 'tell which steps would be run, and why, and run nothing')
     .option('--iidfile <path>', 'write the image id to this file')
     .option('--metadata-file <path>', 'write what was built to this file, as JSON')
     .addOption(
@@ -158,6 +157,22 @@ export function addBuildFlags(command: Command): Command {
   addSandboxFlags(command);
   for (const flag of oldFlags) command.addOption(oldFlagOption(flag));
   return command;
+}
+
+/** Which steps are run anew. */
+export function addCacheFlags(command: Command): Command {
+  const from = new Option(
+    '--no-cache-from <line>',
+    'run the instruction on this line anew, the later ones of its stage and what depends on them',
+  ).argParser((text) => parseWhole(text, '--no-cache-from', 1));
+  // Commander takes it for the negation of --cache-from, which it is not.
+  from.negate = false;
+  return command
+    .option('--no-cache', 'run every step anew')
+    .addOption(
+      listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([], 'none'),
+    )
+    .addOption(from);
 }
 
 interface OldFlag {

@@ -61,8 +61,7 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
   return {
     ...planOptions(flags, contextWord, context),
     tags: flags.tag,
-    noCache: flags.cache === false ? true : undefined,
-    noCacheFilter: flags.cacheFilter?.flatMap((text) => text.split(',')),
+    ...cacheOptions(flags),
     ...secretOptions(flags, context),
     outputs: outputs.length === 0 ? undefined : outputs,
     load,
@@ -73,6 +72,17 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     timeout: flags.timeout,
     storeLimit: flags.storeLimit,
     gc: flags.gc === false ? false : undefined,
+  };
+}
+
+/** Which steps are run anew. */
+export function cacheOptions(
+  flags: Pick<BuildFlags, 'cache' | 'cacheFilter' | 'noCacheFrom'>,
+): Pick<BuildOptions, 'noCache' | 'noCacheFilter' | 'noCacheFrom'> {
+  return {
+    noCache: flags.cache === false ? true : undefined,
+    noCacheFilter: flags.cacheFilter?.flatMap((text) => text.split(',')),
+    noCacheFrom: flags.noCacheFrom,
   };
 }
 

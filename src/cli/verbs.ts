@@ -26,6 +26,14 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'show the steps of a build without running them',
     load: async () => (await import('./commands/graph.ts')).graph,
   },
+  explain: {
+    summary: 'tell why each step was, or would be, cached or run',
+    load: async () => (await import('./commands/explain.ts')).explain,
+  },
+  builds: {
+    summary: 'list past builds, and show their steps and logs',
+    load: async () => (await import('./commands/builds.ts')).builds,
+  },
   check: {
     summary: 'check a Dockerfile, and fix what can be fixed',
     load: async () => (await import('./commands/check.ts')).check,

@@ -14,6 +14,8 @@ export type ProgressEvent =
       readonly id: Digest | `internal:${string}`;
       readonly name: string;
       readonly inputs?: readonly string[];
+      /** Its cache key, once that is known. */
+      readonly key?: Digest;
       readonly state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'cancelled';
       readonly time: number;
       /** Why it was not cached, in few words. */

@@ -83,7 +83,7 @@ export function missText(reason: MissReason): string {
     case 'file':
       return fileText(reason);
     case 'parent':
-      return `a step that it builds on was run: ${reason.root ?? reason.step}`;
+      return `a step that it builds on is run: ${reason.root ?? reason.step}`;
     case 'inputs':
       return `its inputs changed: ${reason.steps.join(', ')}`;
     case 'other':

@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { MissReason } from '../progress/miss-reason.ts';
 import type { Comparison } from './compare.ts';
 import { compareComponents } from './compare.ts';
+import type { PreviousRecords } from './explainer.ts';
 import type { StepIdentity } from './step.ts';
 
 /** What is known of a step that has to run. */
@@ -21,8 +22,8 @@ export interface Miss {
 
 /** The records that a step may be compared with. */
 export interface ComparedRecords {
-  /** What the last build of this Dockerfile had at this place. */
-  readonly previous: NearRecord | undefined;
+  /** What the last build of this Dockerfile had at this place, and of this op. */
+  readonly previous: PreviousRecords | undefined;
   /** The latest records of this place, newest first. */
   readonly atPlace: readonly NearRecord[];
   /** The latest record of the same op, wherever it was made. */
@@ -37,7 +38,7 @@ export function explainMiss(miss: Miss): MissReason | undefined {
   const { key, op } = identity;
   if (vertex.meta.ignoreCache === true) return { kind: 'no-cache' };
   if (key === undefined || op === undefined) return undefined;
-  const all = [records.previous, ...records.atPlace, records.sameOp].filter((one) => one !== undefined);
+  const all = [records.previous?.here, ...records.atPlace, records.sameOp].filter((one) => one !== undefined);
   if (!identity.tainted && all.some((record) => record.key === key)) return { kind: 'lost' };
   const inputs = vertex.inputs.map((_, index) => index);
   const near = miss.components && mostAlike(miss.components, op, records);
@@ -68,18 +69,22 @@ function mostAlike(
   records: ComparedRecords,
 ): { readonly record: NearRecord; readonly comparison: Comparison } | undefined {
   const { previous, atPlace, sameOp } = records;
+  const here = previous?.here;
   const isThis = (record: NearRecord): boolean => record.opKey === op;
   const wasEdited = (record: NearRecord): boolean => !records.isInBuild(record.opKey);
   const groups = [
-    previous === undefined || !(isThis(previous) || wasEdited(previous)) ? [] : [previous],
+    [here, previous?.sameOp].filter((one) => one !== undefined && isThis(one)),
+    [here].filter((one) => one !== undefined && wasEdited(one)),
     atPlace.filter(isThis),
     sameOp === undefined ? [] : [sameOp],
     atPlace.filter(wasEdited),
   ];
   for (const group of groups) {
     const compared = group.flatMap((record) => {
-      const before = record.components?.();
-      return before === undefined ? [] : [{ record, comparison: compareComponents(before, now) }];
+      const before = record?.components?.();
+      return record === undefined || before === undefined
+        ? []
+        : [{ record, comparison: compareComponents(before, now) }];
     });
     const least = Math.min(...compared.map(({ comparison }) => comparison.differences));
     const found = compared.find(({ comparison }) => comparison.differences === least);

@@ -11,10 +11,15 @@ import type { Step } from './step.ts';
 export interface ExplainOptions {
   /** Where a step stands, for records: the same for one instruction of one Dockerfile. */
   placeOf?(vertex: Vertex): string | undefined;
-  /** The record that the last build of this Dockerfile had for the step at this place. */
-  previous?(vertex: Vertex): Promise<NearRecord | undefined>;
+  /** The records that the last build of this Dockerfile had: for the step at this place, and for a step with this op wherever it was. */
+  previous?(vertex: Vertex, op: Digest): PreviousRecords;
   /** Takes secrets out of what is recorded and told. */
   conceal?(components: KeyComponents): KeyComponents;
+}
+
+export interface PreviousRecords {
+  readonly here: NearRecord | undefined;
+  readonly sameOp: NearRecord | undefined;
 }
 
 /** Why a step is run, and what its record is to say for later explanations. */
@@ -86,17 +91,18 @@ export class Explainer<R> {
       missOf: (digest: Digest) => this.#misses.get(digest),
       nameOf: (digest: Digest) => this.#vertexOf(digest).meta.name,
     };
+    const { op } = identity;
     const none = { previous: undefined, atPlace: [], sameOp: near, isInBuild: () => false };
     if (vertex.meta.ignoreCache === true || identity.key === undefined)
       return explainMiss({ ...about, records: none, components: undefined });
     const place = this.placeOf(vertex);
     const records = {
-      previous: await this.#options.previous?.(vertex),
+      previous: op === undefined ? undefined : this.#options.previous?.(vertex, op),
       atPlace: place === undefined ? [] : await this.#cache.atPlace(place),
       sameOp: near,
-      isInBuild: (op: Digest) => this.#ops.has(op),
+      isInBuild: (other: Digest) => this.#ops.has(other),
     };
-    const known = [records.previous, near, ...records.atPlace].some((record) => record !== undefined);
+    const known = [records.previous?.here, near, ...records.atPlace].some((record) => record !== undefined);
     return explainMiss({ ...about, records, components: known ? await components() : undefined });
   }
 }

@@ -10,10 +10,11 @@ import { BuildError } from '../util/build-error.ts';
 import type { ExplainOptions, Explanation } from './explainer.ts';
 import { Explainer } from './explainer.ts';
 import { needed, settled } from './needed.ts';
+import { interrupted, messageOf } from './outcome.ts';
 import type { OpRunner, OpRunners } from './runner.ts';
 import { StepStates } from './step-states.ts';
 import type { Step, StepIdentity } from './step.ts';
-import { anyBase, keyOf, onInputs } from './step.ts';
+import { anyBase, keyOf, onInputs, sources } from './step.ts';
 
 export interface SolveOptions<R> {
   readonly runners: OpRunners<R>;
@@ -25,6 +26,8 @@ export interface SolveOptions<R> {
   /** Default: the definition's. */
   readonly target?: Digest | undefined;
   readonly explain?: ExplainOptions | undefined;
+  /** Runs and records nothing but what keys are made of (contexts, images): a step that would be run is told as running, with its reason. */
+  readonly dry?: boolean | undefined;
 }
 
 export interface Solved<R> {
@@ -58,6 +61,7 @@ class Solver<R> {
   readonly #controller = new AbortController();
   readonly #identities = new Map<Digest, Promise<StepIdentity>>();
   readonly #results = new Map<Digest, Promise<R>>();
+  readonly #unmade = new Set<Digest>();
   readonly #work: Promise<unknown>[] = [];
   #failure: { readonly error: unknown; readonly vertex?: Vertex } | undefined;
 
@@ -125,7 +129,9 @@ class Solver<R> {
     this.#explainer.identified(op);
     const tainted =
       vertex.meta.ignoreCache === true || below.some((input) => input.key !== undefined && input.tainted);
-    return { op, inputs, key: keyOf(vertex.op.kind, op, inputs), tainted };
+    const key = keyOf(vertex.op.kind, op, inputs);
+    this.#states.identified(vertex, key);
+    return { op, inputs, key, tainted };
   }
 
   /** The content key of what a step reads of an input, which is solved for it. */
@@ -150,7 +156,7 @@ class Solver<R> {
   /** A step that has to run, as no record is near it, and cannot run here is told before those that it needs are run. */
   async #check(vertex: Vertex, { op }: StepIdentity): Promise<void> {
     const runner = this.#runner(vertex.op.kind);
-    if (runner.check === undefined || op === undefined) return;
+    if (runner.check === undefined || op === undefined || this.#options.dry === true) return;
     await this.#own(vertex, async () => {
       const perhapsKnown =
         vertex.meta.ignoreCache !== true && (await this.#options.cache.near(op)) !== undefined;
@@ -165,15 +171,19 @@ class Solver<R> {
     const { op, key, tainted } = identity;
     const near = op === undefined ? undefined : await this.#own(vertex, () => cache.near(op));
     // Contents are only read before the step where a record could match them.
-    const content = near === undefined || anew ? undefined : await this.#lookupContent(step);
+    const unread = near === undefined || anew || this.#isUnmade(vertex);
+    const content = unread ? undefined : await this.#lookupContent(step);
     if (content?.known !== undefined) {
       const { result, from } = content.known;
       this.#states.cached(vertex, from);
-      void this.#track(this.#record(step, key, { result, components: this.#explainer.components(step) }));
+      if (this.#options.dry !== true)
+        void this.#track(this.#record(step, key, { result, components: this.#explainer.components(step) }));
       return result;
     }
+    if (this.#options.dry === true && (!sources.has(vertex.op.kind) || this.#isUnmade(vertex)))
+      return this.#wouldRun(step, near);
     // Not for steps to be run anew: what another process has just recorded is not what was asked for.
-    const claimed = anew ? undefined : tainted ? content?.key : key;
+    const claimed = anew || this.#options.dry === true ? undefined : tainted ? content?.key : key;
     const claim =
       claimed === undefined ? undefined : await this.#own(vertex, () => cache.claim(claimed, this.#signal));
     if (claim !== undefined && 'result' in claim) {
@@ -181,6 +191,20 @@ class Solver<R> {
       return tainted ? onInputs(step, claim.result) : claim.result;
     }
     return this.#run(step, { near, content: content?.key, lease: claim?.lease });
+  }
+
+  /** Whether an input of a dry run was not made: only its name is known. */
+  #isUnmade({ inputs }: Vertex): boolean {
+    return inputs.some((input) => this.#unmade.has(input));
+  }
+
+  async #wouldRun(step: Step<R>, near: NearRecord | undefined): Promise<R> {
+    const { vertex } = step;
+    const why = await this.#own(vertex, () => this.#explainer.explain(step, near));
+    this.#unmade.add(vertex.digest);
+    this.#states.running(vertex, why.reason);
+    // Only explaining looks at it, which knows: see #isUnmade.
+    return undefined as R;
   }
 
   async #run(
@@ -296,7 +320,7 @@ class Solver<R> {
     { result, components }: { readonly result: R } & Pick<Explanation, 'components'>,
   ): Promise<void> {
     const { op: opKey, inputs } = step.identity;
-    if (opKey === undefined || key === undefined) return;
+    if (opKey === undefined || key === undefined || this.#options.dry === true) return;
     const about = {
       opKey,
       inputs: inputs.filter((input) => input !== undefined),
@@ -372,14 +396,4 @@ class Solver<R> {
   #runner(kind: OpKind): OpRunner<R> {
     return this.#options.runners[kind];
   }
-}
-
-function interrupted(signal: AbortSignal): BuildError {
-  const reason: unknown = signal.reason;
-  if (reason instanceof BuildError) return reason;
-  return new BuildError('INTERRUPTED', 'the build was cancelled', { cause: reason });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

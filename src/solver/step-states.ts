@@ -13,6 +13,7 @@ export class StepStates {
   readonly #vertices = new Map<Digest, { readonly vertex: Vertex; readonly position: number }>();
   /** How many steps may still ask for the result of this one. */
   readonly #askers = new Map<Digest, number>();
+  readonly #keys = new Map<Digest, Digest>();
   readonly #asked = new Set<Digest>();
   readonly #running = new Set<Digest>();
   readonly #ended = new Set<Digest>();
@@ -27,8 +28,9 @@ export class StepStates {
     for (const vertex of vertices) this.#report(vertex, 'waiting');
   }
 
-  nameOf(digest: Digest): string {
-    return this.#vertices.get(digest)?.vertex.meta.name ?? digest;
+  /** Tells it a step's cache key, for later reports. */
+  identified(vertex: Vertex, key: Digest | undefined): void {
+    if (key !== undefined) this.#keys.set(vertex.digest, key);
   }
 
   /** Somebody wants the result of this step: it will end by itself. */
@@ -95,6 +97,11 @@ export class StepStates {
     state: 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'cancelled',
     more: Pick<VertexEvent, 'reason' | 'miss' | 'error' | 'from'> = {},
   ): void {
-    this.#emit({ type: 'vertex', id: digest, name: meta.name, inputs, state, time: Date.now(), ...more });
+    const key = this.#keys.get(digest);
+    this.#emit({
+      ...{ type: 'vertex', id: digest, name: meta.name, inputs, state, time: Date.now() },
+      ...(key === undefined ? {} : { key }),
+      ...more,
+    });
   }
 }

@@ -39,3 +39,6 @@ export function onInputs<R>({ vertex, runner, inputs }: Step<R>, result: R): R {
   const base = index === undefined ? undefined : inputs[index];
   return runner.standing === undefined || base === undefined ? result : runner.standing.onto(result, base);
 }
+
+/** Ops whose results cost nothing until something reads them, or are needed for keys. */
+export const sources: ReadonlySet<OpKind> = new Set(['image', 'context', 'http', 'git', 'merge']);

@@ -58,6 +58,7 @@ const table = {
   },
   UNSUPPORTED_HERE: { exit: 1, meaning: 'this cannot be done on this host or in this version' },
   // Store and output
+  BUILD_NOT_FOUND: { exit: 1, meaning: 'the history has no such build, or the build no such step' },
   STORE_FAILED: { exit: 1, meaning: 'the store cannot be read or written' },
   DISK_FULL: { exit: 1, meaning: 'there is no space left on the device' },
   STORE_FULL: { exit: 1, meaning: 'the store has reached the size that it may have' },

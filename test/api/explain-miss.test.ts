@@ -41,7 +41,7 @@ describe('a step that is run in a second build names what was edited', () => {
     expect(reasons(misses)['COPY $X.txt /']).toEqual({ kind: 'parent', step, because });
     const root = { kind: 'parent', step: '[one 2/3] COPY $X.txt /', root: step, because };
     expect(reasons(misses)['WORKDIR /w-1']).toEqual(root);
-    expect(misses['WORKDIR /w-1']?.text).toBe(`a step that it builds on was run: ${step}`);
+    expect(misses['WORKDIR /w-1']?.text).toBe(`a step that it builds on is run: ${step}`);
   });
 
   test.each<readonly [string, (context: string) => void, object, string]>([

@@ -208,7 +208,7 @@ describe('the cache', () => {
     expect((await changed.solved).result).toBe('top:two');
     expect(changed.ran).toEqual(['context', 'copy', 'top']);
     expect(changed.reasonOf('copy')).toBe('its inputs changed: context');
-    expect(changed.reasonOf('top')).toBe('a step that it builds on was run: copy');
+    expect(changed.reasonOf('top')).toBe('a step that it builds on is run: copy');
   });
 
   test('what cannot be keyed is run in every build, and so is what stands on it', async () => {
@@ -426,7 +426,7 @@ describe('a step that stands on one run anew', () => {
       return [...fake.ran, fake.reasonOf('c') ?? ''];
     };
     await build(false);
-    expect(await build(true)).toEqual(['a', 'b', 'c', 'a step that it builds on was run: a']);
+    expect(await build(true)).toEqual(['a', 'b', 'c', 'a step that it builds on is run: a']);
   });
 
   test('a context that is not to be cached taints nobody: its content decides', async () => {

@@ -38,6 +38,10 @@ export const build: Verb = {
     const options = buildOptions(flags, words.context, context);
     const mode = chooseProgress(flags, context);
     if (mode !== 'quiet' && mode !== 'none') tellNotes(command, context);
+    if (flags.dryRun === true) {
+      const { tellDryRun } = await import('./explain.ts');
+      return tellDryRun(options, { flags, context });
+    }
     const onFailedStep = flags.onFail === 'shell' ? await shellOnFailure(context) : undefined;
     removeResultFiles(flags);
     const library = await context.library();
