@@ -40,8 +40,11 @@ export function makeSnapshot(root: string): Snapshot {
     const lock = tryLockDirectory(directory);
     if (lock === undefined) continue;
     const discard = async (): Promise<void> => {
-      await removeTree(directory);
-      lock.release();
+      try {
+        await removeTree(directory);
+      } finally {
+        lock.release();
+      }
     };
     return { id, directory, discard };
   }

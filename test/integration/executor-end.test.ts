@@ -1,7 +1,9 @@
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cgroupHierarchies } from '../../src/host/probe.ts';
 import { hostPlatform } from '../../src/oci/platform.ts';
@@ -169,5 +171,18 @@ suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 
       expect(readdirSync(join(store, 'snapshots'))).toEqual([]);
       expect(cgroupsOf(ids)).toEqual([]);
     });
+  });
+
+  test('a worker whose build has gone ends what it does, and itself, without an error', async () => {
+    const program = fileURLToPath(new URL('../../src/api/steps/worker.ts', import.meta.url));
+    const worker = fork(program, [join(folder.path, 'worker'), 'embedded', ''], { silent: true });
+    let said = '';
+    worker.stderr?.on('data', (data: Buffer) => (said += String(data)));
+    const ended = once(worker, 'exit');
+    worker.send({ id: 1, call: 'takeCaches', op: { mounts: [] } });
+    await once(worker, 'message');
+    worker.send({ id: 2, call: 'check', platform: hostPlatform() });
+    worker.disconnect();
+    expect([...(await ended), said]).toEqual([0, null, '']);
   });
 });

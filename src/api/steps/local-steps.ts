@@ -1,6 +1,13 @@
-import type { CacheDirectories, Executor, MountSource, StepRequest } from '../../executor/executor.ts';
+import type {
+  CacheDirectories,
+  Executor,
+  MountSource,
+  StepRequest,
+  StepResult,
+} from '../../executor/executor.ts';
 import type { EntryStream } from '../../image/entry.ts';
 import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
+import type { Diagnostic } from '../../util/diagnostic.ts';
 import type { Session } from '../session.ts';
 import type { LayerInspection, SecretGateData } from '../../image/secret-scan.ts';
 import type { FailedStep, HeldCaches, RunningStep, ShellOpening, Steps, StepTask } from './steps.ts';
@@ -16,6 +23,16 @@ export function localSteps({
   readonly session: Session;
 }): Steps {
   const discards: Promise<void>[] = [];
+  let told = false;
+  /** What a step has left is no reason for a build to fail: the next one removes it. */
+  const discard = async (step: StepResult): Promise<void> => {
+    try {
+      await step.discard();
+    } catch (error) {
+      if (!told) session.emit({ type: 'diagnostic', diagnostic: leftoverWarning(error) });
+      told = true;
+    }
+  };
   const open = (place: StepRequest, opening: ShellOpening): Promise<{ readonly exitCode: number }> => {
     const { args, terminal, onOutput, signal } = opening;
     return executor.open({ ...place, op: { ...place.op, args }, onOutput, signal }, terminal);
@@ -35,7 +52,7 @@ export function localSteps({
         const place = { ...request, layers: [...request.layers, upper] };
         const failed: FailedStep = {
           shell: (opening) => open(place, opening),
-          [Symbol.asyncDispose]: () => step.discard(),
+          [Symbol.asyncDispose]: () => discard(step),
         };
         return { exitCode, oomKilled, layer: undefined, leaks: [], failed };
       }
@@ -52,15 +69,24 @@ export function localSteps({
         return { exitCode, oomKilled, layer, leaks: inspection?.leaks ?? [] };
       } finally {
         // Nobody waits for it but the end of the build.
-        discards.push(step.discard());
+        discards.push(discard(step));
       }
     },
     shell: async (task, opening) => open(await requestOf(task, opening), opening),
     runContainer: async (task) =>
       executor.runContainer({ ...task, layers: await directories(task.layers, task.signal) }),
     async [Symbol.asyncDispose]() {
-      await Promise.allSettled(discards);
+      await Promise.all(discards);
     },
+  };
+}
+
+function leftoverWarning(error: unknown): Diagnostic {
+  return {
+    severity: 'warning',
+    rule: 'StepLeftovers',
+    message: `what a step has left cannot be removed: ${error instanceof Error ? error.message : String(error)}`,
+    hint: 'the next build tries it again',
   };
 }
 

@@ -18,7 +18,10 @@ import type { FailedStep, HeldCaches, RunningStep, StepTask, TaskSource } from '
 const UNDER_WAY = 1 << 20;
 
 const [root = '', runtime = '', isolation = ''] = process.argv.slice(2);
-const say = (message: FromWorker): void => void process.send?.(message);
+// Nobody hears what is said after the build; to Node it would be an error that ends this process before it has cleaned up.
+const say = (message: FromWorker): void => {
+  if (process.connected) process.send?.(message, undefined, {}, () => {});
+};
 
 process.once('disconnect', () => void end());
 // Whoever started it decides when a build ends.
