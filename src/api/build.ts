@@ -1,11 +1,13 @@
 import { withoutCredentials } from '../frontend/remote.ts';
 import type { Emit } from '../progress/event.ts';
 import type { Needle } from '../util/secret-needles.ts';
+import type { ExportRequest } from './export-all.ts';
 import { checkOutputs, checkPushRights, exportAll, layerCompression } from './export-all.ts';
 import { sourceOf } from './explaining.ts';
 import { defaultLimits } from './history/build-files.ts';
 import { BuildRecorder } from './history/build-recorder.ts';
 import { imageConfig, ownLayers } from './image-config.ts';
+import type { PreparedBuild } from './prepare-build.ts';
 import { prepareBuild } from './prepare-build.ts';
 import { layersOf } from './result.ts';
 import type { Session } from './session.ts';
@@ -80,7 +82,7 @@ async function runBuild(
     readonly limit: TimeLimit;
     readonly recorder: BuildRecorder | undefined;
   },
-): Promise<Omit<BuildResult, 'steps'>> {
+): Promise<BuiltImage> {
   const { needles, limit, recorder } = about;
   const outputs = checkOutputs(options, session.store.root);
   await using prepared = await prepareBuild(options, session, {
@@ -89,9 +91,30 @@ async function runBuild(
     compression: layerCompression(outputs),
     check: () => checkPushRights({ options, outputs, session }),
   });
-  const { plan, bases, gate, settings } = prepared;
-  limit.planned(plan.lowered.definition);
-  recorder?.planned(plan.lowered.definition, plan.platform);
+  const { lowered, platform } = prepared.plan;
+  limit.planned(lowered.definition);
+  recorder?.planned(lowered.definition, platform);
+  const attempt = (): Promise<BuiltImage> => solveAndExport(prepared, { options, outputs, session });
+  for (let broken = 0; ;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      session.signal.throwIfAborted();
+      // Layers of a cache are read when they are needed: one that is broken shows then, and its steps are run after all.
+      const now = prepared.caches?.imports?.broken ?? 0;
+      if (now === broken) throw error;
+      broken = now;
+    }
+  }
+}
+
+type BuiltImage = Omit<BuildResult, 'steps'>;
+
+async function solveAndExport(
+  prepared: PreparedBuild,
+  { options, outputs, session }: Pick<ExportRequest, 'options' | 'outputs' | 'session'>,
+): Promise<BuiltImage> {
+  const { plan, bases, gate, settings, caches } = prepared;
   const solved = await prepared.solve();
   const layers = layersOf(solved.result);
   const own = ownLayers(plan.image, layers);
@@ -100,6 +123,7 @@ async function runBuild(
     refuseKnownLeaks(own, settings.allow);
   }
   await gate?.checkLayers(own, session.signal);
+  await caches?.fetch(layers, outputs);
   const config = imageConfig(plan.image, layers, plan.sourceDateEpoch);
   const exported = await exportAll({
     options,
@@ -108,7 +132,9 @@ async function runBuild(
     plan,
     config,
     layers,
-    origins: bases.origins,
+    origins: caches?.origins(layers) ?? bases.origins,
+    configKeys: caches?.configKeys(solved.keys, layers),
   });
+  await caches?.export(solved.keys);
   return { ...exported, diagnostics: plan.diagnostics };
 }

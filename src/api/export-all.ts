@@ -8,6 +8,7 @@ import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { JsonValue } from '../util/canonical-json.ts';
 import type { Origin } from './base-images.ts';
 import { internalStep } from './internal-step.ts';
 import type { Plan } from './plan.ts';
@@ -23,6 +24,8 @@ export interface ExportRequest {
   readonly config: ImageConfig;
   readonly layers: readonly ResultLayer[];
   readonly origins: ReadonlyMap<Digest, Origin>;
+  /** Further keys of the image's config. */
+  readonly configKeys?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
 /** The outputs of a build, checked before anything runs. Errors: USAGE, REFERENCE_INVALID. */
@@ -123,6 +126,7 @@ async function assembleOutput(request: ExportRequest, output: OutputOption): Pro
   return assembleImage({
     layers: request.layers.map(({ layer }) => layer),
     config: request.config,
+    configKeys: request.configKeys,
     mediaTypes: output.ociMediaTypes === false ? 'docker' : 'oci',
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   });

@@ -15,6 +15,7 @@ import type { CutFile, Plan } from './plan.ts';
 import { makePlan } from './plan.ts';
 import { createResultCache } from './result-cache.ts';
 import type { StepOutcome } from './result.ts';
+import type { BuildCaches, RemoteSurroundings } from './remote-caches.ts';
 import type { ExecSettings } from './runners/exec.ts';
 import { requireEntitlements } from './runners/exec.ts';
 import { buildRunners } from './runners/index.ts';
@@ -34,6 +35,8 @@ export interface PreparedBuild extends AsyncDisposable {
   readonly settings: ExecSettings;
   /** undefined: the build has no secrets. */
   readonly gate: SecretGate | undefined;
+  /** undefined: the build takes nothing from other machines, and gives nothing. */
+  readonly caches: BuildCaches | undefined;
   readonly steps: () => Promise<Steps>;
   /** Runs what a vertex needs and is not cached; default: the plan's target. */
   solve(target?: Digest, how?: { readonly dry?: boolean }): Promise<Solved<StepOutcome>>;
@@ -112,10 +115,12 @@ export async function prepareBuild(
   });
   const runners = guardedRunners(all, spaceGuard(options, session));
   const explain = await explaining(sourceOf(options), { needles, store, buildId });
-  const cache = createResultCache(store, layerStore, bases);
+  const caches = await openCaches(options, { session, layerStore, bases, plan });
+  if (caches !== undefined) opened.use(caches);
+  const cache = createResultCache(store, layerStore, bases, caches?.imports);
   const held = opened.move();
   return {
-    ...{ plan, bases, settings, gate },
+    ...{ plan, bases, settings, gate, caches },
     steps: () => steps.get(),
     solve: (target, how) =>
       solve(plan.lowered.definition, {
@@ -126,6 +131,18 @@ export async function prepareBuild(
       }),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
+}
+
+/** Loaded for the builds that want it. */
+async function openCaches(
+  options: BuildOptions,
+  surroundings: RemoteSurroundings,
+): Promise<BuildCaches | undefined> {
+  const { cacheFrom = [], cacheTo = [], buildArgs } = options;
+  const asked = cacheFrom.length + cacheTo.length > 0 || buildArgs?.['BUILDKIT_INLINE_CACHE'] === '1';
+  if (!asked) return undefined;
+  const { BuildCaches: Caches } = await import('./remote-caches.ts');
+  return Caches.open(options, surroundings);
 }
 
 async function openGate(

@@ -1,4 +1,5 @@
 import { createLocalCache } from '../cache/local.ts';
+import type { RemoteCaches } from '../cache/remote.ts';
 import type { CacheStore } from '../graph/cache-store.ts';
 import type { LayerStore } from '../image/layer-store.ts';
 import type { LayerLeak } from '../image/secret-scan.ts';
@@ -11,14 +12,18 @@ import type { ResultLayer, StepOutcome } from './result.ts';
 
 /**
  * The persistent cache of step results. A record lists the layers of the whole stack by diffId; it counts only while each of them is in
- * the store, or is a base layer that this build knows where to get.
+ * the store, or is a base layer that this build knows where to get. Behind it stand the caches of other machines.
  */
+// oxlint-disable-next-line max-params -- the fourth is there for few builds
 export function createResultCache(
   store: Store,
   layerStore: LayerStore,
   bases: BaseImages,
+  imports?: RemoteCaches,
 ): CacheStore<StepOutcome> {
-  return createLocalCache<StepOutcome>({
+  const find = (diffId: Digest): ResultLayer['layer'] | undefined =>
+    layerStore.get(diffId) ?? bases.layer(diffId);
+  const local = createLocalCache<StepOutcome>({
     store,
     encode: (outcome) => {
       if (outcome.kind !== 'layers') throw new TypeError('trees are not recorded');
@@ -28,9 +33,17 @@ export function createResultCache(
         ...(leaks === undefined ? [] : [leaks as unknown as JsonValue]),
       ]);
     },
-    decode: (json) =>
-      Promise.resolve(decodeLayers(json, (diffId) => layerStore.get(diffId) ?? bases.layer(diffId))),
+    decode: (json) => Promise.resolve(decodeLayers(json, find)),
   });
+  return (
+    imports?.behind<StepOutcome>(local, {
+      find,
+      decode: (stack) => ({
+        kind: 'layers',
+        layers: stack.map(({ layer, created }) => ({ layer, ...(created === null ? {} : { created }) })),
+      }),
+    }) ?? local
+  );
 }
 
 function decodeLayers(

@@ -34,6 +34,8 @@ export interface BuildFlags extends PlanFlags, LimitFlags {
   readonly cacheFilter?: readonly string[] | undefined;
   readonly noCacheFrom?: number | undefined;
   readonly dryRun?: boolean | undefined;
+  readonly cacheFrom?: readonly string[] | undefined;
+  readonly cacheTo?: readonly string[] | undefined;
   readonly secret?: readonly string[] | undefined;
   readonly ssh?: readonly string[] | undefined;
   readonly output?: readonly string[] | undefined;
@@ -123,6 +125,18 @@ export function addBuildFlags(command: Command): Command {
   addSecretFlags(command)
     .addOption(
       listOption(
+        '--cache-from <type=…|reference>',
+        'a cache of another machine: registry, local, gha or s3 (many)',
+      ),
+    )
+    .addOption(
+      listOption(
+        '--cache-to <type=…|reference>',
+        'keep the steps for other machines: registry, inline, local, gha or s3; mode=max (many)',
+      ),
+    )
+    .addOption(
+      listOption(
         '-o, --output <type=…,dest=…>',
         'oci, docker, tar, local, image, registry or cacheonly; or a directory, or - (many)',
       ),
@@ -194,8 +208,6 @@ const oldFlags: readonly OldFlag[] = [
   { flags: '--builder <name>', note: 'no effect' },
   { flags: '--provenance <value>', note: 'not in this version', quietFor: ['false'] },
   { flags: '--sbom <value>', note: 'not in this version', quietFor: ['false'] },
-  { flags: '--cache-from <source>', note: 'not in this version' },
-  { flags: '--cache-to <target>', note: 'not in this version' },
 ];
 
 function oldFlagOption({ flags }: OldFlag): Option {

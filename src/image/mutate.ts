@@ -5,6 +5,7 @@ import type { Index, Manifest } from '../oci/manifest.ts';
 import { mediaType } from '../oci/media-type.ts';
 import type { Platform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { JsonValue } from '../util/canonical-json.ts';
 import type { Image } from './image.ts';
 import type { Layer } from './layer.ts';
 
@@ -14,6 +15,8 @@ export interface AssembleImage {
   /** `rootfs` is made from the layers, whatever stands there. */
   readonly config: Omit<ImageConfig, 'rootfs'>;
   readonly mediaTypes: 'oci' | 'docker';
+  /** Further keys of the config, after its own. */
+  readonly configKeys?: Readonly<Record<string, JsonValue>> | undefined;
   /** Of the manifest. */
   readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
@@ -28,7 +31,8 @@ export async function assembleImage(request: AssembleImage): Promise<Image> {
     ...request.config,
     rootfs: { type: 'layers', diff_ids: diffIds },
   });
-  return imageOfConfig(Buffer.from(JSON.stringify(config)), { ...request, config });
+  const bytes = Buffer.from(JSON.stringify({ ...config, ...request.configKeys }));
+  return imageOfConfig(bytes, { ...request, config });
 }
 
 /** The image whose config has exactly these bytes; `config` is what they say. Makes the manifest alone. */
