@@ -24,6 +24,8 @@ export interface HttpTimeouts {
   readonly connect: number;
   /** From the end of the request to the answer's header. */
   readonly headers: number;
+  /** The same after a body that the server has to put away first, as registries do. */
+  readonly storing: number;
   /** Between two pieces of the answer's body; and how long a server may leave a piece of the request's body untaken. */
   readonly idle: number;
 }
@@ -37,8 +39,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
   /** For a server that is configured in another way than its host's certs.d. */
   readonly tls?: TlsSettings | undefined;
-  /** For this request alone: milliseconds. */
-  readonly timeouts?: Partial<HttpTimeouts> | undefined;
+  /** Its body is to be put away before the answer comes: `timeouts.storing` holds. */
+  readonly patient?: boolean | undefined;
 }
 
 export interface HttpResponse {
@@ -63,7 +65,7 @@ export interface HttpClient extends AsyncDisposable {
   request(request: HttpRequest): Promise<HttpResponse>;
 }
 
-const defaultTimeouts: HttpTimeouts = { connect: 15_000, headers: 120_000, idle: 60_000 };
+const defaultTimeouts: HttpTimeouts = { connect: 15_000, headers: 120_000, storing: 600_000, idle: 60_000 };
 
 type Undici = Pick<typeof UndiciModule, 'Agent' | 'ProxyAgent' | 'request'>;
 
@@ -194,9 +196,8 @@ async function send(
     dispatcher,
   }: { readonly url: URL; readonly timeouts: HttpTimeouts; readonly dispatcher: Dispatcher },
 ): Promise<HttpResponse> {
-  const limits = { ...timeouts, ...item.timeouts };
   const stalled = new AbortController();
-  const body = typeof item.body === 'function' ? taken(item.body(), limits.idle, stalled) : item.body;
+  const body = typeof item.body === 'function' ? taken(item.body(), timeouts.idle, stalled) : item.body;
   const signals = [item.signal, typeof item.body === 'function' ? stalled.signal : undefined].filter(
     (signal) => signal !== undefined,
   );
@@ -204,10 +205,12 @@ async function send(
   const answer = await undici.request(url, {
     dispatcher,
     method: item.method ?? 'GET',
+    // undici would close the connection after each HEAD, and a push begins with one for each layer.
+    ...(item.method === 'HEAD' ? { reset: false } : {}),
     headers: { 'user-agent': 'tsbuild', ...item.headers },
     body: (body ?? null) as Exclude<Dispatcher.DispatchOptions['body'], undefined>,
-    headersTimeout: limits.headers,
-    bodyTimeout: limits.idle,
+    headersTimeout: item.patient === true ? timeouts.storing : timeouts.headers,
+    bodyTimeout: timeouts.idle,
     ...(signal === undefined ? {} : { signal }),
   });
   const headerValues = (name: string): readonly string[] => {

@@ -51,8 +51,8 @@ export interface RegistryRequest {
   readonly expect: readonly number[];
   /** False: a failure is thrown at once, because another try must start elsewhere (an upload's stream). */
   readonly retry?: boolean | undefined;
-  /** Bodies that take long to be digested may wait longer for the answer: milliseconds. */
-  readonly timeouts?: HttpRequest['timeouts'];
+  /** Its body may take long to be put away. */
+  readonly patient?: boolean | undefined;
   /** Reads the whole body within the try, so that one that breaks off is asked for again; more bytes than these throw IMAGE_INVALID. */
   readonly readLimit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -147,7 +147,7 @@ export function createSession(options: SessionOptions): Session {
         tls: own ? options.tls : undefined,
         body: request.body,
         signal,
-        timeouts: request.timeouts,
+        patient: request.patient,
       });
       if (request.expect.includes(response.status)) return response;
       if (response.status === 401 && own && !renewed) {

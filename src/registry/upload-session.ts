@@ -13,9 +13,6 @@ export interface UploadSession {
   readonly chunkMinimum: number;
 }
 
-// Storage behind a registry may take long to digest what it was given.
-const patience = { headers: 600_000 };
-
 export async function startUpload(endpoint: Endpoint, options: CallOptions): Promise<UploadSession> {
   const response = await endpoint.session.send({
     method: 'POST',
@@ -143,7 +140,7 @@ function request(
     ...call,
     access: accessTo(endpoint, 'push', {}),
     retry: call.method === 'GET',
-    timeouts: call.body === undefined && call.method !== 'PUT' ? undefined : patience,
+    patient: call.method === 'PATCH' || call.method === 'PUT',
   });
 }
 
