@@ -59,7 +59,7 @@ export function build(options: BuildOptions): Promise<BuildResult> {
     .finally(() => limit[Symbol.dispose]());
 }
 
-/** undefined: this build is not to be in the history, or cannot be. */
+/** undefined: this build is not to be in the history. */
 function startRecorder(options: BuildOptions, root: string): BuildRecorder | undefined {
   const { context = '.', dockerfile, history = defaultLimits, target, tags = [] } = options;
   if (history === false) return undefined;
@@ -71,7 +71,7 @@ function startRecorder(options: BuildOptions, root: string): BuildRecorder | und
     dockerfile: shown(dockerfile, dockerfile === undefined ? 'Dockerfile' : '-'),
     ...{ target, names: tags },
   };
-  return BuildRecorder.start(root, about, history);
+  return new BuildRecorder(root, about, history);
 }
 
 async function runBuild(

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { defaultStoreRoot } from '../store/store.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -29,9 +29,13 @@ export async function buildLogs(
 ): Promise<readonly StepLog[]> {
   const root = rootOf(options);
   const record = await inspectBuild(options);
-  return chooseSteps(record.steps, options.step)
-    .filter(({ logBytes }) => logBytes !== undefined)
-    .map((step) => ({ step, read: () => readLog(logFile(root, record.id, step.number)) }));
+  return (
+    chooseSteps(record.steps, options.step)
+      .map((step) => ({ step, path: logFile(root, record.id, step.number) }))
+      // Of a build that was killed the record may be older than its logs.
+      .filter(({ path }) => existsSync(path))
+      .map(({ step, path }) => ({ step, read: () => readLog(path) }))
+  );
 }
 
 /** Removes builds from the history, all where none is named; those that are running stay. Returns the ids. Throws BUILD_NOT_FOUND. */

@@ -78,6 +78,7 @@ describe('the history', () => {
     ['null', 'null'],
     ['of another shape', '{"version":1,"id":"x","steps":{}}'],
     ['with steps of nothing', '{"version":1,"steps":[null],"started":1,"status":"done"}'],
+    ['without an owner', '{"version":1,"id":"ID","steps":[],"started":1,"status":"running"}'],
     ['of zeros', '\0'.repeat(5000)],
   ])('a file that is %s is passed over', async (_name, text) => {
     await using it = await project();
@@ -85,7 +86,7 @@ describe('the history', () => {
     const directory = join(it.root, 'builds');
     const [good = ''] = readdirSync(directory);
     const id = newBuildId(Date.now() + 1000, 0.5);
-    writeFileSync(join(directory, `${id}.${good.split('.')[1]}.json`), text);
+    writeFileSync(join(directory, `${id}.${good.split('.')[1]}.json`), text.replace('ID', id));
     writeFileSync(join(directory, 'rubbish.json'), text);
     mkdirSync(join(directory, `${newBuildId(Date.now() + 2000, 0.5)}.${good.split('.')[1]}.json`));
     expect((await listBuilds({ root: it.root })).map((each) => each.id)).toEqual([good.split('.')[0]]);
@@ -223,7 +224,7 @@ describe('hostile', () => {
     await using folder = await tempFolder('recorder');
     const root = folder.path;
     const about = { source: digestOf('x'), context: '.', dockerfile: 'D', target: undefined, names: [] };
-    const recorder = BuildRecorder.start(root, about, defaultLimits);
+    const recorder = new BuildRecorder(root, about, defaultLimits);
     const event = (index: number, state: VertexEvent['state']): VertexEvent => ({
       ...{
         type: 'vertex',
@@ -234,9 +235,9 @@ describe('hostile', () => {
       },
     });
     const chunk = Buffer.from('0123456789abcdef'.repeat(4096));
-    for (let index = 0; index < 10_000; index++) recorder?.event(event(index, 'waiting'));
+    for (let index = 0; index < 10_000; index++) recorder.event(event(index, 'waiting'));
     for (let index = 0; index < 10_000; index++) {
-      recorder?.event(event(index, 'running'));
+      recorder.event(event(index, 'running'));
       const log = {
         type: 'log',
         id: digestOf(String(index)),
@@ -244,11 +245,11 @@ describe('hostile', () => {
         data: chunk,
         time: 0,
       } as const;
-      if (index % 1000 === 0) for (let times = 0; times < 20; times++) recorder?.event(log);
-      recorder?.event(event(index, 'done'));
+      if (index % 1000 === 0) for (let times = 0; times < 20; times++) recorder.event(log);
+      recorder.event(event(index, 'done'));
     }
     expect((await inspectBuild({ root })).status).toBe('running');
-    recorder?.end({ error: new Error('enough') });
+    recorder.end({ error: new Error('enough') });
     const record = await inspectBuild({ root });
     expect(record).toMatchObject({ status: 'failed', error: { code: 'INTERNAL', message: 'enough' } });
     expect(record.steps).toHaveLength(10_000);

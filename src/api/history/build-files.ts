@@ -51,12 +51,18 @@ export function buildFile(root: string, id: string, source: string): BuildFile {
 
 /** All that there are, newest first. */
 export function listBuildFiles(root: string): readonly BuildFile[] {
-  let names: string[];
+  return buildFilesOf(root, namesIn(root));
+}
+
+function namesIn(root: string): readonly string[] {
   try {
-    names = readdirSync(buildsDirectory(root));
+    return readdirSync(buildsDirectory(root));
   } catch {
     return [];
   }
+}
+
+function buildFilesOf(root: string, names: readonly string[]): readonly BuildFile[] {
   return names
     .flatMap((name) => {
       const [, id, source] = fileName.exec(name) ?? [];
@@ -78,7 +84,10 @@ export function readBuildFile(file: BuildFile): StoredBuild | undefined {
     if (bytes.length > largestRecord) return undefined;
     const value = JSON.parse(bytes.toString()) as Partial<StoredBuild> | null;
     if (value?.version !== 1 || value.id !== file.id || !Array.isArray(value.steps)) return undefined;
-    if (typeof value.started !== 'number' || typeof value.status !== 'string') return undefined;
+    const { started, status, context, dockerfile, owner } = value;
+    if (typeof started !== 'number' || typeof owner?.pid !== 'number' || !Array.isArray(value.names))
+      return undefined;
+    if (![status, context, dockerfile].every((text) => typeof text === 'string')) return undefined;
     if (!value.steps.every((step) => typeof (step as { name?: unknown } | null)?.name === 'string'))
       return undefined;
     return value as StoredBuild;
@@ -89,13 +98,16 @@ export function readBuildFile(file: BuildFile): StoredBuild | undefined {
 
 /** Replaces it; throws what the system says. */
 export function writeBuildFile(root: string, file: BuildFile, record: StoredBuild): void {
+  const text = JSON.stringify(record);
   const temporary = join(buildsDirectory(root), `.${file.id}.tmp`);
-  writeFileSync(temporary, JSON.stringify(record), { mode: 0o600 });
+  try {
+    writeFileSync(temporary, text, { mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    mkdirSync(buildsDirectory(root), { recursive: true, mode: 0o700 });
+    writeFileSync(temporary, text, { mode: 0o600 });
+  }
   renameSync(temporary, file.path);
-}
-
-export function makeBuildsDirectory(root: string): void {
-  mkdirSync(buildsDirectory(root), { recursive: true, mode: 0o700 });
 }
 
 export function logFile(root: string, id: string, step: number): string {
@@ -117,7 +129,8 @@ export const defaultLimits: HistoryLimits = { builds: 50, hours: 48 };
 
 /** Removes what the limits do not keep, and what a killed build left half written. Looks at names alone unless there is something to remove. */
 export function pruneBuilds(root: string, limits: HistoryLimits, now: number): void {
-  const files = listBuildFiles(root);
+  const names = namesIn(root);
+  const files = buildFilesOf(root, names);
   const oldest = now - limits.hours * 3_600_000;
   for (const [index, file] of files.entries()) {
     if (index === 0 || (index < limits.builds && file.time >= oldest)) continue;
@@ -126,7 +139,7 @@ export function pruneBuilds(root: string, limits: HistoryLimits, now: number): v
     removeBuildFiles(root, file);
   }
   const kept = new Set(files.map(({ id }) => id));
-  for (const name of readdirSync(buildsDirectory(root))) {
+  for (const name of names) {
     const id = /^\.?([0-9a-z]{13})(?:\.tmp)?$/.exec(name)?.[1];
     if (id !== undefined && !kept.has(id) && buildFile(root, id, '').time < oldest)
       rmSync(join(buildsDirectory(root), name), { recursive: true, force: true });

@@ -13,7 +13,6 @@ import { StepCollector } from './step-collector.ts';
 import {
   buildFile,
   logFile,
-  makeBuildsDirectory,
   newBuildId,
   pruneBuilds,
   shortSource,
@@ -30,13 +29,15 @@ export interface BuildAbout {
   readonly names: readonly string[];
 }
 
+/** A build that is over sooner, as a cached one is, is written once. Milliseconds. */
+const writeFirst = 50;
 /** A running build is written again when it has something new, so that a kill leaves something to look at; but not more often. Milliseconds. */
 const writeEvery = 2000;
 /** Nor more often than costs a hundredth of the time. */
 const costFactor = 100;
 
 /**
- * Writes the history of one build: a file when it begins, once more when it ends, and the whole output of its steps. Gets events as users see
+ * Writes the history of one build: a file soon after it began, once more when it ends, and the whole output of its steps. Gets events as users see
  * them, with secrets masked. Nothing of it ever fails a build: where nothing can be written (a read-only store, a full disk) it stops.
  */
 export class BuildRecorder {
@@ -47,11 +48,12 @@ export class BuildRecorder {
   readonly #steps = new StepCollector();
   readonly #logs = new Map<string, number>();
   #record: Omit<BuildRecord, 'steps'>;
+  readonly #first: NodeJS.Timeout;
   /** When it is to be written again. */
   #due = 0;
   #broken = false;
 
-  private constructor(root: string, about: BuildAbout, limits: HistoryLimits) {
+  constructor(root: string, about: BuildAbout, limits: HistoryLimits) {
     const { source, ...shown } = about;
     const started = Date.now();
     this.id = newBuildId(started, Math.random());
@@ -59,16 +61,7 @@ export class BuildRecorder {
     this.#limits = limits;
     this.#file = buildFile(root, this.id, shortSource(source));
     this.#record = { id: this.id, ...shown, started, status: 'running' };
-  }
-
-  /** undefined: nothing can be written there. */
-  static start(root: string, about: BuildAbout, limits: HistoryLimits): BuildRecorder | undefined {
-    const recorder = new BuildRecorder(root, about, limits);
-    recorder.#attempt(() => {
-      makeBuildsDirectory(root);
-      recorder.#write();
-    });
-    return recorder.#broken ? undefined : recorder;
+    this.#first = setTimeout(() => this.#attempt(() => this.#write()), writeFirst).unref();
   }
 
   planned(definition: Definition, platform: Platform): void {
@@ -84,6 +77,7 @@ export class BuildRecorder {
 
   end(outcome: BuildResult | { readonly error: unknown }): void {
     const ended = Date.now();
+    clearTimeout(this.#first);
     if ('error' in outcome) {
       const { error } = outcome;
       const code = error instanceof BuildError ? error.code : 'INTERNAL';
