@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
+import { kernelVersion } from '../host/probe.ts';
 import { applyEntries } from '../image/apply.ts';
 import { overlayDiff } from '../image/diff.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -23,6 +24,8 @@ const aptSettings = {
 } as const;
 /** Directories that the runtime mounts; an image in which one of them is a link is refused (S-P-7). */
 const systemDirectories: readonly string[] = ['/proc', '/dev', '/sys', '/etc'];
+/** mount_setattr(2) */
+const RECURSIVE_READONLY = 5012;
 /** Of files that tsbuild itself puts into a step. */
 const readonlyFile: readonly string[] = ['bind', 'ro', 'nosuid', 'nodev', 'noexec'];
 /** Below these the runtime makes mount points itself: they are new filesystems in the container. */
@@ -276,8 +279,13 @@ function hostVolume(volume: HostVolume): Ready {
     source: volume.source,
     target: volume.target,
     file: !stat.isDirectory(),
-    options: ['rbind', volume.readonly ? 'ro' : 'rw'],
+    options: volume.readonly ? readonlyVolume() : ['rbind', 'rw'],
   };
+}
+
+/** What is mounted below is read-only too, or not there where the kernel has no such thing. */
+function readonlyVolume(): readonly string[] {
+  return kernelVersion() >= RECURSIVE_READONLY ? ['rbind', 'ro', 'rro'] : ['bind', 'ro'];
 }
 
 async function cache(

@@ -577,6 +577,32 @@ suite(
         expect(existsSync(join(volume, 'x'))).toBe(true);
       });
 
+      test('what is mounted below a read-only volume is read-only too', async () => {
+        // /dev has such mounts everywhere; /dev/shm may be written to by anybody.
+        let output = '';
+        const { exitCode } = await steps.executor.runContainer({
+          ...{ layers: [layer], env: ['PATH=/bin'], cwd: '/', user: '', network: 'none', tty: false },
+          args: [
+            ...['sh', '-c'],
+            `touch /v/tsbuild-test /v/shm/tsbuild-test; cut -d ' ' -f 5,6 /proc/self/mountinfo | grep '^/v[ /]'`,
+          ],
+          platform: hostPlatform(),
+          volumes: [{ source: '/dev', target: '/v', readonly: true }],
+          interactive: false,
+          onOutput: (_stream, data) => {
+            output += Buffer.from(data).toString();
+          },
+          signal: new AbortController().signal,
+        });
+        expect(exitCode).toBe(0);
+        expect(output.match(/Read-only file system/g)).toHaveLength(2);
+        const mounts = output.split('\n').filter((line) => line.startsWith('/v'));
+        expect(mounts.map((line) => line.split(' ')[0])).toContain('/v/shm');
+        for (const line of mounts) expect(line).toMatch(/ ro(,|$)/);
+        // Nothing else keeps it from the devices there.
+        if (runtime === 'embedded') for (const line of mounts) expect(line).toMatch(/[ ,]nodev/);
+      });
+
       test('leaves nothing of finished steps in the store', async () => {
         const held = (): string[] => readdirSync(join(steps.root, 'snapshots')).toSorted();
         const before = held();

@@ -17,6 +17,7 @@ const numbers = {
   mknodat: [259, 33],
   fchmodat: [268, 53],
   mount: [165, 40],
+  mount_setattr: [442, 442],
   move_mount: [429, 429],
   open_tree: [428, 428],
   openat: [257, 56],
