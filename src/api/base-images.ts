@@ -253,7 +253,11 @@ async function fromRegistry(session: Session, parsed: Reference, platform: Platf
   const reference = formatReference(parsed);
   const { resolveImage } = await import('../registry/pull.ts');
   const client = await session.registry();
-  const { image, descriptor } = await resolveImage(client, parsed, platform, { signal: session.signal });
+  // With documents at hand the tag is looked up by HEAD, which does not count against the limits of Docker Hub.
+  const { image, descriptor } = await resolveImage(client, parsed, platform, {
+    signal: session.signal,
+    known: async (digest) => (store.blobs.has(digest) ? store.blobs.read(digest, manifestLimit) : undefined),
+  });
   const config = (await image.manifest()).config.digest;
   if (!store.blobs.has(config)) await store.blobs.putBytes(await image.rawConfig());
   if (!store.blobs.has(descriptor.digest)) await store.blobs.putBytes(await image.rawManifest());
