@@ -15,6 +15,7 @@ import type * as outlineApi from './api/outline.ts';
 import type * as pruneApi from './api/prune.ts';
 import type * as runApi from './api/run.ts';
 import type * as shellApi from './api/shell.ts';
+import type * as storeCheckApi from './api/store-check.ts';
 import type * as transferApi from './api/transfer.ts';
 
 if (Number.parseInt(process.versions.node, 10) < 24)
@@ -149,6 +150,10 @@ export const diskUsage: typeof duApi.diskUsage = async (options) =>
 /** Removes what nobody uses from the store; images stay. */
 export const prune: typeof pruneApi.prune = async (options) =>
   (await import('./api/prune.ts')).prune(options);
+
+/** Reads all of the store and tells what is not as it should be; repairs it when asked to. */
+export const checkStore: typeof storeCheckApi.checkStore = async (options) =>
+  (await import('./api/store-check.ts')).checkStore(options);
 
 /** Tries credentials at a registry and keeps them. */
 export const login: typeof loginApi.login = async (options) =>

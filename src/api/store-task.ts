@@ -8,10 +8,24 @@ import type { Session } from './session.ts';
 import type { StoreTask } from './store-types.ts';
 
 /** Does the task in this process. */
-export function doStoreTask(store: Store, task: StoreTask, signal: AbortSignal): Promise<unknown> {
-  return task.kind === 'usage'
-    ? surveyStore(store.root, store.state, { signal })
-    : pruneStore(store, task.request, { now: Date.now(), signal, wait: task.wait, beside: task.beside });
+export async function doStoreTask(store: Store, task: StoreTask, signal: AbortSignal): Promise<unknown> {
+  switch (task.kind) {
+    case 'usage':
+      return await surveyStore(store.root, store.state, { signal });
+    case 'check': {
+      const [{ checkStore }, { checkLayer }] = await Promise.all([
+        import('../store/check.ts'),
+        import('../image/check-layer.ts'),
+      ]);
+      return await checkStore(store, { ...task, signal, checkLayer });
+    }
+    case 'prune':
+      return await pruneStore(store, task.request, {
+        ...{ now: Date.now(), signal, wait: task.wait, beside: task.beside },
+      });
+    default:
+      throw new TypeError(`no such task: ${JSON.stringify(task)}`);
+  }
 }
 
 /**
@@ -28,7 +42,7 @@ export async function maintainStore(
   const rung = findRung(session.env);
   const hasSteps = ['layers', 'cache-mounts', 'snapshots'].some((name) => existsSync(join(store.root, name)));
   if (rung.name === 'root' || !hasSteps) {
-    if (hasSteps && task.kind !== 'usage') {
+    if (hasSteps && task.kind === 'prune') {
       const { removeStaleSnapshots } = await import('../executor/snapshot.ts');
       await removeStaleSnapshots(store.root);
     }

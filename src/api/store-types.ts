@@ -2,6 +2,7 @@ import type { Pruned } from '../store/prune.ts';
 import type { UsageRecord } from '../store/usage.ts';
 import type { CommonOptions } from './types.ts';
 
+export type { StoreCheck, StoreProblem, StoreProblemCode } from '../store/check.ts';
 export type { UsageRecord, UsageType } from '../store/usage.ts';
 
 /** How much of the disk a build may take. */
@@ -54,11 +55,17 @@ export interface PruneOptions extends CommonOptions, RecordFilters {
   readonly dryRun?: boolean | undefined;
 }
 
+export interface StoreCheckOptions extends CommonOptions {
+  /** Drop what is broken. */
+  readonly repair?: boolean | undefined;
+}
+
 export type PruneResult = Pruned;
 
 /** Work on the store as plain data: files of the store may need the rights of the user namespace that made them. */
 export type StoreTask =
   | { readonly kind: 'usage' }
+  | { readonly kind: 'check'; readonly repair: boolean; readonly wait: number }
   | {
       readonly kind: 'prune';
       readonly request: Omit<PruneOptions, keyof CommonOptions>;

@@ -107,6 +107,10 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: 'remove from the store what nobody uses',
     load: async () => (await import('./commands/prune.ts')).prune,
   },
+  store: {
+    summary: 'check the store, and repair it',
+    load: async () => (await import('./commands/store.ts')).store,
+  },
   doctor: {
     summary: 'tell what works on this host and what would help',
     load: async () => (await import('./commands/doctor.ts')).doctor,

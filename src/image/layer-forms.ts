@@ -91,8 +91,9 @@ export class LayerForms {
   }
 
   saveIndex(index: LayerIndex): void {
+    // One that could not be read is replaced.
+    if (this.loadIndex() !== undefined) return;
     this.#loaded = index;
-    if (existsSync(this.#index)) return;
     mkdirSync(this.#home, { recursive: true, mode: 0o700 });
     const temp = `${this.#index}.${randomUUID()}`;
     try {

@@ -85,7 +85,7 @@ type Row = readonly [
   },
 ];
 
-const version = 1;
+const version = 2;
 
 export function encodeIndex(index: LayerIndex): string {
   const rows = index.entries.map(({ entry, offset, digest }): Row => {
@@ -101,14 +101,22 @@ export function encodeIndex(index: LayerIndex): string {
     const { type, path, mode, uid, gid, size, mtime } = entry;
     return [type, path, mode, [uid, gid], size, mtime.toString(), offset, more];
   });
-  return JSON.stringify({ version, rows });
+  const text = JSON.stringify({ version, rows });
+  return `${checksum(text)}\n${text}`;
 }
 
-/** undefined for what is no index of this version: it is made anew then. */
+/** What a layer has is read far more often than made: a flipped bit in it must not become a file of an image. */
+function checksum(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** undefined for what is damaged or no index of this version: it is made anew then. */
 export function decodeIndex(text: string): LayerIndex | undefined {
   let parsed: { readonly version?: unknown; readonly rows?: readonly Row[] };
+  const body = text.slice(text.indexOf('\n') + 1);
+  if (text !== `${checksum(body)}\n${body}`) return undefined;
   try {
-    parsed = JSON.parse(text) as typeof parsed;
+    parsed = JSON.parse(body) as typeof parsed;
   } catch {
     return undefined;
   }

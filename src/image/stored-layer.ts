@@ -285,7 +285,7 @@ export function createStoredLayer(parts: Parts): StoredLayer {
 }
 
 /** Where a file of an unpacked layer is: a parent may be a link that the same layer has made. */
-function onDisk(root: string, path: string): string {
+export function onDisk(root: string, path: string): string {
   const lstat = (part: string): LinkStat => {
     const stat = lstatSync(`${root}/${part}`, { throwIfNoEntry: false });
     if (stat === undefined) return undefined;

@@ -4,7 +4,7 @@ import { flock } from '../host/syscalls.ts';
 import { storeError } from './store-error.ts';
 
 /** An exclusive kernel lock (flock) on a file: it ends with its process, however that ends. */
-export interface Lock extends AsyncDisposable {
+export interface Lock extends AsyncDisposable, Disposable {
   release(): void;
 }
 
@@ -98,6 +98,7 @@ function own(fd: number, path: string, remove: boolean): Lock | undefined {
   };
   return {
     release,
+    [Symbol.dispose]: release,
     [Symbol.asyncDispose]: () => {
       release();
       return Promise.resolve();

@@ -80,7 +80,7 @@ export async function pruneStore(
     throw storeError(error, 'removing what was pruned');
   });
   if (removed.some(({ named, type }) => named !== undefined || type === 'source.local'))
-    store.state.compact();
+    store.state.upkeep.compact();
   return result(survey, removed);
 }
 
@@ -143,7 +143,8 @@ interface Taking {
 /** Under both locks: moves out of the way what is still unused, and forgets it. */
 function takeAway(store: Store, chosen: readonly Item[], taking: Taking): readonly Item[] {
   const { root, state } = store;
-  const since = Math.min(taking.started, oldestLiveProcess(root, taking.own) ?? Infinity);
+  // Records have whole milliseconds, and the kernel stamps files by its tick.
+  const since = Math.floor(Math.min(taking.started, oldestLiveProcess(root, taking.own) ?? Infinity));
   const needed = mark(
     join(root, 'blobs', 'sha256'),
     readIndex(root).manifests.map(({ digest }) => digest),
@@ -178,7 +179,7 @@ function takeAway(store: Store, chosen: readonly Item[], taking: Taking): readon
   const removed = chosen.filter((item) => {
     if (item.named !== undefined) return doomed.has(item.named) && item.paths.map(move).some(Boolean);
     if (item.type === 'source.local') {
-      state.removeStats();
+      state.upkeep.removeStats();
       return true;
     }
     using lock = lockOf(item, root);
@@ -191,9 +192,12 @@ function takeAway(store: Store, chosen: readonly Item[], taking: Taking): readon
   return removed;
 }
 
+/** At most, milliseconds. */
+const tick = 10;
+
 function isUsedSince(path: string, since: number): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat === undefined || stat.mtimeMs >= since;
+  return stat === undefined || stat.mtimeMs >= since - tick;
 }
 
 /** False for what cannot be moved: it stays. */

@@ -36,6 +36,8 @@ export interface RecordRow extends Pick<
 > {
   /** In the order in which the result names them. */
   readonly digests: readonly Digest[];
+  /** Those of layers that a step has made. */
+  readonly made: readonly Digest[];
 }
 
 /** A compressed form of a layer. One diffId may have several. */
@@ -45,6 +47,22 @@ export interface LayerRecord {
   readonly mediaType: string;
   /** Bytes of the compressed blob. */
   readonly size: number;
+}
+
+/** What accounting, pruning and checking ask of the index besides. */
+export interface Upkeep {
+  /** Bytes on disk of trees that never change, by their path in the store: an unpacked layer is measured once. */
+  treeSizes(): ReadonlyMap<string, number>;
+  /** Replaces all of them. A failure is none: it only costs later work. */
+  putTreeSizes(sizes: ReadonlyMap<string, number>): void;
+  /** How many files the stat cache knows. */
+  statCount(): number;
+  /** Forgets them all. */
+  removeStats(): void;
+  /** What is wrong with the file; undefined: it is sound. Reads all of it. */
+  damage(): string | undefined;
+  /** Gives the disk back what removed rows took; where others are at work, later. */
+  compact(): void;
 }
 
 /** What a file was when its content was read; all numbers fit 64 bits. */
@@ -102,16 +120,9 @@ export interface State {
   layerRows(): Iterable<LayerRecord>;
   /** Does what `work` does with this index in one transaction; it must not wait for anything. */
   transaction(work: () => void): void;
-  /** Bytes on disk of trees that never change, by their path in the store: an unpacked layer is measured once. */
-  treeSizes(): ReadonlyMap<string, number>;
-  /** Replaces all of them. A failure is none: it only costs later work. */
-  putTreeSizes(sizes: ReadonlyMap<string, number>): void;
-  /** How many files the stat cache knows. */
-  statCount(): number;
-  /** Forgets them all. */
-  removeStats(): void;
-  /** Gives the disk back what removed rows took; where others are at work, later. */
-  compact(): void;
+  readonly upkeep: Upkeep;
+  /** Begins anew with an empty one. */
+  replace(): void;
   /** Every digest that cache records and layers name; some more than once. */
   digests(): Iterable<Digest>;
   /** Writes what was put off, in one transaction; nothing put off, nothing written. Never throws: it can only cost later work. */

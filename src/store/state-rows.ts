@@ -22,11 +22,14 @@ export function toCacheRecord(row: Row): CacheRecord {
 }
 
 export function toRecordRow(row: Row): RecordRow {
+  const result = String(row['result']);
   return {
     key: row['key'] as Digest,
     kind: String(row['kind']),
     name: String(row['name']),
-    digests: digestsIn(String(row['result'])),
+    digests: digestsIn(result),
+    // A layer with the time at which it was made: `["sha256:…","2026-…"`.
+    made: [...result.matchAll(/\["(sha256:[a-f0-9]{64})","/g)].map(([, digest]) => digest as Digest),
     createdAt: Number(row['created_at']),
     lastUsed: Number(row['last_used']),
     uses: Number(row['uses']),

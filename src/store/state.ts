@@ -10,6 +10,7 @@ import type {
   RecordRow,
   StatRecord,
   State,
+  Upkeep,
 } from './state-record.ts';
 import type { Row } from './state-rows.ts';
 import { digestsIn, toCacheRecord, toLayerRecord, toRecordRow, toStatRecord } from './state-rows.ts';
@@ -23,6 +24,7 @@ import {
   schema,
   schemaVersion,
 } from './state-file.ts';
+import { stateUpkeep } from './state-upkeep.ts';
 import { storeError } from './store-error.ts';
 
 // The only importer of node:sqlite: the index of the store. Blobs are the truth; all that is here can be made again, so a
@@ -41,6 +43,10 @@ class SqliteState implements State {
   readonly #root: string;
   readonly #now: () => number;
   #db: DatabaseSync | undefined;
+  readonly upkeep: Upkeep = stateUpkeep({
+    open: () => this.#open(),
+    transaction: (work) => this.transaction(work),
+  });
   #generation = 0;
   #readOnly = false;
   #statements = new Map<string, StatementSync>();
@@ -213,44 +219,10 @@ class SqliteState implements State {
     });
   }
 
-  treeSizes(): ReadonlyMap<string, number> {
-    try {
-      const rows = this.#statement('SELECT path, bytes FROM tree_size').all();
-      return new Map(rows.map(({ path, bytes }) => [String(path), Number(bytes)]));
-    } catch {
-      return new Map();
-    }
-  }
-
-  putTreeSizes(sizes: ReadonlyMap<string, number>): void {
-    try {
-      this.transaction(() => {
-        const db = this.#open();
-        // No part of the schema: an index of this version may have been made without it.
-        db.exec('CREATE TABLE IF NOT EXISTS tree_size (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL)');
-        db.exec('DELETE FROM tree_size');
-        const put = db.prepare('INSERT INTO tree_size VALUES (?, ?)');
-        for (const [path, bytes] of sizes) put.run(path, bytes);
-      });
-    } catch {
-      // Measured again next time.
-    }
-  }
-
-  statCount(): number {
-    return this.#attempt(() => Number(this.#statement('SELECT count(*) AS n FROM stat').get()?.['n']));
-  }
-
-  removeStats(): void {
-    this.#attempt(() => this.#statement('DELETE FROM stat').run());
-  }
-
-  compact(): void {
-    try {
-      this.#open().exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)');
-    } catch {
-      // Somebody reads: the pages are used again anyway.
-    }
+  replace(): void {
+    this.#closeDatabase();
+    this.#generation += 1;
+    removeGenerations(this.#root, this.#generation);
   }
 
   flush(): void {

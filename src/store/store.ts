@@ -6,7 +6,7 @@ import { openFsBlobStore } from './fs-blob-store.ts';
 import type { ImageStore } from './layout.ts';
 import { emptyIndex, openImageStore } from './layout.ts';
 import type { Leases } from './leases.ts';
-import { openLeases } from './leases.ts';
+import { openLeases, removeStaleLeases } from './leases.ts';
 import type { ProcessDir } from './process-dir.ts';
 import { makeProcessDir } from './process-dir.ts';
 import type { StatCache } from './stat-cache.ts';
@@ -65,7 +65,7 @@ function open(root: string): Store {
   make(root);
   let processDir: Promise<ProcessDir> | undefined;
   const tempDir = async (): Promise<string> => {
-    processDir ??= makeProcessDir(root).catch((error: unknown) => {
+    processDir ??= newProcessDir(root).catch((error: unknown) => {
       processDir = undefined;
       throw error;
     });
@@ -113,6 +113,11 @@ function open(root: string): Store {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Also clears away what killed processes have left. */
+function newProcessDir(root: string): Promise<ProcessDir> {
+  return makeProcessDir(root).finally(() => removeStaleLeases(root));
 }
 
 function make(root: string): void {

@@ -112,8 +112,8 @@ class Surveyor {
   }
 
   async run(ownTempDir: string | undefined): Promise<Survey> {
-    this.#known = this.#state.treeSizes();
-    this.#live = oldestLiveProcess(this.#root, ownTempDir) ?? Infinity;
+    this.#known = this.#state.upkeep.treeSizes();
+    this.#live = Math.floor(oldestLiveProcess(this.#root, ownTempDir) ?? Infinity);
     const { facts, bases } = this.#facts();
     const blobs = this.#join('blobs/sha256');
     const needed = new Map<string, string>();
@@ -195,7 +195,7 @@ class Surveyor {
     await this.#leftovers(ownTempDir);
     await this.#rest();
     if ([...this.#measured.keys()].some((path) => !this.#known.has(path)))
-      this.#state.putTreeSizes(this.#measured);
+      this.#state.upkeep.putTreeSizes(this.#measured);
     return { items: this.#items, bytes: this.#items.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
 
@@ -288,7 +288,7 @@ class Surveyor {
     for (const [name, stat] of this.#list('blobs')) {
       if (name !== 'sha256') this.#internal += await this.#bytes(`blobs/${name}`, stat);
     }
-    const files = this.#state.statCount();
+    const files = this.#state.upkeep.statCount();
     // Nobody knows which of an index's pages hold what: some 200 bytes a file.
     const stats = Math.min(index, files * 200);
     const times = { createdAt: newest, lastUsedAt: newest };
