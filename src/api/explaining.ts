@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import { digestOfJson } from '../oci/digest.ts';
 import { asNear } from '../cache/local.ts';
 import type { ExplainOptions } from '../solver/explainer.ts';
+import { stepId } from '../solver/explainer.ts';
 import type { Store } from '../store/store.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import { listBuildFiles, readBuildFile, shortSource } from './history/build-files.ts';
@@ -46,7 +47,10 @@ export async function explaining(
     previous: (vertex, op) => {
       last ??= lastRecords(store, lastKeys(store.root, shortSource(source), buildId));
       const place = placeInFile(vertex);
-      return { here: place === undefined ? undefined : last.byPlace.get(place), sameOp: last.byOp.get(op) };
+      return {
+        here: place === undefined ? undefined : last.byPlace.get(place),
+        sameOp: last.byStep.get(stepId(op, vertex.meta.name)),
+      };
     },
     placeOf: (vertex) => {
       const place = placeInFile(vertex);
@@ -71,17 +75,17 @@ function lastKeys(root: string, source: string, except: string | undefined): Rea
 function lastRecords(
   { state }: Pick<Store, 'state'>,
   keys: ReadonlyMap<string, Digest>,
-): { readonly byPlace: ReadonlyMap<string, NearRecord>; readonly byOp: ReadonlyMap<Digest, NearRecord> } {
+): { readonly byPlace: ReadonlyMap<string, NearRecord>; readonly byStep: ReadonlyMap<string, NearRecord> } {
   const byPlace = new Map<string, NearRecord>();
-  const byOp = new Map<Digest, NearRecord>();
+  const byStep = new Map<string, NearRecord>();
   for (const [place, key] of keys) {
     const record = state.cacheRecord(key);
     if (record === undefined) continue;
     const near = asNear(record, state);
     byPlace.set(place, near);
-    byOp.set(record.opKey, near);
+    byStep.set(stepId(record.opKey, record.name), near);
   }
-  return { byPlace, byOp };
+  return { byPlace, byStep };
 }
 
 async function concealer(needles: readonly Needle[]): Promise<NonNullable<ExplainOptions['conceal']>> {

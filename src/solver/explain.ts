@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { MissReason } from '../progress/miss-reason.ts';
 import type { Comparison } from './compare.ts';
 import { compareComponents } from './compare.ts';
+import { instructionOf } from './components.ts';
 import type { PreviousRecords } from './explainer.ts';
 import type { StepIdentity } from './step.ts';
 
@@ -28,8 +29,8 @@ export interface ComparedRecords {
   readonly atPlace: readonly NearRecord[];
   /** The latest record of the same op, wherever it was made. */
   readonly sameOp: NearRecord | undefined;
-  /** Is it the op of another step of this build? Then the step at this place is a new one, and not an old one that was changed. */
-  isInBuild(op: Digest): boolean;
+  /** Is it of a step of this build? If of another one, the step at this place is a new one, and not an old one that was changed. */
+  isInBuild(record: NearRecord): boolean;
 }
 
 /** Why a step is run, by the first difference to the record that it is most like; undefined where it needs no reason (a build context). */
@@ -41,11 +42,11 @@ export function explainMiss(miss: Miss): MissReason | undefined {
   const all = [records.previous?.here, ...records.atPlace, records.sameOp].filter((one) => one !== undefined);
   if (!identity.tainted && all.some((record) => record.key === key)) return { kind: 'lost' };
   const inputs = vertex.inputs.map((_, index) => index);
-  const near = miss.components && mostAlike(miss.components, op, records);
+  const near = miss.components && mostAlike(miss.components, vertex, { op, records });
   if (near === undefined) {
     if (identity.tainted) return ofInputs(miss, inputs);
     const { sameOp } = records;
-    if (sameOp === undefined) return { kind: 'new' };
+    if (sameOp === undefined || !mayBe(sameOp, vertex, records)) return { kind: 'new' };
     const changed = inputs.filter((index) => sameOp.inputs[index] !== identity.inputs[index]);
     return ofInputs(miss, changed.length === 0 ? inputs : changed);
   }
@@ -65,18 +66,18 @@ export function explainMiss(miss: Miss): MissReason | undefined {
  */
 function mostAlike(
   now: KeyComponents,
-  op: Digest,
-  records: ComparedRecords,
+  vertex: Vertex,
+  { op, records }: { readonly op: Digest; readonly records: ComparedRecords },
 ): { readonly record: NearRecord; readonly comparison: Comparison } | undefined {
   const { previous, atPlace, sameOp } = records;
   const here = previous?.here;
-  const isThis = (record: NearRecord): boolean => record.opKey === op;
-  const wasEdited = (record: NearRecord): boolean => !records.isInBuild(record.opKey);
+  const isThis = (record: NearRecord): boolean => record.opKey === op && isSameText(record, vertex);
+  const wasEdited = (record: NearRecord): boolean => !records.isInBuild(record);
   const groups = [
     [here, previous?.sameOp].filter((one) => one !== undefined && isThis(one)),
     [here].filter((one) => one !== undefined && wasEdited(one)),
     atPlace.filter(isThis),
-    sameOp === undefined ? [] : [sameOp],
+    [sameOp].filter((one) => one !== undefined && mayBe(one, vertex, records)),
     atPlace.filter(wasEdited),
   ];
   for (const group of groups) {
@@ -91,6 +92,16 @@ function mostAlike(
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** The op of a COPY does not say what is copied: the instruction does. */
+function isSameText(record: NearRecord, { meta }: Vertex): boolean {
+  return instructionOf(record.name) === instructionOf(meta.name);
+}
+
+/** May the record be one of this step, rather than of another step of this build? */
+function mayBe(record: NearRecord, vertex: Vertex, records: ComparedRecords): boolean {
+  return isSameText(record, vertex) || !records.isInBuild(record);
 }
 
 /** Of the inputs the first that was run in this build, with what began it. */

@@ -3,7 +3,7 @@ import type { KeyComponents } from '../graph/key-components.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { MissReason } from '../progress/miss-reason.ts';
-import { componentsOf } from './components.ts';
+import { componentsOf, instructionOf } from './components.ts';
 import { explainMiss } from './explain.ts';
 import type { Step } from './step.ts';
 
@@ -11,7 +11,7 @@ import type { Step } from './step.ts';
 export interface ExplainOptions {
   /** Where a step stands, for records: the same for one instruction of one Dockerfile. */
   placeOf?(vertex: Vertex): string | undefined;
-  /** The records that the last build of this Dockerfile had: for the step at this place, and for a step with this op wherever it was. */
+  /** The records that the last build of this Dockerfile had: for the step at this place, and for the same step wherever it was. */
   previous?(vertex: Vertex, op: Digest): PreviousRecords;
   /** Takes secrets out of what is recorded and told. */
   conceal?(components: KeyComponents): KeyComponents;
@@ -29,13 +29,18 @@ export interface Explanation {
   readonly components: () => Promise<KeyComponents | undefined>;
 }
 
+/** The same for the same instruction of two builds. The op alone is not enough: that of a COPY does not say what is copied. */
+export function stepId(op: Digest, name: string): string {
+  return `${op} ${instructionOf(name)}`;
+}
+
 /** Finds out why steps are run. Reading files for it waits until there is a record to compare with, or the step is recorded. */
 export class Explainer<R> {
   readonly #cache: CacheStore<R>;
   readonly #options: ExplainOptions;
   readonly #vertexOf: (digest: Digest) => Vertex;
   readonly #signal: AbortSignal;
-  readonly #ops = new Set<Digest>();
+  readonly #steps = new Set<string>();
   readonly #misses = new Map<Digest, MissReason>();
 
   constructor(
@@ -52,9 +57,9 @@ export class Explainer<R> {
     this.#signal = about.signal;
   }
 
-  /** Tells it an op of this build. */
-  identified(op: Digest | undefined): void {
-    if (op !== undefined) this.#ops.add(op);
+  /** Tells it a step of this build, with its op's own key. */
+  identified({ meta }: Vertex, op: Digest | undefined): void {
+    if (op !== undefined) this.#steps.add(stepId(op, meta.name));
   }
 
   placeOf(vertex: Vertex): string | undefined {
@@ -100,7 +105,7 @@ export class Explainer<R> {
       previous: op === undefined ? undefined : this.#options.previous?.(vertex, op),
       atPlace: place === undefined ? [] : await this.#cache.atPlace(place),
       sameOp: near,
-      isInBuild: (other: Digest) => this.#ops.has(other),
+      isInBuild: (record: NearRecord) => this.#steps.has(stepId(record.opKey, record.name)),
     };
     const known = [records.previous?.here, near, ...records.atPlace].some((record) => record !== undefined);
     return explainMiss({ ...about, records, components: known ? await components() : undefined });

@@ -126,7 +126,7 @@ class Solver<R> {
     const inputs = await Promise.all(
       below.map(async ({ key }, index) => key ?? this.#contentOf(vertex, index)),
     );
-    this.#explainer.identified(op);
+    this.#explainer.identified(vertex, op);
     const tainted =
       vertex.meta.ignoreCache === true || below.some((input) => input.key !== undefined && input.tainted);
     const key = keyOf(vertex.op.kind, op, inputs);

@@ -1,4 +1,4 @@
-import { chmodSync, readdirSync, renameSync, rmSync, utimesSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync, rmSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { missProject } from '../support/misses.ts';
@@ -58,6 +58,15 @@ describe('a step that is run in a second build names what was edited', () => {
       'file `src/b.ts` is gone',
     ],
     [
+      'another kind of file',
+      (context) => {
+        rmSync(join(context, 'src/a.ts'));
+        symlinkSync('b.ts', join(context, 'src/a.ts'));
+      },
+      { change: 'type', path: 'src/a.ts' },
+      'file `src/a.ts` is another kind of file',
+    ],
+    [
       'a new name',
       (context) => renameSync(join(context, 'src/a.ts'), join(context, 'src/c.ts')),
       { change: 'renamed', path: 'src/a.ts', before: 'src/a.ts', now: 'src/c.ts' },
@@ -82,6 +91,62 @@ describe('a step that is run in a second build names what was edited', () => {
     it.put('src/x', 'x');
     it.put('src/y', 'y');
     expect((await it.misses())['COPY src /src/']?.text).toBe('file `src/x` is new (and 1 more)');
+  });
+
+  test('a file of another stage, and of a named context', async () => {
+    await using it = await missProject({
+      Dockerfile:
+        'FROM scratch AS made\nCOPY a b /d/\nFROM scratch\nCOPY --from=made /d/a /a\nCOPY --from=more x /x\n',
+      ...{ a: '1', b: '1', 'more/x': '1' },
+    });
+    const options = { buildContexts: { more: join(it.context, 'more') } };
+    await it.misses(options);
+    it.put('b', '2');
+    const early = await it.misses(options);
+    expect(Object.keys(early)).toEqual(['COPY a b /d/']);
+    it.put('a', '2');
+    const stage = (await it.misses(options))['COPY --from=made /d/a /a'];
+    expect(stage?.text).toBe('file `d/a` of [made 1/1] COPY a b /d/ changed');
+    it.put('more/x', '2');
+    const named = await it.misses(options);
+    expect(named['COPY --from=more x /x']?.text).toBe('file `x` of [context more] load changed');
+  });
+
+  test('owner and mode that COPY gives', async () => {
+    await using it = await missProject({
+      Dockerfile: 'FROM scratch\nARG O=1:1\nARG M=600\nCOPY --chown=$O --chmod=$M a /\n',
+      a: '1',
+    });
+    await it.misses();
+    const owner = Object.values(await it.misses({ buildArgs: { O: '2:2' } }))[0];
+    expect(owner?.text).toBe('argument O changed: `1:1` -> `2:2`');
+    const mode = Object.values(await it.misses({ buildArgs: { O: '2:2', M: '640' } }))[0];
+    expect(mode?.text).toBe('argument M changed: `600` -> `640`');
+  });
+
+  test('reordered instructions are not taken for changed ones', async () => {
+    await using it = await missProject({
+      Dockerfile: 'FROM scratch\nWORKDIR /w\nCOPY a /\nCOPY b /\n',
+      a: '1',
+      b: '1',
+    });
+    await it.misses();
+    it.put('Dockerfile', 'FROM scratch\nWORKDIR /w\nCOPY b /\nCOPY a /\n');
+    expect(reasons(await it.misses())).toEqual({
+      'COPY b /': { kind: 'inputs', steps: ['[1/3] WORKDIR /w'] },
+      'COPY a /': expect.objectContaining({ kind: 'parent' }),
+    });
+  });
+
+  test('the last build is what a build is compared with, also when it was cached', async () => {
+    await using it = await project();
+    await it.misses();
+    it.put('src/a.ts', 'A');
+    await it.misses();
+    it.put('src/a.ts', 'a');
+    expect(await it.misses()).toEqual({});
+    it.put('src/b.ts', 'B');
+    expect((await it.misses())['COPY src /src/']?.text).toBe('file `src/b.ts` changed');
   });
 
   test('a build argument, and not the text that it comes into', async () => {
@@ -122,6 +187,15 @@ describe('a step that is run in a second build names what was edited', () => {
     const misses = reasons(await it.misses());
     expect(misses['WORKDIR /fresh']).toEqual({ kind: 'new' });
     expect(misses['COPY $X.txt /']).toMatchObject({ kind: 'parent', step: '[one 2/4] WORKDIR /fresh' });
+  });
+
+  test('an instruction like the one that it was put before is new all the same', async () => {
+    await using it = await project();
+    await it.misses();
+    it.put('Dockerfile', file.replace('COPY $X', 'COPY 2.txt /\nCOPY $X'));
+    const misses = reasons(await it.misses());
+    expect(misses['COPY 2.txt /']).toEqual({ kind: 'new' });
+    expect(misses['COPY $X.txt /']).toMatchObject({ kind: 'parent', step: '[one 2/4] COPY 2.txt /' });
   });
 
   test('an instruction that was taken out', async () => {

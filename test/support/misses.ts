@@ -40,7 +40,8 @@ export async function missProject(files: Readonly<Record<string, string>>): Prom
         onEvent: (event) => {
           if (event.type !== 'vertex' || event.state !== 'running' || !event.id.startsWith('sha256:')) return;
           const name = event.name.replace(/^\[[^\]]*\] /, '');
-          if (name !== 'load build context') found[name] = { miss: event.miss, text: event.reason };
+          if (name !== 'load build context' && name !== 'load')
+            found[name] = { miss: event.miss, text: event.reason };
         },
       });
       return found;

@@ -111,6 +111,7 @@ export class PlainRenderer implements Renderer {
       step.reason = sanitizeLine(event.reason);
       step.pending.push({ time: '', text: `because: ${step.reason}` });
     }
+    if (event.from !== undefined) step.pending.push({ time: '', text: `from ${sanitizeLine(event.from)}` });
     if (event.state === 'running') step.started ??= event.time;
     if (hasEnded(event.state)) {
       step.ended = event.time;
