@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
@@ -7,38 +7,64 @@ import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
 import { onTerminal } from '../support/terminal.ts';
+import type { TestUser } from '../support/users.ts';
+import { makeUser } from '../support/users.ts';
 
-suite('M-4: shells of the command', ['root', tool('runc')], () => {
+/** Who builds, and on which runtime. */
+const places = [
+  { rung: 'root', runtime: 'runc' },
+  { rung: 'root', runtime: 'embedded' },
+  { rung: 'subordinate', runtime: 'runc' },
+  { rung: 'subordinate', runtime: 'embedded' },
+  { rung: 'none', runtime: 'embedded' },
+] as const;
+
+const needs = ['root', tool('runc'), tool('busybox', 'busybox-static'), tool('newuidmap', 'uidmap')] as const;
+
+suite('M-4: shells of the command', needs, () => {
   let folder: TempFolder;
   let context: string;
-  const root = (): string[] => ['--root', join(folder.path, 'store')];
+  const users = new Map<string, TestUser>();
+  const opened = new AsyncDisposableStack();
+  const storeOf = (rung = 'root'): string => join(users.get(rung)?.home ?? folder.path, 'store');
+  const root = (rung?: string): string[] => ['--root', storeOf(rung)];
   beforeAll(async () => {
-    folder = await tempFolder('shell-e2e');
+    folder = opened.use(await tempFolder('shell-e2e'));
     context = join(folder.path, 'context');
     mkdirSync(context);
     writeFileSync(
       join(context, 'Dockerfile'),
       'FROM base\nENV A=1\nWORKDIR /w\nRUN echo made >f\nUSER app\nRUN echo last words; echo left >/tmp/x; exit 3\n',
     );
-    await makeBase(join(folder.path, 'store'), 'base', busyboxRootfs());
+    chmodSync(folder.path, 0o755);
+    await makeBase(storeOf(), 'base', busyboxRootfs());
+    for (const ids of ['subordinate', 'none'] as const) {
+      const user = opened.use(await makeUser(ids));
+      users.set(ids, user);
+      await makeBase(storeOf(ids), 'base', busyboxRootfs(), user.tsbuild);
+    }
   });
-  afterAll(() => folder[Symbol.asyncDispose]());
+  afterAll(() => opened.disposeAsync());
 
-  describe.each(['runc', 'embedded'])('on %s', (runtime) => {
+  describe.each(places)('on $runtime, the ids of the user: $rung', ({ rung, runtime }) => {
+    // With a single id nobody else can be become.
+    const prompt = rung === 'none' ? '/w # ' : '/w $ ';
+    const user = (): TestUser | undefined => users.get(rung);
     test.each(['plain', 'tty'])('--on-fail=shell, with --progress=%s', async (progress) => {
       const flags = ['--on-fail=shell', '--runtime', runtime, '--progress', progress, '--network=none'];
       const { code, screen, restored } = await onTerminal(
-        ['build', ...root(), ...flags, context],
+        ['build', ...root(rung), ...flags, context],
         [
-          ['/w $ ', 'cat /tmp/x f; echo $A-$TERM; stty size\r'],
+          [prompt, 'cat /tmp/x f; echo $A-$TERM; stty size\r'],
           ['30 90\n', { rows: 40, columns: 100 }],
-          ['/w $ ', 'until stty size | grep "40 1"; do sleep 0.1; done\r'],
+          [prompt, 'until stty size | grep "40 1"; do sleep 0.1; done\r'],
           // A command that is interrupted ends, and neither shell nor build. It says itself that it has the terminal.
           ['40 100\n', "sh -c 'echo now; exec sleep 60'\r"],
           ['\nnow\n', '\x03'],
-          ['/w $ ', 'echo still here\r'],
+          [prompt, 'echo still here\r'],
           ['still here\n', 'exit 9\r'],
         ],
+        { user: user() },
       );
       expect(code).toBe(1);
       const [before = '', after = ''] = screen.split('This is a shell in its place');
@@ -48,21 +74,23 @@ suite('M-4: shells of the command', ['root', tool('runc')], () => {
       expect(after).toMatch(/error\[STEP_FAILED\]: process .*exit code: 3\n/);
       expect(after).not.toMatch(/#\d|=>|unshare|control turned off/);
       expect(restored).toBe(true);
-      expect(readdirSync(join(folder.path, 'store/snapshots'))).toEqual([]);
+      expect(readdirSync(join(storeOf(rung), 'snapshots'))).toEqual([]);
     });
 
     test('at a line, at a terminal', async () => {
       const flags = ['--runtime', runtime, '--network=none', '--progress=plain'];
       const { code, screen, restored } = await onTerminal(
-        ['shell', ...root(), ...flags, ':4', context],
+        ['shell', ...root(rung), ...flags, ':4', context],
         [
           ['/w # ', 'cat f; echo $((40 + 2)) >>f; cat f\r'],
           ['made\n42\n', 'exit 5\r'],
         ],
+        { user: user() },
       );
       expect([code, restored]).toEqual([5, true]);
       expect(screen).toContain('made\nmade\n42\n');
-      expect((await tsbuild(['shell', ...root(), ...flags, '-c', 'cat f', ':4', context])).stdout).toBe(
+      const run = user()?.tsbuild ?? tsbuild;
+      expect((await run(['shell', ...root(rung), ...flags, '-c', 'cat f', ':4', context])).stdout).toBe(
         'made\n',
       );
     });

@@ -64,12 +64,19 @@ export function debianRootfs(): string {
  * Builds a base image from a root filesystem's tar with tsbuild, as examples/base does, into the store at `root`. Its
  * digest is the same each time.
  */
-export async function makeBase(root: string, name: string, rootfs: string): Promise<void> {
+export async function makeBase(
+  root: string,
+  name: string,
+  rootfs: string,
+  as: typeof tsbuild = tsbuild,
+): Promise<void> {
   await using folder = await tempFolder('base');
+  // For other users.
+  chmodSync(folder.path, 0o755);
   await copyFile(rootfs, join(folder.path, 'rootfs.tar'));
   await writeFile(join(folder.path, 'Dockerfile'), 'FROM scratch\nADD rootfs.tar /\nCMD ["/bin/sh"]\n');
   const env = { SOURCE_DATE_EPOCH: '1000000000' };
-  await must(tsbuild(['--root', root, '--progress', 'plain', '-t', name, folder.path], { env }));
+  await must(as(['--root', root, '--progress', 'plain', '-t', name, folder.path], { env }));
 }
 
 /** Path of Debian's static busybox for arm64, which this machine need not be able to run. Needs apt-get and its mirror. */

@@ -73,8 +73,8 @@ export async function startSshServer(user: TestUser, keys: readonly TestKey[]): 
   const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}\n`);
   writeFileSync(config, lines.join(''));
   for (const file of [hostKey.file, authorized, config]) chownSync(file, user.uid, user.uid);
-  const as = ['--reuid', String(user.uid), '--regid', String(user.uid), '--clear-groups', '--'];
-  const server = spawn('setpriv', [...as, requireTool('sshd'), '-D', '-e', '-f', config], {
+  const [first, ...as] = [...user.become, requireTool('sshd'), '-D', '-e', '-f', config];
+  const server = spawn(first, as, {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let log = '';

@@ -1,8 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync } from 'node:fs';
+import { closeSync, fchownSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { openTerminal, setTerminalSize } from '../../src/host/terminal.ts';
 import { binary } from './paths.ts';
+import type { TestUser } from './users.ts';
 
 /** What is typed once a text has appeared; or a new size. */
 export type Turn = readonly [
@@ -23,15 +24,16 @@ export interface TerminalResult {
 export async function onTerminal(
   args: readonly string[],
   turns: readonly Turn[],
-  options: { readonly cwd?: string } = {},
+  { cwd, user }: { readonly cwd?: string; readonly user?: TestUser | undefined } = {},
 ): Promise<TerminalResult> {
   const { master, slave } = openTerminal();
   setTerminalSize(master, { rows: 30, columns: 90 });
+  if (user !== undefined) fchownSync(slave, user.uid, -1);
   // The session's own terminal: signals come as from a real one.
-  const child = spawn('setsid', ['--ctty', process.execPath, binary, ...args], {
-    cwd: options.cwd,
+  const child = spawn('setsid', ['--ctty', ...(user?.become ?? []), process.execPath, binary, ...args], {
+    cwd: cwd ?? user?.home,
     stdio: [slave, slave, slave],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TERM: 'xterm' },
+    env: { PATH: process.env['PATH'], HOME: user?.home ?? process.env['HOME'], TERM: 'xterm' },
     timeout: 15_000,
     killSignal: 'SIGKILL',
   });

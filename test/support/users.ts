@@ -13,6 +13,8 @@ export interface TestUser extends AsyncDisposable {
   readonly uid: number;
   /** Its home, and a place for its stores. */
   readonly home: string;
+  /** A command line that starts what follows as this user. */
+  readonly become: readonly string[];
   /** Runs a program as this user, in its home, with a new environment. */
   readonly run: (
     program: string,
@@ -36,15 +38,17 @@ export async function makeUser(ids: 'subordinate' | 'none'): Promise<TestUser> {
     removeLines(file, name);
     if (ids === 'subordinate') appendFileSync(file, `${name}:${200_000_000 + uid * 65_536}:65536\n`);
   }
+  const become = ['setpriv', '--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--'];
   const run: TestUser['run'] = (program, args, options = {}) => {
-    const as = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--', program, ...args];
+    const [first = '', ...as] = [...become, program, ...args];
     const env = { HOME: home.path, USER: name, XDG_RUNTIME_DIR: undefined, ...options.env };
-    return command('setpriv', as, { cwd: home.path, ...options, env });
+    return command(first, as, { cwd: home.path, ...options, env });
   };
   return {
     name,
     uid,
     home: home.path,
+    become,
     run,
     tsbuild: (args, options) => run(process.execPath, [binary, ...args], options),
     async [Symbol.asyncDispose]() {
