@@ -51,7 +51,12 @@ export async function countingRegistry(host: string): Promise<CountingRegistry> 
     const path = (request.url ?? '').replace(/\?.*/, '');
     const method = request.method ?? '';
     const spoiled = method === 'GET' ? [...spoils].find(([part]) => path.includes(part)) : undefined;
-    if (spoiled !== undefined && status === 200) {
+    if (spoiled !== undefined && status === 206) {
+      // Who goes on after a break finds nothing more.
+      status = 404;
+      body = Buffer.from('{}');
+      headers['content-length'] = '2';
+    } else if (spoiled !== undefined && status === 200) {
       ({ status = 200, body } = spoiled[1](body));
       delete headers['docker-content-digest'];
       headers['content-length'] = String(body.length);
