@@ -197,6 +197,11 @@ export interface BuildOptions extends CommonOptions, SpaceOptions {
   readonly annotations?: Readonly<Record<string, string>> | undefined;
   /** `linux/amd64`; default: the host's. */
   readonly platform?: string | undefined;
+  /**
+   * `git`: files of the contexts have mode 0755 where their owner may execute them, else 0644, and directories 0755, as git keeps them; so
+   * checkouts that were made under different umasks give the same image, and share the cache. Default: the modes that they have.
+   */
+  readonly contextModes?: 'git' | undefined;
   readonly noCache?: boolean | undefined;
   /** Stages that are run anew. */
   readonly noCacheFilter?: readonly string[] | undefined;

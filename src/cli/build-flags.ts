@@ -14,6 +14,7 @@ export interface PlanFlags extends ProgressFlags {
   readonly target?: string | undefined;
   readonly platform?: readonly string[] | undefined;
   readonly buildContext?: readonly string[] | undefined;
+  readonly contextModes?: 'git' | undefined;
   readonly label?: readonly string[] | undefined;
   readonly annotation?: readonly string[] | undefined;
   readonly pull?: boolean | undefined;
@@ -80,6 +81,12 @@ export function addPlanFlags(command: Command): Command {
         '--build-context <name=where>',
         'a further context: directory, URL, docker-image:// or oci-layout:// (many)',
       ),
+    )
+    .addOption(
+      new Option(
+        '--context-modes <git>',
+        '`git`: only 0644 and 0755 for files of contexts, whatever the umask of a checkout was',
+      ).argParser((text) => parseChoice(text, '--context-modes', ['git'] as const)),
     )
     .addOption(listOption('--label <name=value>', 'set a label of the image (many)'))
     .addOption(listOption('--annotation <name=value>', 'set an annotation of the manifest (many)'))

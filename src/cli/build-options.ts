@@ -39,6 +39,7 @@ export function planOptions(flags: PlanFlags, contextWord: string, context: CliC
     target: flags.target,
     platform: onePlatform(flags.platform ?? [], context.env),
     buildContexts: parseBuildContexts(flags.buildContext ?? []),
+    contextModes: flags.contextModes,
     labels: parseLabels(flags.label ?? []),
     annotations: parseAnnotations(flags.annotation ?? []),
     pull: flags.pull,

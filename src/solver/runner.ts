@@ -28,6 +28,8 @@ export interface OpRunner<R, O extends Op = Op, H = unknown> {
   describe?(op: O): OwnComponents;
   /** What this op reads of input `index`, for explaining; undefined: it cannot tell. */
   inputFiles?(op: O, index: number, input: R, signal: AbortSignal): Promise<FileComponents | undefined>;
+  /** What this op reads of input `index`, by name: goes beside the input's definition key, where no content stands for both. */
+  selector?(op: O, index: number): readonly string[] | undefined;
   /** For ops that put something of their own on top of one input. */
   readonly standing?: Standing<R, O>;
   /** Throws when this host can run no such op. Asked as soon as it is clear that the op has to run, before what it needs is run. */

@@ -14,7 +14,7 @@ import { interrupted, messageOf } from './outcome.ts';
 import type { OpRunner, OpRunners } from './runner.ts';
 import { StepStates } from './step-states.ts';
 import type { Step, StepIdentity } from './step.ts';
-import { anyBase, keyOf, onInputs, sources } from './step.ts';
+import { anyBase, keyOf, onInputs, selected, sources } from './step.ts';
 
 export interface SolveOptions<R> {
   readonly runners: OpRunners<R>;
@@ -124,7 +124,11 @@ class Solver<R> {
     const below = await Promise.all(vertex.inputs.map((input) => this.#identity(input)));
     if (op === undefined) return { op, inputs: [], key: undefined, tainted: false };
     const inputs = await Promise.all(
-      below.map(async ({ key }, index) => key ?? this.#contentOf(vertex, index)),
+      below.map(async ({ key }, index) =>
+        key === undefined
+          ? this.#contentOf(vertex, index)
+          : selected(key, runner.selector?.(vertex.op, index)),
+      ),
     );
     this.#explainer.identified(vertex, op);
     const tainted =
@@ -281,7 +285,7 @@ class Solver<R> {
                 runner.inputKey?.(vertex.op, index, base as R, this.#signal),
               )
             : await this.#contentOf(vertex, index);
-        return content ?? (below.tainted ? undefined : below.key);
+        return content ?? (below.tainted ? undefined : identity.inputs[index]);
       }),
     );
     return keyOf(vertex.op.kind, identity.op, inputs);

@@ -1,7 +1,7 @@
 import type { OpKind } from '../graph/op.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
-import { digestOf } from '../oci/digest.ts';
+import { digestOf, digestOfJson } from '../oci/digest.ts';
 import { stepKey } from './cache-key.ts';
 import type { OpRunner } from './runner.ts';
 
@@ -28,6 +28,11 @@ export interface Step<R> {
 /** undefined when something that the step reads is not known. */
 export function keyOf(kind: OpKind, op: Digest, inputs: readonly (Digest | undefined)[]): Digest | undefined {
   return inputs.every((input) => input !== undefined) ? stepKey(kind, op, inputs) : undefined;
+}
+
+/** The definition key of an input, with what is read of it. */
+export function selected(key: Digest, selector: readonly string[] | undefined): Digest {
+  return selector === undefined ? key : digestOfJson([key, selector]);
 }
 
 /** Stands in keys for a base that is not looked at. */

@@ -35,6 +35,8 @@ export interface OpenContextOptions {
   readonly tempDir: () => Promise<string>;
   readonly signal?: AbortSignal | undefined;
   readonly statCache?: StatCache | undefined;
+  /** As `contextTree` has it, for directories and archives; a git checkout has such modes always. */
+  readonly modes?: 'git' | undefined;
   /** What relative paths start from; default the process's. */
   readonly cwd?: string | undefined;
   /** For `-`; default the process's. */
@@ -101,7 +103,8 @@ async function fromDirectory(spec: string, options: OpenContextOptions): Promise
   const local = { tree: whole, directory, options: { ...options, contextName: spec } };
   const ignore = await findIgnoreFile(local);
   const about = { name: `the build context (${directory})` };
-  const tree = contextTree(directory, { ignore, statCache: options.statCache, about });
+  const { statCache, modes } = options;
+  const tree = contextTree(directory, { ignore, statCache, modes, about });
   return {
     tree,
     directory,

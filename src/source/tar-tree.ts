@@ -22,7 +22,11 @@ export interface UnpackedTree extends AsyncDisposable {
  */
 export async function unpackTree(
   entries: EntryStream,
-  options: { readonly tempDir: () => Promise<string>; readonly signal?: AbortSignal | undefined },
+  options: {
+    readonly tempDir: () => Promise<string>;
+    readonly signal?: AbortSignal | undefined;
+    readonly modes?: 'git' | undefined;
+  },
 ): Promise<UnpackedTree> {
   const directory = await mkdtemp(join(await options.tempDir(), 'context-'));
   const dispose = (): Promise<void> => removeTree(directory);
@@ -49,7 +53,7 @@ export async function unpackTree(
   }
   return {
     directory,
-    tree: contextTree(directory),
+    tree: contextTree(directory, { modes: options.modes }),
     time: () => Promise.resolve(Number(newest / 1_000_000_000n)),
     [Symbol.asyncDispose]: dispose,
   };

@@ -2,7 +2,7 @@ import type { CopyOp } from '../../graph/op.ts';
 import { copyContentKey, copyEntries } from '../../image/copy.ts';
 import type { LayerTrees } from '../../image/layer-tree.ts';
 import type { Tree } from '../../image/tree.ts';
-import { digestOfJson } from '../../oci/digest.ts';
+import { digestOf, digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner } from '../../solver/runner.ts';
 import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
@@ -26,10 +26,16 @@ export function copyRunner(
   return {
     cacheKey: (op) => Promise.resolve(digestOfJson(copyIdentity(op, times))),
     inputKey: async (op, index, input) => {
-      if (index === op.base) return baseKey(trees, input);
+      if (index === op.base) return op.link ? unread : baseKey(trees, input);
       const key = await copyContentKey(op, index, treeOf(input));
       const mtime = input.kind === 'tree' ? input.mtime : undefined;
       return mtime === undefined ? key : digestOfJson([key, String(mtime)]);
+    },
+    selector: (op, index) => {
+      if (index === op.base) return undefined;
+      return op.sources.flatMap((source) =>
+        source.kind === 'input' && source.input === index ? [...source.paths, '/'] : [],
+      );
     },
     standing,
     describe: (op) => describeCopy(op, times),
@@ -54,6 +60,9 @@ export function copyRunner(
     },
   };
 }
+
+/** What --link reads of the base (K-8). */
+const unread = digestOf('nothing');
 
 /** The op without the paths of its sources: what they select, and the names that decide where it goes, is in the content key. */
 function copyIdentity(op: CopyOp, times: LayerTimes): JsonValue {

@@ -1,0 +1,211 @@
+import fc from 'fast-check';
+import type { Scene, SceneFile, SceneFiles } from './scene.ts';
+import { tarOf } from './tar-of.ts';
+
+// Random builds and random edits of them. Names, contents and lines are few, so that edits often give what was there before.
+
+const paths = ['a', 'b', 'd/a', 'd/b', 'd/e/a', 'f/a'] as const;
+const texts = ['', 'x', 'y', 'two\n', 'xx'] as const;
+/** Of the same size and at once: what the racy rule of the stat cache is for. */
+const file: fc.Arbitrary<SceneFile> = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom<SceneFile>(...texts) },
+  fc.record({ text: fc.constantFrom(...texts), mode: fc.constantFrom(0o644, 0o755, 0o600) }),
+  fc.record({ text: fc.constantFrom(...texts), mtime: fc.constantFrom(5, 1_000_000_000) }),
+  fc.record({ link: fc.constantFrom('x.tar', '../x.tar') }),
+);
+const ignoreLines = ['b', 'd/b', 'd/*', '!d/a', 'd/e', 'f', '*.md', '# nothing'] as const;
+const ignoreFile = fc
+  .array(fc.constantFrom(...ignoreLines), { maxLength: 2 })
+  .map((lines) => lines.join('\n'));
+const users = (uid: number): string => `root:x:0:0::/:\nann:x:${uid}:${uid}::/:\n`;
+
+const sources = ['a', 'b*', 'd', 'd/a*', 'd/*', '*', '.', 'd/e*', 'f*', '?'] as const;
+const targets = ['/t/', '/t/d/', '/u/', '/u/', '/', '/file'] as const;
+const flags = ['', '', '', '--link ', '--chmod=600 ', '--chown=1:2 ', '--exclude=a ', '--parents '] as const;
+
+/** A line of a stage; `n` is its number, so that only stages before it are named. */
+function line(n: number): fc.Arbitrary<string> {
+  const copy = fc
+    .tuple(fc.constantFrom(...flags), fc.constantFrom(...sources), fc.constantFrom(...targets))
+    .map(([flag, source, target]) => `COPY ${flag}${source} ${target}`);
+  const several = fc
+    .tuple(fc.constantFrom(...sources), fc.constantFrom(...sources))
+    .map(([one, other]) => `COPY ${one} ${other} /t/`);
+  const others = fc.constantFrom(
+    'WORKDIR /w',
+    'WORKDIR v',
+    'WORKDIR /t',
+    'USER 7',
+    'ENV E=1',
+    'LABEL l=1',
+    'COPY $P /p/',
+    'COPY <<X /t/h\n$P\nX',
+    'ADD x.tar /x/',
+    'ADD a /t/add',
+    'COPY --chown=ann a /named',
+    'COPY --from=lib a /lib',
+    'COPY --from=lib . /lib/',
+    'COPY --from=localhost/base /etc /etc',
+  );
+  const fromStage = fc
+    .tuple(
+      fc.nat({ max: Math.max(0, n - 1) }),
+      fc.constantFrom('/', '/t*', '/t/*', '/w*', '/a*', '/u*'),
+      fc.constantFrom('/s/', '/s/', '/t/'),
+    )
+    .map(([stage, source, target]) => `COPY --from=s${stage} ${source} ${target}`);
+  return n === 0
+    ? fc.oneof(copy, copy, several, others)
+    : fc.oneof(copy, several, others, fromStage, fromStage);
+}
+
+interface Stage {
+  readonly from: string;
+  readonly lines: readonly string[];
+}
+
+function stage(n: number): fc.Arbitrary<Stage> {
+  const bases = ['scratch', 'localhost/base', 'localhost/base', ...(n === 0 ? [] : [`s${n - 1}`, 's0'])];
+  return fc.record({
+    from: fc.constantFrom(...bases),
+    lines: fc.array(line(n), { minLength: 1, maxLength: 4 }),
+  });
+}
+
+/** All that an edit may change. */
+export interface RandomBuild {
+  readonly stages: readonly Stage[];
+  readonly files: SceneFiles;
+  readonly lib: SceneFiles;
+  readonly ignore: string;
+  readonly uid: number;
+  readonly archive: Readonly<Record<string, string>>;
+  readonly argument: string;
+  readonly modes: 'git' | undefined;
+}
+
+const contents = fc.tuple(...paths.map(() => fc.option(file, { freq: 4 }))).map((all): SceneFiles => {
+  const files: Record<string, SceneFile> = { a: 'x' };
+  for (const [index, path] of paths.entries()) {
+    const one = all[index];
+    if (one !== null && one !== undefined) files[path] = one;
+  }
+  return files;
+});
+const lib = fc.record({ a: file, b: file });
+const archive = fc.record({ one: fc.constantFrom(...texts), 'd/two': fc.constantFrom(...texts) });
+
+export const firstBuild: fc.Arbitrary<RandomBuild> = fc.record({
+  stages: fc.tuple(stage(0), stage(1), stage(2)),
+  files: contents,
+  lib,
+  ignore: fc.constant(''),
+  uid: fc.constant(100),
+  archive,
+  argument: fc.constant('a'),
+  modes: fc.constant(undefined),
+});
+
+/** One edit: what of the build becomes something else. */
+export const randomEdit: fc.Arbitrary<(build: RandomBuild) => RandomBuild> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.tuple(fc.constantFrom(...paths), file).map(([path, one]) => (build: RandomBuild) => ({
+      ...build,
+      files: { ...build.files, [path]: one },
+    })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(...paths.slice(1)).map((path) => (build: RandomBuild) => ({
+      ...build,
+      files: Object.fromEntries(Object.entries(build.files).filter(([name]) => name !== path)),
+    })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.constantFrom(...paths), fc.constantFrom(...paths))
+      .map(([from, to]) => (build: RandomBuild) => {
+        const { [from]: one = 'x', [to]: other = 'y' } = build.files;
+        return { ...build, files: { ...build.files, [from]: other, [to]: one } };
+      }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc
+      .tuple(
+        fc.nat({ max: 2 }),
+        fc.nat({ max: 3 }),
+        line(0),
+        fc.constantFrom('change', 'insert', 'remove', 'swap'),
+      )
+      .map(([at, index, text, how]) => (build: RandomBuild) => ({
+        ...build,
+        stages: build.stages.map((one, n) =>
+          n === at ? { ...one, lines: editLines(one.lines, { index, text, how }) } : one,
+        ),
+      })),
+  },
+  { weight: 1, arbitrary: lib.map((files) => (build: RandomBuild) => ({ ...build, lib: files })) },
+  { weight: 1, arbitrary: ignoreFile.map((ignore) => (build: RandomBuild) => ({ ...build, ignore })) },
+  { weight: 1, arbitrary: archive.map((files) => (build: RandomBuild) => ({ ...build, archive: files })) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(100, 101).map((uid) => (build: RandomBuild) => ({ ...build, uid })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('a', 'b', 'd')
+      .map((argument) => (build: RandomBuild) => ({ ...build, argument })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('git' as const, undefined)
+      .map((modes) => (build: RandomBuild) => ({ ...build, modes })),
+  },
+  { weight: 1, arbitrary: fc.constant((build: RandomBuild) => build) },
+);
+
+function editLines(
+  lines: readonly string[],
+  { index, text, how }: { readonly index: number; readonly text: string; readonly how: string },
+): readonly string[] {
+  const at = index % lines.length;
+  if (how === 'insert') return lines.length > 6 ? lines : lines.toSpliced(at, 0, text);
+  if (how === 'remove') return lines.length < 2 ? lines : lines.toSpliced(at, 1);
+  if (how === 'change') return lines.with(at, text);
+  const next = (at + 1) % lines.length;
+  return lines.with(at, lines[next] ?? '').with(next, lines[at] ?? '');
+}
+
+/** Files in the place of directories are left out: a scene cannot have both. */
+function consistent(files: SceneFiles): SceneFiles {
+  const names = Object.keys(files);
+  return Object.fromEntries(
+    Object.entries(files).filter(([name]) => !names.some((other) => other.startsWith(`${name}/`))),
+  );
+}
+
+export function sceneOf(build: RandomBuild): Scene {
+  const stages = build.stages.map(
+    ({ from, lines }, n) => `FROM ${from} AS s${n}\nARG P=a\n${lines.join('\n')}\n`,
+  );
+  return {
+    dockerfile: stages.join(''),
+    files: consistent({
+      ...build.files,
+      '.dockerignore': `${build.ignore}\n`,
+      'x.tar': { bytes: tarOf(build.archive) },
+    }),
+    bases: {
+      'localhost/base': { 'etc/passwd': users(build.uid), 'etc/group': 'root:x:0:\n', 't/old': 'old' },
+    },
+    contexts: { lib: build.lib },
+    http: {},
+    git: {},
+    options: { buildArgs: { P: build.argument }, contextModes: build.modes },
+  };
+}
