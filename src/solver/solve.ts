@@ -138,12 +138,12 @@ class Solver<R> {
     return { op, inputs, key, tainted };
   }
 
-  /** The content key of what a step reads of an input, which is solved for it. */
-  async #contentOf(vertex: Vertex, index: number): Promise<Digest | undefined> {
+  /** The content key of what a step reads of an input, which is solved for it if it is not given. */
+  async #contentOf(vertex: Vertex, index: number, known?: R): Promise<Digest | undefined> {
     const runner = this.#runner(vertex.op.kind);
     const digest = vertex.inputs[index];
     if (runner.inputKey === undefined || digest === undefined) return undefined;
-    const input = await this.#result(digest);
+    const input = known ?? (await this.#result(digest));
     return this.#own(vertex, async () => runner.inputKey?.(vertex.op, index, input, this.#signal));
   }
 
@@ -252,7 +252,7 @@ class Solver<R> {
   ): Promise<{ readonly key: Digest; readonly known?: Known<R> } | undefined> {
     const { cache } = this.#options;
     const { vertex, runner, inputs } = step;
-    const aside = await this.#contentKey(step, 'aside');
+    const aside = await this.#contentKey(step);
     if (aside === undefined || aside === step.identity.key) return undefined;
     const last = await this.#own(vertex, () => cache.lookup(aside));
     if (last === undefined) return undefined;
@@ -268,23 +268,18 @@ class Solver<R> {
 
   /**
    * The step's key with contents in the place of definitions wherever the op can tell; undefined when that is not enough. `base` is what it
-   * stands on; `aside`: whatever that is.
+   * stands on; without it whatever that is.
    */
-  async #contentKey({ vertex, runner, identity }: Step<R>, base: R | 'aside'): Promise<Digest | undefined> {
+  async #contentKey({ vertex, runner, identity }: Step<R>, base?: R): Promise<Digest | undefined> {
     if (identity.op === undefined || runner.inputKey === undefined) return undefined;
     const baseIndex = runner.standing?.base(vertex.op);
     const inputs = await Promise.all(
       vertex.inputs.map(async (digest, index) => {
-        if (index === baseIndex && base === 'aside') return anyBase;
+        if (index === baseIndex && base === undefined) return anyBase;
         const below = await this.#identity(digest);
         // An input without a key stands in `identity` with its content already.
         if (below.key === undefined) return identity.inputs[index];
-        const content =
-          index === baseIndex
-            ? await this.#own(vertex, async () =>
-                runner.inputKey?.(vertex.op, index, base as R, this.#signal),
-              )
-            : await this.#contentOf(vertex, index);
+        const content = await this.#contentOf(vertex, index, index === baseIndex ? base : undefined);
         return content ?? (below.tainted ? undefined : identity.inputs[index]);
       }),
     );
@@ -310,7 +305,7 @@ class Solver<R> {
     const { components } = known;
     try {
       await this.#record(step, step.identity.key, { result, components });
-      const aside = await this.#contentKey(step, 'aside');
+      const aside = await this.#contentKey(step);
       for (const key of new Set([aside, known.content]))
         if (key !== step.identity.key) await this.#record(step, key, { result, components });
     } finally {

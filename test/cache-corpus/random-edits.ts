@@ -24,7 +24,7 @@ const targets = ['/t/', '/t/d/', '/u/', '/u/', '/', '/file'] as const;
 const flags = ['', '', '', '--link ', '--chmod=600 ', '--chown=1:2 ', '--exclude=a ', '--parents '] as const;
 
 /** A line of a stage; `n` is its number, so that only stages before it are named. */
-function line(n: number): fc.Arbitrary<string> {
+function lineAt(n: number): fc.Arbitrary<string> {
   const copy = fc
     .tuple(fc.constantFrom(...flags), fc.constantFrom(...sources), fc.constantFrom(...targets))
     .map(([flag, source, target]) => `COPY ${flag}${source} ${target}`);
@@ -64,11 +64,11 @@ interface Stage {
   readonly lines: readonly string[];
 }
 
-function stage(n: number): fc.Arbitrary<Stage> {
+function stageAt(n: number): fc.Arbitrary<Stage> {
   const bases = ['scratch', 'localhost/base', 'localhost/base', ...(n === 0 ? [] : [`s${n - 1}`, 's0'])];
   return fc.record({
     from: fc.constantFrom(...bases),
-    lines: fc.array(line(n), { minLength: 1, maxLength: 4 }),
+    lines: fc.array(lineAt(n), { minLength: 1, maxLength: 4 }),
   });
 }
 
@@ -96,7 +96,7 @@ const lib = fc.record({ a: file, b: file });
 const archive = fc.record({ one: fc.constantFrom(...texts), 'd/two': fc.constantFrom(...texts) });
 
 export const firstBuild: fc.Arbitrary<RandomBuild> = fc.record({
-  stages: fc.tuple(stage(0), stage(1), stage(2)),
+  stages: fc.tuple(stageAt(0), stageAt(1), stageAt(2)),
   files: contents,
   lib,
   ignore: fc.constant(''),
@@ -137,7 +137,7 @@ export const randomEdit: fc.Arbitrary<(build: RandomBuild) => RandomBuild> = fc.
       .tuple(
         fc.nat({ max: 2 }),
         fc.nat({ max: 3 }),
-        line(0),
+        lineAt(0),
         fc.constantFrom('change', 'insert', 'remove', 'swap'),
       )
       .map(([at, index, text, how]) => (build: RandomBuild) => ({

@@ -191,7 +191,7 @@ export function http(path: string, text: string): Edit {
 
 /** Several edits as one. */
 export function all(title: string, ...edits: readonly Edit[]): Edit {
-  return { title, change: (scene) => edits.reduce((now, { change }) => change(now), scene) };
+  return { title, change: (scene) => edits.reduce((now, one) => one.change(now), scene) };
 }
 
 /** Nothing at all: every step is cached. */
