@@ -1,4 +1,6 @@
+// Longer than other files: one list of attacks, which share the registry that makes them.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
@@ -6,6 +8,7 @@ import { parseReference } from '../../src/oci/reference.ts';
 import type { RegistryClient, RegistryClientOptions } from '../../src/registry/client.ts';
 import { createRegistryClient } from '../../src/registry/client.ts';
 import { resolveImage } from '../../src/registry/pull.ts';
+import { safeRealm } from '../../src/registry/safety.ts';
 import { readAll } from '../../src/util/streams.ts';
 import { startHttpServer } from '../support/http-server.ts';
 
@@ -355,6 +358,166 @@ test('an abort ends a download with its reason', async () => {
   const work = readAll(http.getBlob(from, blob, { signal: stop.signal }), 1000);
   setTimeout(() => stop.abort(new Error('enough')), 50);
   expect(await failure(work)).toMatchObject({ message: 'enough' });
+});
+
+test('an upload Location into the private network, or without TLS, or with a password, is told or harmless', async () => {
+  const asked = async (location: string): Promise<unknown> => {
+    await using registry = await startHttpServer(
+      basic({
+        [blobPath]: (_, response) => response.writeHead(404).end(),
+        '/v2/a/b/blobs/uploads/': (_, response) => response.writeHead(202, { location }).end(),
+      }),
+    );
+    await using http = client();
+    const to = { registry: registry.host, repository: 'a/b' };
+    return await failure(http.uploadBlob(to, { digest, size: bytes.length, open: () => streamOnce(bytes) }));
+  };
+  for (const location of ['ftp://127.0.0.1/x', 'http://', 'file:///etc/passwd', 'x'.padEnd(20_000, 'x')]) {
+    expect(await asked(location), location.slice(0, 30)).toEqual(code('REGISTRY_UNSAFE'));
+  }
+  await using thief = await startHttpServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(201).end());
+  });
+  expect(await asked(`http://me:guess@${thief.host}/up`)).toBe('it worked');
+  expect(thief.seen.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+});
+
+test('asked where an upload has got to, another origin sees no credentials either', async () => {
+  let turn = 0;
+  await using thief = await startHttpServer((request, response) => {
+    if (request.method === 'GET') response.writeHead(204, { range: '0-3' }).end();
+    else if (turn++ === 0) request.socket.destroy();
+    else request.resume().on('end', () => response.writeHead(201, { location: '/next' }).end());
+  });
+  await using registry = await startHttpServer(
+    basic({
+      [blobPath]: (_, response) => response.writeHead(404).end(),
+      '/v2/a/b/blobs/uploads/': (_, response) =>
+        response.writeHead(202, { location: `http://${thief.host}/up` }).end(),
+    }),
+  );
+  await using http = client();
+  const to = { registry: registry.host, repository: 'a/b' };
+  await http.uploadBlob(to, { digest, size: bytes.length, open: () => streamOnce(bytes) });
+  expect(thief.seen.map(({ method }) => method)).toEqual(['PUT', 'GET', 'PATCH', 'PUT']);
+  expect(thief.seen.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
+});
+
+test.each([
+  'http://169.254.169.254/token',
+  'http://10.0.0.7/token',
+  'https://[fd00::1]/token',
+  'http://192.168.1.1:8080/',
+])('the realm %s of a registry elsewhere is never asked', (realm) => {
+  const registry = { name: 'registry.example', base: new URL('https://registry.example') };
+  expect(() => safeRealm(realm, registry, [])).toThrow(expect.objectContaining({ code: 'REGISTRY_UNSAFE' }));
+});
+
+test('a manifest of 1 GiB is left as soon as it is too large', async () => {
+  let sent = 0;
+  const piece = Buffer.alloc(64 * 1024, ' ');
+  await using registry = await startHttpServer(
+    basic({
+      [manifestPath]: (_, response) => {
+        response.writeHead(200, { 'content-type': mediaType.ociManifest, 'content-length': String(2 ** 30) });
+        const more = (): void => {
+          while (!response.destroyed && sent < 2 ** 30) {
+            sent += piece.length;
+            if (!response.write(piece)) {
+              response.once('drain', more);
+              return;
+            }
+          }
+        };
+        more();
+      },
+    }),
+  );
+  expect(await pull(registry.host)).toEqual(code('IMAGE_INVALID'));
+  // What the sockets hold besides; far from all of it.
+  expect(sent).toBeLessThan(64 * 1024 * 1024);
+});
+
+test.each([
+  ['path characters', 'sha256:../../../../etc/passwd'.padEnd(71, '0')],
+  ['a slash', `sha256:${'a'.repeat(63)}/`],
+  ['upper case', `sha256:${'A'.repeat(64)}`],
+  ['another algorithm', `md5:${'a'.repeat(32)}`],
+  ['a line break', `sha256:${'a'.repeat(63)}\n`],
+])('a digest with %s is refused before anything is asked for by it', async (_, wrong) => {
+  const bad = { ...manifest, layers: [{ ...blob, digest: wrong }] };
+  await using registry = await startHttpServer(basic({ [manifestPath]: sendManifest(bad) }));
+  expect(await pull(registry.host)).toEqual(code('IMAGE_INVALID'));
+  expect(registry.seen.filter(({ path }) => path.includes('/blobs/'))).toEqual([]);
+  const header: Handler = (request, response) => {
+    if (request.method === 'GET') sendManifest({})(request, response);
+    else {
+      const type = { 'content-type': mediaType.ociManifest, 'content-length': '100' };
+      response.writeHead(200, { ...type, 'docker-content-digest': encodeURI(wrong) }).end();
+    }
+  };
+  await using head = await startHttpServer(basic({ [manifestPath]: header }));
+  await using http = client();
+  const found = failure(http.headManifest({ registry: head.host, repository: 'a/b' }, '1'));
+  // The header says nothing then: the document itself is asked for, and is none.
+  expect(await found).toEqual(code('IMAGE_INVALID'));
+});
+
+test('a config that is a bomb is never unpacked, and one of more bytes than it says is left', async () => {
+  // Configs are not compressed: a Content-Encoding that nobody asked for changes nothing of that.
+  const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
+  const described = { ...config, digest: digestOf(bomb), size: bomb.length };
+  const paths = (body: Buffer, value: object): Record<string, Handler> => ({
+    [manifestPath]: sendManifest({ ...manifest, config: value }),
+    [`/v2/a/b/blobs/${digestOf(bomb)}`]: (_, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(body),
+  });
+  await using registry = await startHttpServer(basic(paths(bomb, described)));
+  expect(await pull(registry.host)).toEqual(code('IMAGE_INVALID'));
+  await using longer = await startHttpServer(basic(paths(bomb, { ...described, size: 100 })));
+  expect(await pull(longer.host)).toEqual(code('CHECKSUM_MISMATCH'));
+});
+
+test('a mirror that answers for another digest is passed over for a manifest, and found out for a blob', async () => {
+  const other = { ...manifest, annotations: { of: 'the mirror' } };
+  const wanted = digestOf(JSON.stringify(manifest));
+  await using mirror = await startHttpServer((request, response) => {
+    if (request.url?.includes('/manifests/') === true) sendManifest(other)(request, response);
+    else if (request.url?.includes('/blobs/') === true) response.end(bytes.toString().toUpperCase());
+    else response.end();
+  });
+  await using registry = await startHttpServer(
+    basic({
+      [`/v2/a/b/manifests/${wanted}`]: sendManifest(manifest),
+      [blobPath]: (_, response) => response.end(bytes),
+    }),
+  );
+  const from = { registry: registry.host, repository: 'a/b' };
+  const noneThere: NonNullable<RegistryClientOptions['credentials']> = async (host, ...rest) =>
+    host === registry.host ? credentials(host, ...rest) : { credential: undefined, searched: [] };
+  await using http = client({ mirrors: { [registry.host]: [mirror.host] }, credentials: noneThere });
+  expect((await http.getManifest(from, wanted)).descriptor.digest).toBe(wanted);
+  expect(mirror.seen.some(({ path }) => path.includes('/manifests/'))).toBe(true);
+  expect(await failure(readAll(http.getBlob(from, blob), 1000))).toEqual(code('CHECKSUM_MISMATCH'));
+  expect(mirror.seen.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
+});
+
+test('a layer that lives elsewhere is fetched from there without credentials, when the registry has it not', async () => {
+  await using elsewhere = await startHttpServer((_, response) => response.end(bytes));
+  await using registry = await startHttpServer(basic({}));
+  const from = { registry: registry.host, repository: 'a/b' };
+  const foreign = {
+    ...blob,
+    mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+    urls: [`http://${elsewhere.host}/layer`],
+  };
+  await using http = client();
+  expect((await readAll(http.getBlob(from, foreign), 1000)).equals(bytes)).toBe(true);
+  expect(elsewhere.seen.map(({ headers }) => headers.authorization)).toEqual([undefined]);
+  expect(registry.seen.some(({ path }) => path === blobPath)).toBe(true);
+  const ordinary = { ...foreign, mediaType: mediaType.ociLayerGzip };
+  expect(await failure(readAll(http.getBlob(from, ordinary), 1000))).toEqual(code('REGISTRY_ERROR'));
+  expect(elsewhere.seen).toHaveLength(1);
 });
 
 async function* streamOnce(content: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -22,6 +22,8 @@ export interface RegistryServerOptions {
   };
   /** Speaks TLS with a certificate of its own making for localhost and 127.0.0.1. */
   readonly tls?: boolean;
+  /** Is a pull-through mirror of this registry: `http://host:port`. */
+  readonly mirrorOf?: string;
 }
 
 export interface RegistryServer extends AsyncDisposable {
@@ -75,6 +77,7 @@ export async function startRegistry(options: RegistryServerOptions = {}): Promis
       `  token: { realm: "${realm}", service: "${service}", issuer: "${issuer}", rootcertbundle: "${certificate}" }`,
     );
   }
+  if (options.mirrorOf !== undefined) config.push(`proxy: { remoteurl: "${options.mirrorOf}" }`);
   await writeFile(join(folder, 'config.yml'), `${config.join('\n')}\n`);
   const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], {
     stdio: ['ignore', 'ignore', 'pipe'],
