@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { build, buildLogs, explain, inspectBuild, listBuilds, removeBuilds } from '../../src/index.ts';
-import { defaultLimits, newBuildId, pruneBuilds } from '../../src/api/history/build-files.ts';
+import { defaultLimits, newBuildId, pruneBuilds, thisProcess } from '../../src/api/history/build-files.ts';
 import { BuildRecorder } from '../../src/api/history/build-recorder.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { VertexEvent } from '../../src/progress/event.ts';
@@ -57,11 +57,11 @@ describe('the history', () => {
     const directory = join(it.root, 'builds');
     const [name = ''] = readdirSync(directory).filter((each) => each.endsWith('.json'));
     const file = join(directory, name);
-    const record = JSON.parse(readFileSync(file, 'utf8')) as { owner: { pid: number; start: string } };
+    const record = JSON.parse(readFileSync(file, 'utf8')) as object;
     const put = (owner: object) =>
       writeFileSync(
         file,
-        JSON.stringify({ ...record, status: 'running', owner: { ...record.owner, ...owner } }),
+        JSON.stringify({ ...record, status: 'running', owner: { ...thisProcess(), ...owner } }),
       );
     put({});
     expect((await inspectBuild({ root: it.root })).status).toBe('running');

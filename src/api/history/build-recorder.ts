@@ -127,8 +127,10 @@ export class BuildRecorder {
 
   #write(): void {
     const before = performance.now();
+    // Of a build that has ended nobody asks whether it still runs.
+    const owner = this.#record.status === 'running' ? thisProcess() : { pid: process.pid };
     const { steps } = this.#steps;
-    writeBuildFile(this.#root, this.#file, { version: 1, owner: thisProcess(), ...this.#record, steps });
+    writeBuildFile(this.#root, this.#file, { version: 1, owner, ...this.#record, steps });
     const cost = performance.now() - before;
     this.#due = steps.length === 0 ? 0 : Date.now() + writeEvery + cost * costFactor;
   }
