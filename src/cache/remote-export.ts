@@ -4,7 +4,6 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { mediaType } from '../oci/media-type.ts';
 import type { Emit } from '../progress/event.ts';
-import { BuildError } from '../util/build-error.ts';
 import { streamOf } from '../util/streams.ts';
 import type { CachePlace } from './place.ts';
 import type { RecordsDocument } from './remote-format.ts';
@@ -14,7 +13,6 @@ import {
   diffIdAnnotation,
   encodeCacheConfig,
   encodeRecords,
-  recordsLimit,
   recordsType,
 } from './remote-format.ts';
 
@@ -69,11 +67,6 @@ export async function writeRemote(
   const chains = cache.records.map(({ stack }) => stack.flatMap(([diffId]) => blobs.get(diffId) ?? []));
   const config = encodeCacheConfig(chains);
   const records = encodeRecords(cache);
-  if (records.length > recordsLimit) {
-    throw new BuildError('UNSUPPORTED_HERE', `the cache has ${cache.records.length} records, too many`, {
-      hint: 'export with mode=min',
-    });
-  }
   const parts = [describe(config, cacheConfigType), describe(records, recordsType)] as const;
   for (const [blob, bytes] of [
     [parts[0], config],

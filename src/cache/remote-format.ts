@@ -15,11 +15,9 @@ export const inlineKey = 'tsbuild.cache.v1';
 /** On the descriptor of a layer: its diffId, as containerd and BuildKit write it. */
 export const diffIdAnnotation = 'containerd.io/uncompressed';
 
-/** Bytes of the records' blob, and of what is in it. */
+/** Bytes of the records' blob, and of what is in it. Explanations are left out of records that would be larger with them. */
 export const recordsLimit: number = 32 * 1024 * 1024;
-const unpackedLimit = 256 * 1024 * 1024;
-/** Explanations are left out of an export whose records would be larger. */
-const explainedLimit = 32 * 1024 * 1024;
+const unpackedLimit = 64 * 1024 * 1024;
 
 /** A layer of a result, base to top, and when the step that made it ran (ISO 8601; null for layers of base images). */
 export type StackItem = readonly [diffId: Digest, created: string | null];
@@ -47,6 +45,7 @@ export function invalid(what: string): BuildError {
   return new BuildError('IMAGE_INVALID', `the cache is not well formed: ${what}`);
 }
 
+/** Throws UNSUPPORTED_HERE for more than anybody would read. */
 export function encodeRecords({ records, components }: RecordsDocument): Uint8Array {
   const numbers = new Map<Digest, number>();
   const number = (diffId: Digest): number => {
@@ -60,8 +59,14 @@ export function encodeRecords({ records, components }: RecordsDocument): Uint8Ar
   }));
   const plain = { version: 1, diffIds: [...numbers.keys()], records: rows };
   const explained = JSON.stringify({ ...plain, components: Object.fromEntries(components) });
+  const json = [explained, JSON.stringify(plain)].find(({ length }) => length * 3 <= unpackedLimit);
+  if (json === undefined) {
+    throw new BuildError('UNSUPPORTED_HERE', `a cache of ${records.length} steps is too large`, {
+      hint: 'export with mode=min',
+    });
+  }
   // gzip's header says no time and no system: equal records are equal bytes.
-  return gzipSync(explained.length > explainedLimit ? JSON.stringify(plain) : explained);
+  return gzipSync(json);
 }
 
 /** Reads records of unknown origin. Throws IMAGE_INVALID. */
@@ -196,11 +201,12 @@ export function decodeInline(config: unknown): readonly RemoteRecord[] | undefin
     .map(fieldsOf)
     .filter((entry) => entry['empty_layer'] !== true);
   if (made.length !== diffIds.length) throw invalid('the history of the image is not that of its layers');
+  if (diffIds.length > 4096 || list(steps).length > diffIds.length) throw invalid('it has too many steps');
   const all = list(steps).map((step) => {
     const [key, kind, layers] = list(step);
-    if (typeof layers !== 'number' || !(layers > 0 && layers <= diffIds.length))
+    if (!Number.isSafeInteger(layers) || Number(layers) < 1 || Number(layers) > diffIds.length)
       throw invalid('a step names layers that are not there');
-    return { key: digest(key), kind: text(kind, 40), layers };
+    return { key: digest(key), kind: text(kind, 40), layers: Number(layers) };
   });
   if (typeof base !== 'number') throw invalid('the number of its base layers is missing');
   return all.map(({ key, kind, layers }) => ({

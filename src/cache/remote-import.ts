@@ -62,13 +62,14 @@ async function recordsAmong(
 ): Promise<RecordsDocument> {
   const blob = parts.find((part) => part.mediaType === recordsType);
   if (blob !== undefined) return decodeRecords(await read(blob, recordsLimit));
-  throw new BuildError(
-    'IMAGE_INVALID',
-    'it was made by BuildKit, whose cache keys no other builder can make',
-    {
-      hint: 'export one with --cache-to, to another name: both tools can keep theirs side by side',
-    },
-  );
+  throw ofBuildKit('it is a cache of BuildKit');
+}
+
+/** Its records are found by digests of BuildKit's own graph (LLB): which layers belong to which of our steps they do not say. */
+function ofBuildKit(what: string): BuildError {
+  return new BuildError('IMAGE_INVALID', `${what}, whose records say nothing to other builders`, {
+    hint: 'write one with --cache-to under another name: each tool can have its own',
+  });
 }
 
 function inlineIndex(place: CachePlace, config: Uint8Array, layers: readonly Descriptor[]): RemoteIndex {
@@ -80,6 +81,8 @@ function inlineIndex(place: CachePlace, config: Uint8Array, layers: readonly Des
   }
   const records = decodeInline(value);
   if (records === undefined) {
+    if (Object.hasOwn(value as object, 'moby.buildkit.cache.v0'))
+      throw ofBuildKit('the image has an inline cache of BuildKit');
     throw new BuildError('IMAGE_INVALID', 'the image has no inline cache', {
       hint: 'build it with --cache-to type=inline',
     });

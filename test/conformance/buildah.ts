@@ -45,7 +45,10 @@ export async function startBuildah(jail: Jail, work: string): Promise<Peer> {
     },
     build: async (context, tag, more) => {
       const quiet = ['--identity-label=false', '--pull-never', '--signature-policy', policy];
-      await buildah('build', ...how, ...quiet, '--tag', tag, ...more, context);
+      return buildah('build', ...how, ...quiet, '--tag', tag, ...more, context);
+    },
+    save: async (tag, archive) => {
+      await buildah('push', '--quiet', '--signature-policy', policy, tag, `docker-archive:${archive}:${tag}`);
     },
     read: async (tag) => {
       const archive = join(state, 'saved.tar');

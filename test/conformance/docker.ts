@@ -16,8 +16,10 @@ export interface Peer {
   readonly version: number;
   /** Takes a base image from a docker archive. */
   readonly load: (archive: string) => Promise<void>;
-  /** Builds and tags the result; throws with all that the builder said. */
-  readonly build: (context: string, tag: string, args: readonly string[]) => Promise<void>;
+  /** Builds and tags the result; returns all that the builder said, or throws with it. */
+  readonly build: (context: string, tag: string, args: readonly string[]) => Promise<string>;
+  /** Writes a docker archive. */
+  readonly save: (tag: string, archive: string) => Promise<void>;
   readonly read: (tag: string) => Promise<FlatImage>;
 }
 
@@ -51,7 +53,13 @@ export async function startDocker(jail: Jail, work: string): Promise<Peer> {
       await must(docker('load', '--quiet', '--input', archive));
     },
     build: async (context, tag, more) => {
-      await must(docker('build', '--network=host', '--progress=plain', '--tag', tag, ...more, context));
+      const how = ['--network=host', '--progress=plain', '--tag', tag];
+      const result = await docker('build', ...how, ...more, context);
+      await must(Promise.resolve(result));
+      return result.stderr;
+    },
+    save: async (tag, archive) => {
+      await must(docker('save', '--output', archive, tag));
     },
     read: async (tag) => {
       const archive = join(state, 'saved.tar');

@@ -7,12 +7,14 @@
  * Where no such root can be made, one of the host's own release is taken for the cases that its Docker and buildah can do.
  * Every other case is compared with the stored result of the newest peer in golden/conformance, which `--update` writes.
  * Then it compares what a RUN step sees, line by line (view.ts; `npm run conformance -- view` does that alone).
+ * Last each reads caches that the other wrote (cache.ts; `npm run conformance -- cache`).
  * `--release trixie` takes the peers of that release, `--release none` the stored results alone.
  */
 import { parseArgs } from 'node:util';
 import { setup } from '../support/global-setup.ts';
 import { missing, tool } from '../support/require.ts';
 import { openBench } from './bench.ts';
+import { judgeCaches } from './cache.ts';
 import { readCases } from './case.ts';
 import { judge } from './judge.ts';
 import { judgeViews } from './view.ts';
@@ -80,6 +82,12 @@ async function main(): Promise<number> {
   if (withViews) {
     const verdicts = await judgeViews(bench).catch((error: unknown) => [
       { name: 'view', against: 'docker', ...failure(error) },
+    ]);
+    for (const verdict of verdicts) tell(verdict);
+  }
+  if (positionals.length === 0 || positionals.includes('cache')) {
+    const verdicts = await judgeCaches(bench).catch((error: unknown) => [
+      { name: 'cache', against: 'docker', ...failure(error) },
     ]);
     for (const verdict of verdicts) tell(verdict);
   }

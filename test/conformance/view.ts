@@ -127,8 +127,8 @@ async function buildOurs(bench: Bench, build: Prepared, runtime: string): Promis
   await must(tsbuild(['build', ...flags, ...argumentsOf(build), build.context]));
 }
 
-function buildTheirs(docker: Peer, build: Prepared): Promise<void> {
-  return docker.build(build.context, 'localhost/view', argumentsOf(build));
+async function buildTheirs(docker: Peer, build: Prepared): Promise<void> {
+  await docker.build(build.context, 'localhost/view', argumentsOf(build));
 }
 
 function hostNamespaces(): string {
