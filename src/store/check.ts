@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import {
   createReadStream,
   lstatSync,
-  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -15,9 +14,9 @@ import pLimit from 'p-limit';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestHex } from '../oci/digest.ts';
-import { isIndexType, isManifestType } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import { removeTree } from '../util/remove-tree.ts';
+import { isWhole, missingPart, wholeImage } from './check-images.ts';
 import { emptyIndex, readIndex, withStoreLock } from './layout.ts';
 import { removeStaleLeases } from './leases.ts';
 import { isLocked, tryLockDirectory } from './lock.ts';
@@ -79,7 +78,6 @@ type Found = Omit<StoreProblem, 'repaired' | 'harmless'> & {
 
 const hex = /^[0-9a-f]{64}$/;
 const folders = ['blobs', 'blobs/sha256', 'layers', 'cache-mounts', 'http', 'tmp', 'snapshots', 'leases'];
-const manifestLimit = 8 * 1024 * 1024;
 
 /** Reads everything in the store and compares it with what it should be. Throws STORE_FAILED, and the signal's reason. */
 export async function checkStore(store: Store, options: CheckOptions): Promise<StoreCheck> {
@@ -116,10 +114,9 @@ class Checker {
       );
     }
     await this.#checkBlobs();
-    await this.#checkImages();
-    this.#checkIndex();
+    this.#checkImages();
     await this.#checkLayers();
-    this.#checkRecords();
+    if (this.#isIndexSound()) this.#checkRecords();
     await this.#checkDownloads();
     this.#checkLeftovers();
   }
@@ -180,7 +177,7 @@ class Checker {
     return hash.digest('hex');
   }
 
-  async #checkImages(): Promise<void> {
+  #checkImages(): void {
     let entries: readonly Descriptor[];
     try {
       entries = readIndex(this.#store.root).manifests;
@@ -190,7 +187,7 @@ class Checker {
     }
     for (const entry of entries) {
       this.#images += 1;
-      const missing = await this.#missing(entry, 0);
+      const missing = missingPart(this.#store, this.#bad, entry);
       if (missing === undefined) continue;
       const name = entry.annotations?.['org.opencontainers.image.ref.name'] ?? entry.digest;
       this.#add('IMAGE_INCOMPLETE', name, `lacks ${missing}`, async () => {
@@ -200,54 +197,15 @@ class Checker {
     }
   }
 
-  /** What an image lacks. Of an index variants may be missing, as long as one is whole. */
-  async #missing(descriptor: Descriptor, depth: number): Promise<string | undefined> {
-    const { digest, mediaType, size } = descriptor;
-    if (!this.#isWhole(digest, size)) return digest;
-    if (depth > 4 || (!isIndexType(mediaType) && !isManifestType(mediaType))) return undefined;
-    const parsed = this.#json(digest);
-    if (parsed === undefined) return `${digest}, which is no manifest`;
-    if (!isIndexType(mediaType)) {
-      const parts = [parsed.config, ...(parsed.layers ?? [])];
-      return parts.find(
-        (part) => part !== undefined && part.urls === undefined && !this.#isWhole(part.digest, part.size),
-      )?.digest;
-    }
-    let missing: string | undefined;
-    for (const child of parsed.manifests ?? []) {
-      const lack = await this.#missing(child, depth + 1);
-      if (lack === undefined) return undefined;
-      missing ??= lack;
-    }
-    return missing;
-  }
-
   #isWhole(digest: Digest, size: number): boolean {
-    return this.#store.blobs.size(digest) === size && !this.#bad.has(digest);
-  }
-
-  #json(
-    digest: Digest,
-  ): { config?: Descriptor; layers?: readonly Descriptor[]; manifests?: readonly Descriptor[] } | undefined {
-    try {
-      const path = this.#store.blobs.path(digest);
-      return lstatSync(path).size > manifestLimit ? undefined : JSON.parse(readFileSync(path, 'utf8'));
-    } catch {
-      return undefined;
-    }
+    return isWhole(this.#store, this.#bad, { digest, size });
   }
 
   /** Every whole image that there are blobs of, by its digest: names are lost, images are not. */
   async #rebuildLayout(): Promise<boolean> {
-    const manifests: Descriptor[] = [];
-    for (const [name, stat] of this.#list('blobs/sha256')) {
-      const digest: Digest = `sha256:${name}`;
-      const parsed = stat.size > manifestLimit || this.#bad.has(digest) ? undefined : this.#json(digest);
-      const mediaType = (parsed as { mediaType?: unknown } | undefined)?.mediaType;
-      if (typeof mediaType !== 'string' || !isManifestType(mediaType)) continue;
-      const descriptor = { mediaType, digest, size: stat.size };
-      if ((await this.#missing(descriptor, 0)) === undefined) manifests.push(descriptor);
-    }
+    const manifests = this.#list('blobs/sha256').flatMap(([name]) =>
+      wholeImage(this.#store, this.#bad, `sha256:${name}`),
+    );
     await withStoreLock(this.#store.root, async () => {
       const temporary = join(await this.#store.tempDir(), 'index.json');
       writeFileSync(temporary, `${JSON.stringify({ ...emptyIndex, manifests })}\n`, {
@@ -259,14 +217,15 @@ class Checker {
     return true;
   }
 
-  #checkIndex(): void {
+  #isIndexSound(): boolean {
     const { state } = this.#store;
     const message = state.upkeep.damage();
-    if (message === undefined) return;
+    if (message === undefined) return true;
     this.#add('INDEX_DAMAGED', 'state', message, () => {
       state.replace();
       return true;
     });
+    return false;
   }
 
   async #checkLayers(): Promise<void> {

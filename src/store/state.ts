@@ -195,14 +195,32 @@ class SqliteState implements State {
     for (const { text } of texts) yield* digestsIn(String(text));
   }
 
-  *recordRows(): IterableIterator<RecordRow> {
+  recordRows(): Iterable<RecordRow> {
     const sql = 'SELECT key, kind, name, result, created_at, last_used, uses FROM cache_record';
-    for (const row of this.#attempt(() => this.#statement(sql).iterate())) yield toRecordRow(row);
+    return this.#each(sql, toRecordRow);
   }
 
-  *layerRows(): IterableIterator<LayerRecord> {
-    for (const row of this.#attempt(() => this.#statement('SELECT * FROM layer').iterate()))
-      yield toLayerRecord(row);
+  layerRows(): Iterable<LayerRecord> {
+    return this.#each('SELECT * FROM layer', toLayerRecord);
+  }
+
+  /** A table row by row. On a damaged index, it ends where that is met, and begins anew without it. */
+  *#each<T>(sql: string, convert: (row: Row) => T): IterableIterator<T> {
+    const rows = this.#attempt(() => this.#statement(sql).iterate());
+    for (;;) {
+      let value: T;
+      try {
+        const next = rows.next();
+        if (next.done === true) return;
+        value = convert(next.value);
+      } catch (error) {
+        if (!isDamage(error) || this.#readOnly || this.#db?.isTransaction === true)
+          throw storeError(error, 'using the index of the store');
+        this.replace();
+        return;
+      }
+      yield value;
+    }
   }
 
   transaction(work: () => void): void {
