@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, statSync, writeSync, writevSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -112,12 +112,12 @@ async function write(
   let size = 0;
   let waiting: Uint8Array[] = [];
   let waitingSize = 0;
-  const drain = async (): Promise<void> => {
+  const drain = (): void => {
     const chunks = waiting;
     waiting = [];
     waitingSize = 0;
     try {
-      await writeFully(file, chunks);
+      writeFully(file, chunks);
     } catch (error) {
       throw storeError(error, 'writing a blob');
     }
@@ -131,9 +131,9 @@ async function write(
     // Small ones are copied: they may be parts of a buffer that their source uses anew. Sockets and files give larger ones, for keeps.
     waiting.push(chunk.length < smallChunk ? Uint8Array.from(chunk) : chunk);
     waitingSize += chunk.length;
-    if (waitingSize >= writeSize) await drain();
+    if (waitingSize >= writeSize) drain();
   }
-  if (waitingSize > 0) await drain();
+  if (waitingSize > 0) drain();
   signal?.throwIfAborted();
   const digest: Digest = promise ?? `sha256:${hash?.digest('hex') ?? ''}`;
   if (expected.size !== undefined && size !== expected.size) throw mismatch(expected, `${size} bytes`);
@@ -147,15 +147,18 @@ async function write(
   return { digest, size };
 }
 
-/** In one call and without joining the chunks: at half the time and a fraction of the memory of a joined buffer. */
-async function writeFully(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
-  let written = (await file.writev(chunks)).bytesWritten;
+/**
+ * In one call and without joining the chunks: at half the time and a fraction of the memory of a joined buffer. Synchronously: what goes
+ * to the page cache takes less than to wake a thread for it.
+ */
+function writeFully(file: FileHandle, chunks: readonly Uint8Array[]): void {
+  let written = writevSync(file.fd, chunks);
   // What a full disk or a signal has left of it.
   for (const chunk of chunks) {
     const from = Math.min(written, chunk.length);
     written -= from;
     for (let offset = from; offset < chunk.length;) {
-      offset += (await file.write(chunk, offset, chunk.length - offset)).bytesWritten;
+      offset += writeSync(file.fd, chunk, offset, chunk.length - offset);
     }
   }
 }
