@@ -13,6 +13,7 @@ import type { FindCredential } from './credentials.ts';
 import type { RegistryTask } from './errors.ts';
 import { responseError, transportError } from './errors.ts';
 import { ping } from './ping.ts';
+import { rateLimitWarning } from './rate-limit.ts';
 import type { RegistryPlace } from './safety.ts';
 import { safeTarget } from './safety.ts';
 import type { Slots } from './slots.ts';
@@ -94,6 +95,17 @@ export function createSession(options: SessionOptions): Session {
     return made;
   }
 
+  let warned = false;
+  /** Once is enough. */
+  async function warn(response: HttpResponse, access: Access, authorizer: Authorizer): Promise<void> {
+    if (response.header('ratelimit-remaining') === undefined) return;
+    const { lookup } = await authorizer.used(access);
+    const diagnostic = rateLimitWarning(response, options.name, lookup?.credential !== undefined);
+    if (diagnostic === undefined || warned) return;
+    warned = true;
+    options.emit?.({ type: 'diagnostic', diagnostic });
+  }
+
   async function send(request: RegistryRequest): Promise<SessionResponse> {
     const { access, signal } = request;
     const { place, authorizer } = await connected(access.task);
@@ -103,6 +115,7 @@ export function createSession(options: SessionOptions): Session {
         try {
           const response = await exchange(request, { place, authorizer, visit: (next) => (url = next) });
           if (request.expect.includes(response.status)) {
+            if (!warned) await warn(response, access, authorizer);
             return { value: withLocation(await whole(response, request), place) };
           }
           const pause = retryAfter(response.header('retry-after'), Date.now());
