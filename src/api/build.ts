@@ -1,5 +1,5 @@
 import { withoutCredentials } from '../frontend/remote.ts';
-import type { Emit } from '../progress/event.ts';
+import type { Emit, VertexEvent } from '../progress/event.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import type { ExportRequest } from './export-all.ts';
 import { checkOutputs, checkPushRights, exportAll, layerCompression } from './export-all.ts';
@@ -24,22 +24,23 @@ import { withMaskedSecrets } from './with-masked-secrets.ts';
  * temporary file is left. Several builds may run at once, in this process and in others, on the same store.
  */
 export function build(options: BuildOptions): Promise<BuildResult> {
-  const steps = { cached: 0, run: 0 };
+  // The last counts: steps whose cache proves broken are run after all.
+  const ends = new Map<string, VertexEvent['state']>();
   const limit = timeLimit(options.timeout, options.signal);
   let recorder: BuildRecorder | undefined;
   const onEvent: Emit = (event) => {
     limit.watch(event);
-    if (event.type === 'vertex' && event.id.startsWith('sha256:')) {
-      if (event.state === 'cached') steps.cached += 1;
-      if (event.state === 'done') steps.run += 1;
-    }
+    if (event.type === 'vertex' && event.id.startsWith('sha256:')) ends.set(event.id, event.state);
     recorder?.event(event);
     options.onEvent?.(event);
   };
   return withMaskedSecrets({ ...options, onEvent, signal: limit.signal }, (masked, needles) =>
     withSession(masked, async (session) => {
       recorder = startRecorder(options, session.store.root);
-      const result = { ...(await runBuild(masked, session, { needles, limit, recorder })), steps };
+      const result = {
+        ...(await runBuild(masked, session, { needles, limit, recorder })),
+        steps: counted(ends),
+      };
       if (session.store.isWorking()) {
         const { collectAfterBuild } = await import('./gc.ts');
         await collectAfterBuild(masked, session);
@@ -57,6 +58,12 @@ export function build(options: BuildOptions): Promise<BuildResult> {
       throw explained;
     })
     .finally(() => limit[Symbol.dispose]());
+}
+
+function counted(ends: ReadonlyMap<string, VertexEvent['state']>): BuildResult['steps'] {
+  const count = (wanted: VertexEvent['state']): number =>
+    [...ends.values()].filter((state) => state === wanted).length;
+  return { cached: count('cached'), run: count('done') };
 }
 
 /** undefined: this build is not to be in the history. */

@@ -130,6 +130,15 @@ suite('caches of other machines', ['root', tool('runc'), tool('docker-registry')
     expect(await layerDigests(cold, second)).toEqual(await layerDigests(warm, first));
   });
 
+  test('a step that is run says what differs from the record of the cache', async () => {
+    await using warm = await newMachine();
+    await warm.build(project(), toRegistry('why:1'));
+    await using cold = await newMachine();
+    const built = await cold.build({ ...project(), 'a.txt': 'other\n' }, fromRegistry('why:1'));
+    expect(built.ran.map(command)).toEqual(['cat /in/a.txt', 'echo one']);
+    expect(built.reasons.join('\n')).toMatch(/a\.txt/);
+  });
+
   test('several caches are one', async () => {
     await using one = await newMachine();
     await using two = await newMachine();
@@ -334,6 +343,8 @@ suite('caches of other machines', ['root', tool('runc'), tool('docker-registry')
         expect.stringContaining('is not used any more, and its steps are run here'),
       ]);
       expect(built.digest).toMatch(/^sha256:/);
+      // Each counts once, though it was asked for twice.
+      expect(built.steps.cached + built.steps.run).toBe(new Set(built.ends.map(stepName)).size);
     } finally {
       registry.spoil(large, undefined);
     }
@@ -388,6 +399,10 @@ suite('caches of other machines', ['root', tool('runc'), tool('docker-registry')
 const importFrom = { type: 'registry', ref: '' } as const;
 function exportTo(settings: CacheExportSettings): CacheExport {
   return { type: 'registry', ref: '', ...settings };
+}
+
+function stepName(end: string): string {
+  return end.replace(/: \w+( from .*)?$/, '');
 }
 
 /** The first two words of a RUN step's name. */

@@ -9,6 +9,8 @@ export interface MachineBuild extends BuildResult {
   readonly ends: readonly string[];
   /** Names of steps that ran something. */
   readonly ran: readonly string[];
+  /** Why steps were run. */
+  readonly reasons: readonly string[];
   readonly warnings: readonly string[];
   /** Internal steps that ended, failed ones with ` failed`. */
   readonly internal: readonly string[];
@@ -57,6 +59,7 @@ export async function newMachine(name = 'machine'): Promise<Machine> {
         internal: ended
           .filter(({ id }) => id.startsWith('internal:'))
           .map(({ name: step, state }) => (state === 'failed' ? `${step} failed` : step)),
+        reasons: steps.flatMap(({ reason }) => reason ?? []),
         warnings: events.flatMap((event) =>
           event.type === 'diagnostic' && event.diagnostic.rule === 'RemoteCache'
             ? [event.diagnostic.message]
