@@ -343,6 +343,24 @@ async function knownSelection(
   return selected;
 }
 
+/** The same in one line each where whole directories are read of a tree that has digests of them: the usual COPY of a context. */
+async function wholeDirectories(
+  op: CopySpec,
+  source: CopyInputSource,
+  tree: Tree,
+): Promise<readonly Pick<SelectedFile, 'name' | 'digest'>[] | undefined> {
+  if (tree.contentBelow === undefined || op.parents || op.exclude.length > 0) return undefined;
+  const matches = await matchSources(op, source, tree);
+  if (matches.some(({ entry }) => entry.type !== 'directory')) return undefined;
+  const selected: { readonly name: string; readonly digest: string }[] = [];
+  for (const { path } of matches) {
+    const digest = await tree.contentBelow(path);
+    if (digest === undefined) return undefined;
+    selected.push({ name: '/', digest: `below ${digest}` });
+  }
+  return selected;
+}
+
 /**
  * Content key of what a COPY or ADD reads of the input `index` (K-7): names as far as they decide the result, and contents, source by
  * source; never an mtime, a host path or the order of a directory. Throws COPY_SOURCE_MISSING.
@@ -351,7 +369,7 @@ export async function copyContentKey(op: CopySpec, index: number, tree: Tree): P
   const parts: (readonly (readonly [string, string])[])[] = [];
   for (const source of op.sources) {
     if (source.kind !== 'input' || source.input !== index) continue;
-    const selected = await copySelection(op, source, tree);
+    const selected = (await wholeDirectories(op, source, tree)) ?? (await copySelection(op, source, tree));
     parts.push(selected.map(({ name, digest }) => [name, digest] as const));
   }
   // Arrays of texts alone: their JSON is canonical as it is, and this is done for every file of every cached build.

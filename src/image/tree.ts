@@ -20,6 +20,11 @@ export interface Tree {
   /** What `walk` and `contentDigest` would say of all below the directory `path`, in that order, where no content has to be read for it
    * and no file has a second name: many times as fast. undefined otherwise. */
   knownDigests?(path: string): readonly (readonly [path: string, digest: string])[] | undefined;
+  /**
+   * Digest of all that is below the directory `path`: what `contentDigest` says, by names. undefined: two of the names are one file, which
+   * it does not tell. For a tree that has one it is the fastest answer.
+   */
+  contentBelow?(path: string): Promise<string | undefined>;
   /** How messages call it, `the build context (/work/app)`, and what to do where it has no files at all. Default: what --from names. */
   readonly about?: { readonly name: string; readonly hint?: string };
   /** Tells why a path is not there, for messages: for a context, the ignore file and line that hides it. */

@@ -12,6 +12,8 @@ import { digestOfJson } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import { digestContent, openContent } from './file-content.ts';
 import type { IgnoreFile } from './ignore.ts';
+import type { DirectoryCache } from './known-directories.ts';
+import { KnownDirectories } from './known-directories.ts';
 
 /** What decides whether a file is still the one whose digest is remembered. */
 export interface FileStamp {
@@ -23,7 +25,7 @@ export interface FileStamp {
 }
 
 /** Remembers digests of files across builds. The implementation refuses stamps that are too young to be trusted. */
-export interface StatCache {
+export interface StatCache extends DirectoryCache {
   get(absolutePath: string, stat: FileStamp): string | undefined;
   set(absolutePath: string, stat: FileStamp, digest: string): void;
 }
@@ -69,9 +71,38 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
         if (!isAbsent(error)) throw unreadable(path, error);
       }
     }
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    if (found?.isDirectory() === false) {
+      const stamp = (file: BigIntStats) => (): readonly number[] => looseStamp(file);
+      if (!directories.isSame(parentPath(path), name, stamp(found))) throw changed(path);
+    }
     stats.set(path, found);
     return found;
   }
+
+  // What costs a look into the file, for all that was looked at in this build.
+  const inners = new Map<string, string>();
+  const directories = new KnownDirectories({
+    cache: statCache,
+    variant: options.modes === 'git' ? 'git:' : '',
+    absolute,
+    visible: (path, all) =>
+      ignore === undefined ? all : all.filter((name) => visible(joinPath(path, name))),
+    textOf: (path, stamp) => {
+      let found = stat(path);
+      if (found === undefined) throw vanished(path);
+      if (!looseStamp(found).every((value, index) => value === stamp[index])) {
+        if (!found.isDirectory()) throw changed(path);
+        // Something was put into it; of itself only what cannot change by that counts.
+        stats.delete(path);
+        found = stat(path);
+        if (found === undefined) throw vanished(path);
+      }
+      return digestOf(path, found);
+    },
+    read: contentDigest,
+    failed: (path, error) => (error instanceof BuildError ? error : unreadable(path, error)),
+  });
 
   function names(path: string): readonly string[] {
     const known = listings.get(path);
@@ -177,10 +208,11 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
   function digestOf(path: string, found: BigIntStats, look?: () => string): string | undefined {
     const stamp = stampOf(found);
     const file = absolute(path);
-    let inner = statCache?.get(file, stamp);
+    let inner = inners.get(path) ?? statCache?.get(file, stamp);
     if (inner === undefined) {
       if (look === undefined) return undefined;
       inner = look();
+      inners.set(path, inner);
       statCache?.set(file, stamp, inner);
     }
     const owner = options.keepOwners === true ? `${found.uid},${found.gid}` : '0,0';
@@ -231,6 +263,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     walk,
     contentDigest,
     knownDigests,
+    contentBelow: (path) => directories.digest(path),
     about: options.about ?? { name: 'the build context' },
     hiddenBy: async (path) => {
       const pattern = path === '' ? undefined : ignore?.excluded(path);
@@ -244,6 +277,16 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
 function stampOf(found: BigIntStats): FileStamp {
   const { mtimeNs, ctimeNs, ino, dev } = found;
   return { size: Number(found.size), mtimeNs, ctimeNs, ino, dev };
+}
+
+/** The same as numbers, as `lstatSync` tells them without `bigint`: those of times have fractions of milliseconds. */
+function looseStamp({ size, mtimeNs, ctimeNs, ino, dev }: BigIntStats): readonly number[] {
+  return [Number(size), milliseconds(mtimeNs), milliseconds(ctimeNs), Number(ino), Number(dev)];
+}
+
+function milliseconds(nanoseconds: bigint): number {
+  const rest = ((nanoseconds % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  return Number((nanoseconds - rest) / 1_000_000_000n) * 1000 + Number(rest) / 1e6;
 }
 
 /** Of no bytes, as digestContent has it. */
@@ -268,6 +311,13 @@ function unreadable(path: string, cause: unknown): BuildError {
       cause,
     },
   );
+}
+
+function changed(path: string): BuildError {
+  return new BuildError('CONTEXT_INVALID', `\`${path}\` of the build context changed while it was read`, {
+    hint: 'nothing may change the build context during a build',
+    details: { path },
+  });
 }
 
 function vanished(path: string): BuildError {

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { StatRecord, State } from './state-record.ts';
+import type { DirectoryRecord, StatRecord, State } from './state-record.ts';
 
 /** Of lstat with `bigint: true`. */
 export interface FileStat {
@@ -15,7 +15,22 @@ export interface StatCache {
   get(path: string, stat: FileStat): string | undefined;
   /** `stat` was taken before the content was read. Too fresh a file is not remembered. */
   set(path: string, stat: FileStat, digest: string): void;
+  /** The digest of a directory of which all names and stamps are what they were. */
+  directory(path: string, listing: DirectoryListing): string | undefined;
+  /** `listing` was taken before the files were read. Not remembered when one of them is too fresh. */
+  setDirectory(path: string, listing: DirectoryListing, digest: string): void;
 }
+
+/** What a directory has, as one look at it has found. */
+export interface DirectoryListing {
+  /** In the order in which the system tells them, which is the same as long as nothing changes. */
+  readonly names: readonly string[];
+  /** Of each name size, mtime and ctime in milliseconds with fractions, inode and device. */
+  readonly stamps: Float64Array;
+}
+
+/** How many numbers of `stamps` belong to one name. */
+export const stampLength = 5;
 
 /** Kernels stamp files by their tick, which is at most 10 ms. */
 const fineTick = 20_000_000n;
@@ -57,7 +72,43 @@ export function openStatCache(state: State, openedAt: number): StatCache {
         digest,
       });
     },
+    ...directoryCache(state, openedAt),
   };
+}
+
+function directoryCache(state: State, openedAt: number): Pick<StatCache, 'directory' | 'setDirectory'> {
+  const known = new Map<string, DirectoryRecord>();
+  const read: string[] = [];
+  const find = (path: string): DirectoryRecord | undefined => {
+    if (!read.some((above) => path === above || path.startsWith(`${above}/`))) {
+      for (const record of state.directoriesBelow(path)) known.set(record.path, record);
+      read.push(path);
+    }
+    return known.get(path);
+  };
+  return {
+    directory: (path, { names, stamps }) => {
+      const record = find(path);
+      // No name has a slash.
+      return record?.names === names.join('/') && bytesOf(stamps).equals(record.stamps)
+        ? record.digest
+        : undefined;
+    },
+    setDirectory: (path, { names, stamps }, digest) => {
+      for (let at = 0; at < stamps.length; at += stampLength) {
+        const [mtime, ctime] = [stamps[at + 1] ?? 0, stamps[at + 2] ?? 0];
+        const tick = Number(ctime % 1000 === 0 ? coarseTick : fineTick) / 1e6;
+        if (Math.max(mtime, ctime) + tick >= openedAt) return;
+      }
+      const record = { path, names: names.join('/'), stamps: bytesOf(stamps), digest };
+      known.set(path, record);
+      state.putDirectory(record);
+    },
+  };
+}
+
+function bytesOf(stamps: Float64Array): Buffer {
+  return Buffer.from(stamps.buffer, stamps.byteOffset, stamps.byteLength);
 }
 
 /** After this many single questions, all answers below the directory common to them are read at once. */

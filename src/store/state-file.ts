@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 // The files of the index: their tables, their names, and what speaks for new ones.
 
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 export const schema: string = `
   CREATE TABLE IF NOT EXISTS cache_record (
     key TEXT PRIMARY KEY, op_key TEXT NOT NULL, inputs TEXT NOT NULL, kind TEXT NOT NULL, place TEXT NOT NULL,
@@ -19,6 +19,8 @@ export const schema: string = `
   CREATE TABLE IF NOT EXISTS stat (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
     ino INTEGER NOT NULL, dev INTEGER NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS directory (
+    path TEXT PRIMARY KEY, names TEXT NOT NULL, stamps BLOB NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
   PRAGMA user_version = ${schemaVersion};`;
 
 /**

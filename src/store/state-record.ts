@@ -76,6 +76,15 @@ export interface StatRecord {
   readonly digest: string;
 }
 
+/** A whole directory of files that are known, so that those that have not changed are compared at once. Opaque to the store. */
+export interface DirectoryRecord {
+  /** A key that begins with the directory's path. */
+  readonly path: string;
+  readonly names: string;
+  readonly stamps: Uint8Array;
+  readonly digest: string;
+}
+
 /**
  * The index of a store. Everything is synchronous, and no transaction outlives a call. Shared by processes. Reads of a damaged or missing
  * index find nothing; writes throw STORE_FAILED (a read-only store) or DISK_FULL.
@@ -114,6 +123,10 @@ export interface State {
   statsBelow(directory: string, limit: number): readonly StatRecord[];
   /** Written by `flush`. */
   putStat(record: StatRecord): void;
+  /** Of a path and all below it. */
+  directoriesBelow(path: string): readonly DirectoryRecord[];
+  /** Kept until `flush`. */
+  putDirectory(record: DirectoryRecord): void;
   /** All records, one at a time, without what only look-ups need. */
   recordRows(): Iterable<RecordRow>;
   /** All compressed forms of all layers. */

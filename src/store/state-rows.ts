@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
-import type { CacheRecord, LayerRecord, RecordRow, StatRecord } from './state-record.ts';
+import type { CacheRecord, DirectoryRecord, LayerRecord, RecordRow, StatRecord } from './state-record.ts';
 
 /** A row of a table, by column. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -47,6 +47,15 @@ export function toLayerRecord(row: Row): LayerRecord {
     digest: row['digest'] as Digest,
     mediaType: String(row['media_type']),
     size: Number(row['size']),
+  };
+}
+
+export function toDirectoryRecord(row: Row): DirectoryRecord {
+  return {
+    path: String(row['path']),
+    names: String(row['names']),
+    stamps: row['stamps'] as Uint8Array,
+    digest: String(row['digest']),
   };
 }
 

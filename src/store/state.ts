@@ -8,12 +8,20 @@ import type {
   LayerRecord,
   NewCacheRecord,
   RecordRow,
+  DirectoryRecord,
   StatRecord,
   State,
   Upkeep,
 } from './state-record.ts';
 import type { Row } from './state-rows.ts';
-import { digestsIn, toCacheRecord, toLayerRecord, toRecordRow, toStatRecord } from './state-rows.ts';
+import {
+  digestsIn,
+  toCacheRecord,
+  toDirectoryRecord,
+  toLayerRecord,
+  toRecordRow,
+  toStatRecord,
+} from './state-rows.ts';
 import {
   fileOf,
   isDamage,
@@ -53,6 +61,7 @@ class SqliteState implements State {
   readonly #used = new Map<Digest, { readonly counts: boolean; readonly time: number }>();
   #protectedSince: number | undefined;
   readonly #stats = new Map<string, StatRecord>();
+  readonly #directories = new Map<string, DirectoryRecord>();
 
   constructor(root: string, now: () => number) {
     this.#root = root;
@@ -187,6 +196,15 @@ class SqliteState implements State {
     this.#stats.set(record.path, record);
   }
 
+  directoriesBelow(path: string): readonly DirectoryRecord[] {
+    const sql = 'SELECT * FROM directory WHERE path = ? OR (path > ? AND path < ?) LIMIT 100000';
+    return this.#attempt(() => this.#statement(sql).all(path, `${path}/`, `${path}0`).map(toDirectoryRecord));
+  }
+
+  putDirectory(record: DirectoryRecord): void {
+    this.#directories.set(record.path, record);
+  }
+
   *digests(): IterableIterator<Digest> {
     const texts = this.#attempt(() => [
       ...this.#statement('SELECT result AS text FROM cache_record').all(),
@@ -246,7 +264,7 @@ class SqliteState implements State {
   flush(): void {
     const used = [...this.#used].filter(([, { counts }]) => counts);
     this.#used.clear();
-    if (used.length === 0 && this.#stats.size === 0) return;
+    if (used.length === 0 && this.#stats.size === 0 && this.#directories.size === 0) return;
     try {
       const db = this.#open();
       if (!this.#readOnly) {
@@ -258,13 +276,17 @@ class SqliteState implements State {
           // A file from after 2262 is read each time: SQLite has no larger numbers.
           if (mtimeNs === BigInt.asIntN(64, mtimeNs)) put.run(path, size, mtimeNs, ctimeNs, ino, dev, digest);
         }
+        const keep = this.#statement('INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?)');
+        for (const { path, names, stamps, digest } of this.#directories.values())
+          keep.run(path, names, stamps, digest);
         db.exec('COMMIT');
       }
     } catch {
-      // Both only spare work later: a full disk or a damaged index must not fail a build that has succeeded.
+      // All only spare work later: a full disk or a damaged index must not fail a build that has succeeded.
       if (this.#db?.isTransaction === true) this.#db.exec('ROLLBACK');
     }
     this.#stats.clear();
+    this.#directories.clear();
   }
 
   close(): void {

@@ -242,6 +242,8 @@ describe('content digest', () => {
         return found;
       },
       set: (path, _, digest) => void kept.set(path, digest),
+      directory: () => undefined,
+      setDirectory: () => undefined,
     };
     const digest = (): Promise<string> => contextTree(folder.path, { statCache }).contentDigest('f');
     const first = await digest();

@@ -20,7 +20,7 @@ const record = {
   ...{ key, opKey, inputs: [digestOf('i')], kind: 'exec', name: 'RUN x', place: 'p' },
   result: { layers: ['a', 1, null] },
 };
-const indexFile = (root: string): string => join(root, 'state-v2.1.db');
+const indexFile = (root: string): string => join(root, 'state-v3.1.db');
 
 describe('the index', () => {
   test('keeps records, layers and stats across opens', async () => {
