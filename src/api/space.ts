@@ -23,24 +23,19 @@ export function spaceGuard(options: BuildOptions, session: Session): SpaceGuard 
   const limit = options.storeLimit ?? fromEnvironment(session.env, 'TSBUILD_STORE_LIMIT');
   const least = options.minFreeSpace ?? fromEnvironment(session.env, 'TSBUILD_MIN_FREE_SPACE');
   const { root } = session.store;
-  let measured: Promise<{ readonly used: number; readonly free: number }> | undefined;
-  const measure = async (signal: AbortSignal): Promise<{ used: number; free: number }> => ({
-    free: diskSpace(root).free,
-    used: (await surveyStore(root, session.store.state, { signal })).bytes,
-  });
-  /** Measured once; from then on what has gone from the disk since counts as the store's, until that says too much. */
-  const used = async (signal: AbortSignal): Promise<number> => {
-    measured ??= measure(signal);
-    const { used: before, free } = await measured;
-    return before + Math.max(0, free - diskSpace(root).free);
+  let last: { readonly used: number; readonly free: number } | undefined;
+  const measure = async (signal: AbortSignal): Promise<number> => {
+    const { bytes } = await surveyStore(root, session.store.state, { signal });
+    last = { used: bytes, free: diskSpace(root).free };
+    return bytes;
   };
+  /** What has gone from the disk since the last look counts as the store's: others may write there too, but less it cannot be. */
+  const atMost = (): number =>
+    last === undefined ? Infinity : last.used + Math.max(0, last.free - diskSpace(root).free);
   const belowCeiling = async (ceiling: number, signal: AbortSignal): Promise<void> => {
-    if ((await used(signal)) < ceiling) return;
-    measured = measure(signal);
-    if ((await used(signal)) < ceiling) return;
+    if (atMost() < ceiling || (await measure(signal)) < ceiling) return;
     await makeRoom(options, session, { ceiling, signal });
-    measured = measure(signal);
-    const now = await used(signal);
+    const now = await measure(signal);
     if (now < ceiling) return;
     throw new BuildError(
       'STORE_FULL',

@@ -59,6 +59,17 @@ export class LayerForms {
     return existsSync(this.#canonical) && this.hasDirectory();
   }
 
+  /** The form that the tar's bytes come from gives others: it goes, so that the layer is made anew. */
+  dropDamaged(): void {
+    if (existsSync(this.tar)) {
+      rmSync(this.tar, { force: true });
+      return;
+    }
+    rmSync(this.#canonical, { force: true });
+    // Steps of running builds may still have it below them.
+    if (existsSync(this.directory)) renameSync(this.directory, `${this.directory}.damaged-${randomUUID()}`);
+  }
+
   /** Takes over a finished tar. */
   adoptTar(file: string): void {
     mkdirSync(this.#home, { recursive: true, mode: 0o700 });

@@ -178,7 +178,22 @@ export function createStoredLayer(parts: Parts): StoredLayer {
       }
       return decompress(blobs.open(blob.digest, { signal: options.signal }), compression);
     };
-    yield* observed(verified(await open(), { digest: diffId }), options);
+    const bytes = await open();
+    try {
+      yield* observed(verified(bytes, { digest: diffId }), options);
+    } catch (error) {
+      const isDamage = error instanceof BuildError && error.code === 'IMAGE_INVALID';
+      if (!isDamage || blob !== undefined) throw error;
+      forms.dropDamaged();
+      throw new BuildError(
+        'STORE_FAILED',
+        `the layer ${diffId} of the store was damaged and has been dropped`,
+        {
+          hint: 'run the command again: what was lost is fetched or built anew; `tsbuild store check` looks for more',
+          cause: error,
+        },
+      );
+    }
     // Only now is it known that this blob holds this layer: before, an image could pass its blob off as that of another.
     if (blob !== undefined && present(table.get(diffId)) === undefined) table.set(diffId, blob);
   }

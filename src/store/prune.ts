@@ -1,4 +1,4 @@
-import { lstatSync, mkdtempSync, renameSync } from 'node:fs';
+import { existsSync, lstatSync, mkdtempSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -183,6 +183,8 @@ function takeAway(store: Store, chosen: readonly Item[], taking: Taking): readon
       return true;
     }
     using lock = lockOf(item, root);
+    const marks = item.type === 'exec.cachemount' ? item.paths.map((path) => join(root, path, 'lock')) : [];
+    if (marks.some((path) => existsSync(path) && isUsedSince(path, since))) return false;
     return lock.free && item.paths.map(move).some(Boolean);
   });
   state.transaction(() => {

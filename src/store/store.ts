@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { BlobStore } from './blob-store.ts';
@@ -18,6 +18,7 @@ import type { Swept } from './sweep.ts';
 import { removeUnreferenced } from './sweep.ts';
 import type { UseLock } from './use-lock.ts';
 import { markUsed, openUseLock } from './use-lock.ts';
+import { BuildError } from '../util/build-error.ts';
 import { makeDirectories } from '../util/make-directories.ts';
 
 /**
@@ -130,8 +131,17 @@ function make(root: string): void {
     writeNew(join(root, 'index.json'), `${JSON.stringify(emptyIndex)}\n`);
     writeNew(layout, '{"imageLayoutVersion":"1.0.0"}\n');
   } catch (error) {
-    throw storeError(error, `making the store at ${root}`);
+    throw foreign(root) ?? storeError(error, `making the store at ${root}`);
   }
+}
+
+/** What is wrong where the directory is somebody else's. */
+function foreign(root: string): BuildError | undefined {
+  const owner = statSync(root, { throwIfNoEntry: false })?.uid;
+  if (owner === undefined || owner === process.getuid?.()) return undefined;
+  return new BuildError('STORE_FAILED', `the store at ${root} belongs to another user (id ${owner})`, {
+    hint: 'run this as that user, or choose another place with --root',
+  });
 }
 
 /** Never replaces: another process may be making the same store, and be further on. */

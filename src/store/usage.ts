@@ -227,7 +227,7 @@ class Surveyor {
       const path = `cache-mounts/${name}`;
       const bytes = await this.#bytes(path, stat);
       const lock = lstatOf(this.#join(`${path}/lock`));
-      const inUse = lock !== undefined && isLocked(this.#join(`${path}/lock`));
+      const isHeld = lock !== undefined && isLocked(this.#join(`${path}/lock`));
       this.#add({
         ...plain(name, stat),
         type: 'exec.cachemount',
@@ -236,7 +236,8 @@ class Surveyor {
         createdAt: stat.birthtimeMs,
         lastUsedAt: Math.max(stat.mtimeMs, lock?.mtimeMs ?? 0),
         mutable: true,
-        inUse,
+        // Else as others: when a running build has used it.
+        ...(isHeld ? { inUse: true } : {}),
         paths: [path],
       });
     }
