@@ -3,7 +3,7 @@ import type { BuildOutcome, Diagnostic, ProgressEvent } from '../../index.ts';
 import type { Renderer, VertexEvent } from './renderer.ts';
 import { hasEnded } from './renderer.ts';
 
-/** One JSON object per line, in the shape of BuildKit's SolveStatus (U-9); `reason`, `miss` (the same as data) and `from` are ours. Nothing is sanitised: JSON escapes it. */
+/** One JSON object per line, in the shape of BuildKit's SolveStatus (U-9); `key`, `reason`, `miss` (the same as data) and `from` are ours. Nothing is sanitised: JSON escapes it. */
 export class JsonRenderer implements Renderer {
   private readonly write: (text: string) => void;
   private readonly started: Map<string, number> = new Map();
@@ -76,7 +76,7 @@ export class JsonRenderer implements Renderer {
       completed: hasEnded(event.state) ? timestamp(event.time) : undefined,
       cached: event.state === 'cached' ? true : undefined,
       error,
-      ...{ reason: event.reason, miss: event.miss, from: event.from },
+      ...{ key: event.key, reason: event.reason, miss: event.miss, from: event.from },
     };
   }
 
