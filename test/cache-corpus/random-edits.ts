@@ -23,8 +23,23 @@ const sources = ['a', 'b*', 'd', 'd/a*', 'd/*', '*', '.', 'd/e*', 'f*', '?'] as 
 const targets = ['/t/', '/t/d/', '/u/', '/u/', '/', '/file'] as const;
 const flags = ['', '', '', '--link ', '--chmod=600 ', '--chown=1:2 ', '--exclude=a ', '--parents '] as const;
 
+/** What a step gives must follow from what it finds, and not from times. */
+const runs = fc.constantFrom(
+  'RUN ls / /t >/list; true',
+  'RUN cat /t/* >/cat; true',
+  'RUN rm -rf /t /u; mkdir /u; echo x >/u/x',
+  'RUN rm -f /file /p/a; echo x >/done',
+  'RUN mkdir -p /u/d; cat /u/* | wc -c >/u/count; true',
+  'RUN test -f /file && ln /file /link; true',
+  'RUN chmod -R go-rwx /t; chown -R 5:6 /s; true',
+  'RUN echo $P $E >/arguments',
+  'RUN --mount=target=/m ls -R /m >/files',
+  'RUN --mount=from=lib,target=/m cat /m/a >/mounted; true',
+  'RUN --mount=type=cache,target=/c echo >>/c/x',
+);
+
 /** A line of a stage; `n` is its number, so that only stages before it are named. */
-function lineAt(n: number): fc.Arbitrary<string> {
+function lineAt(n: number, run: boolean): fc.Arbitrary<string> {
   const copy = fc
     .tuple(fc.constantFrom(...flags), fc.constantFrom(...sources), fc.constantFrom(...targets))
     .map(([flag, source, target]) => `COPY ${flag}${source} ${target}`);
@@ -35,7 +50,7 @@ function lineAt(n: number): fc.Arbitrary<string> {
     'WORKDIR /w',
     'WORKDIR v',
     'WORKDIR /t',
-    'USER 7',
+    ...(run ? [] : ['USER 7']),
     'ENV E=1',
     'LABEL l=1',
     'COPY $P /p/',
@@ -45,7 +60,7 @@ function lineAt(n: number): fc.Arbitrary<string> {
     'COPY --chown=ann a /named',
     'COPY --from=lib a /lib',
     'COPY --from=lib . /lib/',
-    'COPY --from=localhost/base /etc /etc',
+    'COPY --from={base} /etc /etc',
   );
   const fromStage = fc
     .tuple(
@@ -54,9 +69,8 @@ function lineAt(n: number): fc.Arbitrary<string> {
       fc.constantFrom('/s/', '/s/', '/t/'),
     )
     .map(([stage, source, target]) => `COPY --from=s${stage} ${source} ${target}`);
-  return n === 0
-    ? fc.oneof(copy, copy, several, others)
-    : fc.oneof(copy, several, others, fromStage, fromStage);
+  const all = n === 0 ? [copy, copy, several, others] : [copy, several, others, fromStage, fromStage];
+  return fc.oneof(...all, ...(run ? [runs, runs, runs] : []));
 }
 
 interface Stage {
@@ -64,11 +78,11 @@ interface Stage {
   readonly lines: readonly string[];
 }
 
-function stageAt(n: number): fc.Arbitrary<Stage> {
-  const bases = ['scratch', 'localhost/base', 'localhost/base', ...(n === 0 ? [] : [`s${n - 1}`, 's0'])];
+function stageAt(n: number, run: boolean): fc.Arbitrary<Stage> {
+  const bases = [run ? '{base}' : 'scratch', '{base}', '{base}', ...(n === 0 ? [] : [`s${n - 1}`, 's0'])];
   return fc.record({
     from: fc.constantFrom(...bases),
-    lines: fc.array(lineAt(n), { minLength: 1, maxLength: 4 }),
+    lines: fc.array(lineAt(n, run), { minLength: 1, maxLength: 4 }),
   });
 }
 
@@ -95,79 +109,82 @@ const contents = fc.tuple(...paths.map(() => fc.option(file, { freq: 4 }))).map(
 const lib = fc.record({ a: file, b: file });
 const archive = fc.record({ one: fc.constantFrom(...texts), 'd/two': fc.constantFrom(...texts) });
 
-export const firstBuild: fc.Arbitrary<RandomBuild> = fc.record({
-  stages: fc.tuple(stageAt(0), stageAt(1), stageAt(2)),
-  files: contents,
-  lib,
-  ignore: fc.constant(''),
-  uid: fc.constant(100),
-  archive,
-  argument: fc.constant('a'),
-  modes: fc.constant(undefined),
-});
+/** `run`: with RUN, on a base that has programs. */
+export const firstBuild = (run: boolean): fc.Arbitrary<RandomBuild> =>
+  fc.record({
+    stages: fc.tuple(stageAt(0, run), stageAt(1, run), stageAt(2, run)),
+    files: contents,
+    lib,
+    ignore: fc.constant(''),
+    uid: fc.constant(100),
+    archive,
+    argument: fc.constant('a'),
+    modes: fc.constant(undefined),
+  });
 
 /** One edit: what of the build becomes something else. */
-export const randomEdit: fc.Arbitrary<(build: RandomBuild) => RandomBuild> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.tuple(fc.constantFrom(...paths), file).map(([path, one]) => (build: RandomBuild) => ({
-      ...build,
-      files: { ...build.files, [path]: one },
-    })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.constantFrom(...paths.slice(1)).map((path) => (build: RandomBuild) => ({
-      ...build,
-      files: Object.fromEntries(Object.entries(build.files).filter(([name]) => name !== path)),
-    })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(fc.constantFrom(...paths), fc.constantFrom(...paths))
-      .map(([from, to]) => (build: RandomBuild) => {
-        const { [from]: one = 'x', [to]: other = 'y' } = build.files;
-        return { ...build, files: { ...build.files, [from]: other, [to]: one } };
-      }),
-  },
-  {
-    weight: 5,
-    arbitrary: fc
-      .tuple(
-        fc.nat({ max: 2 }),
-        fc.nat({ max: 3 }),
-        lineAt(0),
-        fc.constantFrom('change', 'insert', 'remove', 'swap'),
-      )
-      .map(([at, index, text, how]) => (build: RandomBuild) => ({
+export const randomEdit = (run: boolean): fc.Arbitrary<(build: RandomBuild) => RandomBuild> =>
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.tuple(fc.constantFrom(...paths), file).map(([path, one]) => (build: RandomBuild) => ({
         ...build,
-        stages: build.stages.map((one, n) =>
-          n === at ? { ...one, lines: editLines(one.lines, { index, text, how }) } : one,
-        ),
+        files: { ...build.files, [path]: one },
       })),
-  },
-  { weight: 1, arbitrary: lib.map((files) => (build: RandomBuild) => ({ ...build, lib: files })) },
-  { weight: 1, arbitrary: ignoreFile.map((ignore) => (build: RandomBuild) => ({ ...build, ignore })) },
-  { weight: 1, arbitrary: archive.map((files) => (build: RandomBuild) => ({ ...build, archive: files })) },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom(100, 101).map((uid) => (build: RandomBuild) => ({ ...build, uid })),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .constantFrom('a', 'b', 'd')
-      .map((argument) => (build: RandomBuild) => ({ ...build, argument })),
-  },
-  {
-    weight: 1,
-    arbitrary: fc
-      .constantFrom('git' as const, undefined)
-      .map((modes) => (build: RandomBuild) => ({ ...build, modes })),
-  },
-  { weight: 1, arbitrary: fc.constant((build: RandomBuild) => build) },
-);
+    },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom(...paths.slice(1)).map((path) => (build: RandomBuild) => ({
+        ...build,
+        files: Object.fromEntries(Object.entries(build.files).filter(([name]) => name !== path)),
+      })),
+    },
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(fc.constantFrom(...paths), fc.constantFrom(...paths))
+        .map(([from, to]) => (build: RandomBuild) => {
+          const { [from]: one = 'x', [to]: other = 'y' } = build.files;
+          return { ...build, files: { ...build.files, [from]: other, [to]: one } };
+        }),
+    },
+    {
+      weight: 5,
+      arbitrary: fc
+        .tuple(
+          fc.nat({ max: 2 }),
+          fc.nat({ max: 3 }),
+          lineAt(0, run),
+          fc.constantFrom('change', 'insert', 'remove', 'swap'),
+        )
+        .map(([at, index, text, how]) => (build: RandomBuild) => ({
+          ...build,
+          stages: build.stages.map((one, n) =>
+            n === at ? { ...one, lines: editLines(one.lines, { index, text, how }) } : one,
+          ),
+        })),
+    },
+    { weight: 1, arbitrary: lib.map((files) => (build: RandomBuild) => ({ ...build, lib: files })) },
+    { weight: 1, arbitrary: ignoreFile.map((ignore) => (build: RandomBuild) => ({ ...build, ignore })) },
+    { weight: 1, arbitrary: archive.map((files) => (build: RandomBuild) => ({ ...build, archive: files })) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(100, 101).map((uid) => (build: RandomBuild) => ({ ...build, uid })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .constantFrom('a', 'b', 'd')
+        .map((argument) => (build: RandomBuild) => ({ ...build, argument })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .constantFrom('git' as const, undefined)
+        .map((modes) => (build: RandomBuild) => ({ ...build, modes })),
+    },
+    { weight: 1, arbitrary: fc.constant((build: RandomBuild) => build) },
+  );
 
 function editLines(
   lines: readonly string[],
@@ -189,19 +206,20 @@ function consistent(files: SceneFiles): SceneFiles {
   );
 }
 
-export function sceneOf(build: RandomBuild): Scene {
+/** @param base What `{base}` is: an image of the scene. */
+export function sceneOf(build: RandomBuild, base: string): Scene {
   const stages = build.stages.map(
     ({ from, lines }, n) => `FROM ${from} AS s${n}\nARG P=a\n${lines.join('\n')}\n`,
   );
   return {
-    dockerfile: stages.join(''),
+    dockerfile: stages.join('').replaceAll('{base}', base),
     files: consistent({
       ...build.files,
       '.dockerignore': `${build.ignore}\n`,
       'x.tar': { bytes: tarOf(build.archive) },
     }),
     bases: {
-      'localhost/base': { 'etc/passwd': users(build.uid), 'etc/group': 'root:x:0:\n', 't/old': 'old' },
+      [base]: { 'etc/passwd': users(build.uid), 'etc/group': 'root:x:0:\n', 't/old': 'old' },
     },
     contexts: { lib: build.lib },
     http: {},

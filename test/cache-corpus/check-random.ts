@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import { expect } from 'vitest';
+import { BuildError } from '../../src/index.ts';
+import type { RandomBuild } from './random-edits.ts';
+import { firstBuild, randomEdit, sceneOf } from './random-edits.ts';
+import type { Scene } from './scene.ts';
+import { Workshop, withoutTimes } from './workshop.ts';
+
+export interface RandomCheck {
+  readonly edits: number;
+  readonly seed: number;
+  /** With RUN: puts the image `localhost/busybox` into a store. */
+  readonly prepare?: (store: string) => Promise<void>;
+}
+
+/** How many edits are made to one build, one after the other. */
+const perBuild = 25;
+
+/** What a build gives, told without times; errors by their code. */
+async function outcome(
+  workshop: Workshop,
+  scene: Scene,
+  { root, noCache }: { readonly root: string; readonly noCache: boolean },
+): Promise<string> {
+  try {
+    return withoutTimes((await workshop.build(scene, root, { noCache, tree: true })).tree);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    return error.code;
+  }
+}
+
+/** After each edit an incremental build must give what a rebuild without the cache gives. Returns how many of the builds gave a tree. */
+export async function checkRandomEdits({ edits, seed, prepare }: RandomCheck): Promise<number> {
+  const run = prepare !== undefined;
+  let trees = 0;
+  const check = async (
+    first: RandomBuild,
+    changes: readonly ((build: RandomBuild) => RandomBuild)[],
+  ): Promise<void> => {
+    await using workshop = new Workshop();
+    const [kept, other] = [workshop.newStore(), workshop.newStore()];
+    for (const store of [kept, other]) await prepare?.(store);
+    let now = first;
+    for (const change of [(build: RandomBuild) => build, ...changes]) {
+      now = change(now);
+      const scene = sceneOf(now, run ? 'localhost/os' : 'localhost/base');
+      const cached = await outcome(workshop, scene, { root: kept, noCache: false });
+      expect(cached, scene.dockerfile).toBe(await outcome(workshop, scene, { root: other, noCache: true }));
+      if (cached.startsWith('[')) trees += 1;
+    }
+  };
+  const changes = fc.array(randomEdit(run), { minLength: perBuild, maxLength: perBuild });
+  const property = fc.asyncProperty(firstBuild(run), changes, check);
+  await fc.assert(property, { numRuns: Math.ceil(edits / perBuild), seed, endOnFailure: true });
+  return trees;
+}
