@@ -30,7 +30,7 @@ export function stateUpkeep(index: {
       }
     },
     statCount: () => Number(index.open().prepare('SELECT count(*) AS n FROM stat').get()?.['n']),
-    removeStats: () => index.open().exec('DELETE FROM stat'),
+    removeStats: () => index.open().exec('DELETE FROM stat; DELETE FROM directory'),
     compact: () => {
       try {
         index.open().exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)');

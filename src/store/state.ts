@@ -14,14 +14,7 @@ import type {
   Upkeep,
 } from './state-record.ts';
 import type { Row } from './state-rows.ts';
-import {
-  digestsIn,
-  toCacheRecord,
-  toDirectoryRecord,
-  toLayerRecord,
-  toRecordRow,
-  toStatRecord,
-} from './state-rows.ts';
+import { toCacheRecord, toDirectoryRecord, toLayerRecord, toRecordRow, toStatRecord } from './state-rows.ts';
 import {
   fileOf,
   isDamage,
@@ -121,7 +114,7 @@ class SqliteState implements State {
   used({ key, lastUsed }: CacheRecord): boolean {
     const time = this.#now();
     const counts = time - lastUsed > touchMilliseconds;
-    if (this.#protectedSince !== undefined) return this.#mark({ key, counts, time });
+    if (this.#protectedSince !== undefined) return this.#mark(key, counts, time);
     this.#used.set(key, { counts, time });
     return true;
   }
@@ -129,20 +122,12 @@ class SqliteState implements State {
   protect(): void {
     if (this.#protectedSince !== undefined) return;
     this.#protectedSince = this.#now();
-    for (const [key, { counts, time }] of this.#used) this.#mark({ key, counts, time });
+    for (const [key, { counts, time }] of this.#used) this.#mark(key, counts, time);
     this.#used.clear();
   }
 
   /** One statement, which no other process can come between. */
-  #mark({
-    key,
-    counts,
-    time,
-  }: {
-    readonly key: Digest;
-    readonly counts: boolean;
-    readonly time: number;
-  }): boolean {
+  #mark(key: Digest, counts: boolean, time: number): boolean {
     this.#open();
     if (this.#readOnly) return true;
     const sql = 'UPDATE cache_record SET last_used = ?, uses = uses + ? WHERE key = ?';
@@ -206,11 +191,8 @@ class SqliteState implements State {
   }
 
   *digests(): IterableIterator<Digest> {
-    const texts = this.#attempt(() => [
-      ...this.#statement('SELECT result AS text FROM cache_record').all(),
-      ...this.#statement('SELECT digest AS text FROM layer').all(),
-    ]);
-    for (const { text } of texts) yield* digestsIn(String(text));
+    for (const { digests } of this.recordRows()) yield* digests;
+    for (const { digest } of this.layerRows()) yield digest;
   }
 
   recordRows(): Iterable<RecordRow> {

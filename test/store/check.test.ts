@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkLayer } from '../../src/image/check-layer.ts';
@@ -154,7 +162,7 @@ test('an index.json that is lost is made again from the manifests: names go, ima
 
 test('a damaged index of records is replaced', async () => {
   await store.close();
-  const file = join(root, 'state-v2.1.db');
+  const file = join(root, readdirSync(root).find((name) => /^state-v\d+\.1\.db$/.test(name)) ?? '');
   writeFileSync(file, Buffer.concat([readFileSync(file).subarray(0, 4096), Buffer.alloc(40_000, 7)]));
   store = await openStore(root);
   expect(codes(await check())).toContain('INDEX_DAMAGED');
