@@ -121,7 +121,7 @@ async function solveAndExport(
   prepared: PreparedBuild,
   { options, outputs, session }: Pick<ExportRequest, 'options' | 'outputs' | 'session'>,
 ): Promise<BuiltImage> {
-  const { plan, bases, gate, settings, caches } = prepared;
+  const { plan, bases, gate, settings, caches, mounts } = prepared;
   const solved = await prepared.solve();
   const layers = layersOf(solved.result);
   const own = ownLayers(plan.image, layers);
@@ -143,5 +143,6 @@ async function solveAndExport(
     configKeys: caches?.configKeys(solved.keys, layers),
   });
   await caches?.export(solved.keys);
+  await mounts?.export(plan.lowered.definition, prepared.steps);
   return { ...exported, diagnostics: plan.diagnostics };
 }

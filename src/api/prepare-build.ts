@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
 import type { LayerStore } from '../image/layer-store.ts';
+import type { Platform } from '../oci/platform.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Solved } from '../solver/solve.ts';
 import { solve } from '../solver/solve.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import type { BaseImages } from './base-images.ts';
 import { createBaseImages } from './base-images.ts';
+import type { BuildCacheMounts } from './cache-mounts.ts';
 import { clientProxies } from './client-proxies.ts';
 import { openContexts } from './contexts.ts';
 import { explaining, sourceOf } from './explaining.ts';
@@ -37,6 +39,8 @@ export interface PreparedBuild extends AsyncDisposable {
   readonly gate: SecretGate | undefined;
   /** undefined: the build takes nothing from other machines, and gives nothing. */
   readonly caches: BuildCaches | undefined;
+  /** The same of its cache mounts. */
+  readonly mounts: BuildCacheMounts | undefined;
   readonly steps: () => Promise<Steps>;
   /** Runs what a vertex needs and is not cached; default: the plan's target. */
   solve(target?: Digest, how?: { readonly dry?: boolean }): Promise<Solved<StepOutcome>>;
@@ -81,6 +85,8 @@ export async function prepareBuild(
   const steps = opened.use(
     lazySteps(() => openSteps(session, { layerStore, runtime, isolation: options.isolation })),
   );
+  const mounts = await openCacheMounts(options, session, plan.platform);
+  if (mounts !== undefined) opened.use(mounts);
   const all = buildRunners({
     bases,
     layerStore,
@@ -89,6 +95,7 @@ export async function prepareBuild(
     gate,
     openContext: (name) => contexts.open(name),
     steps: () => steps.get(),
+    fillCaches: mounts && ((op, ready) => mounts.fill(op, ready)),
     fetchHttp: async (op, forStep) => {
       const { fetchHttp } = await import('../source/http.ts');
       return fetchHttp(op, {
@@ -120,7 +127,7 @@ export async function prepareBuild(
   const cache = createResultCache(store, layerStore, bases, caches?.imports);
   const held = opened.move();
   return {
-    ...{ plan, bases, settings, gate, caches },
+    ...{ plan, bases, settings, gate, caches, mounts },
     steps: () => steps.get(),
     solve: (target, how) =>
       solve(plan.lowered.definition, {
@@ -143,6 +150,17 @@ async function openCaches(
   if (!asked) return undefined;
   const { BuildCaches: Caches } = await import('./remote-caches.ts');
   return Caches.open(options, surroundings);
+}
+
+async function openCacheMounts(
+  options: BuildOptions,
+  session: Session,
+  platform: Platform,
+): Promise<BuildCacheMounts | undefined> {
+  const { cacheMountsFrom = [], cacheMountsTo = [] } = options;
+  if (cacheMountsFrom.length + cacheMountsTo.length === 0) return undefined;
+  const { BuildCacheMounts: Mounts } = await import('./cache-mounts.ts');
+  return Mounts.open(options, session, platform);
 }
 
 async function openGate(

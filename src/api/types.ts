@@ -180,6 +180,20 @@ export type CacheExport =
         | S3CachePlace
       ));
 
+/** One `--cache-mounts-from`. */
+export type CacheMountsImport = Extract<CacheImport, { readonly type: 'registry' | 'local' }>;
+
+/** One `--cache-mounts-to`. */
+export type CacheMountsExport =
+  | { readonly type: 'registry'; readonly ref: string; readonly insecure?: boolean | undefined }
+  | {
+      readonly type: 'local';
+      readonly dest: string;
+      /** Default `latest`. */
+      readonly tag?: string | undefined;
+      readonly reset?: boolean | undefined;
+    };
+
 export interface BuildOptions extends CommonOptions, SpaceOptions {
   /**
    * Asked after each piece of a step's output that `onEvent` got: while a promise is open, no more is read of that step's output, and the
@@ -214,6 +228,13 @@ export interface BuildOptions extends CommonOptions, SpaceOptions {
   readonly cacheFrom?: readonly CacheImport[] | undefined;
   /** Where the steps of this build are kept for other machines, after its outputs are written. */
   readonly cacheTo?: readonly CacheExport[] | undefined;
+  /**
+   * Where content of cache mounts comes from that no step has used here, asked in order before a step that mounts them runs. What cannot be
+   * read is a warning. Whoever can write there decides what steps find in their cache mounts.
+   */
+  readonly cacheMountsFrom?: readonly CacheMountsImport[] | undefined;
+  /** Where the cache mounts of the build's steps are kept for other machines, whole, after its outputs are written. */
+  readonly cacheMountsTo?: readonly CacheMountsExport[] | undefined;
   /** How many builds the history keeps, and for how long; the newest always. Default: 50, 48 hours. false: this one leaves nothing there. */
   readonly history?: { readonly builds: number; readonly hours: number } | false | undefined;
   /** Ask the registry for the base images, even when the store has them. */

@@ -37,6 +37,8 @@ export interface BuildFlags extends PlanFlags, LimitFlags {
   readonly dryRun?: boolean | undefined;
   readonly cacheFrom?: readonly string[] | undefined;
   readonly cacheTo?: readonly string[] | undefined;
+  readonly cacheMountsFrom?: readonly string[] | undefined;
+  readonly cacheMountsTo?: readonly string[] | undefined;
   readonly secret?: readonly string[] | undefined;
   readonly ssh?: readonly string[] | undefined;
   readonly output?: readonly string[] | undefined;
@@ -140,6 +142,18 @@ export function addBuildFlags(command: Command): Command {
       listOption(
         '--cache-to <type=…|reference>',
         'keep the steps for other machines: registry, inline, local, gha or s3; mode=max (many)',
+      ),
+    )
+    .addOption(
+      listOption(
+        '--cache-mounts-from <type=…|reference>',
+        'content of cache mounts of another machine: registry or local (many)',
+      ),
+    )
+    .addOption(
+      listOption(
+        '--cache-mounts-to <type=…|reference>',
+        'keep the cache mounts for other machines: registry or local (many)',
       ),
     )
     .addOption(

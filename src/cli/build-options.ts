@@ -2,7 +2,7 @@ import { addAbortSignal } from 'node:stream';
 import { BuildError } from '../util/build-error.ts';
 import type { BuildOptions, OutputOption } from '../index.ts';
 import type { BuildFlags, PlanFlags } from './build-flags.ts';
-import { parseCacheFrom, parseCacheTo } from './cache-option.ts';
+import { parseCacheFrom, parseCacheMountsFrom, parseCacheMountsTo, parseCacheTo } from './cache-option.ts';
 import { commonOptions } from './context.ts';
 import type { CliContext } from './context.ts';
 import { limitOptions } from './limit-flags.ts';
@@ -66,6 +66,8 @@ export function buildOptions(flags: BuildFlags, contextWord: string, context: Cl
     ...cacheOptions(flags),
     cacheFrom: flags.cacheFrom?.map(parseCacheFrom),
     cacheTo: flags.cacheTo?.map(parseCacheTo),
+    cacheMountsFrom: flags.cacheMountsFrom?.map(parseCacheMountsFrom),
+    cacheMountsTo: flags.cacheMountsTo?.map(parseCacheMountsTo),
     ...secretOptions(flags, context),
     outputs: outputs.length === 0 ? undefined : outputs,
     load,

@@ -1,4 +1,4 @@
-import type { CacheExport, CacheImport } from '../index.ts';
+import type { CacheExport, CacheImport, CacheMountsExport, CacheMountsImport } from '../index.ts';
 import { BuildError } from '../util/build-error.ts';
 import { parseBoolean, parseCsv, splitPair } from './csv.ts';
 import { suggestion } from './nearest.ts';
@@ -40,9 +40,15 @@ const registry: Keys = {
   'registry.insecure': { option: 'insecure', read: parseBoolean },
 };
 
+const localImport: Keys = {
+  src: { option: 'src', needed: true },
+  tag: { option: 'tag' },
+  digest: { option: 'digest' },
+};
+
 const importKeys: Readonly<Record<string, Keys>> = {
   registry,
-  local: { src: { option: 'src', needed: true }, tag: { option: 'tag' }, digest: { option: 'digest' } },
+  local: localImport,
   ...place,
 };
 
@@ -59,15 +65,16 @@ const settings: Keys = {
   'ignore-error': { option: 'ignoreError', read: parseBoolean },
 };
 
+const localExport: Keys = {
+  dest: { option: 'dest', needed: true },
+  tag: { option: 'tag' },
+  reset: { option: 'reset', read: parseBoolean },
+};
+
 const exportKeys: Readonly<Record<string, Keys>> = {
   inline: {},
   registry: { ...registry, ...settings },
-  local: {
-    dest: { option: 'dest', needed: true },
-    tag: { option: 'tag' },
-    reset: { option: 'reset', read: parseBoolean },
-    ...settings,
-  },
+  local: { ...localExport, ...settings },
   gha: { ...place.gha, ...settings },
   s3: { ...place.s3, ...settings },
 };
@@ -86,6 +93,16 @@ export function parseCacheFrom(text: string): CacheImport {
 /** One `--cache-to`. Throws USAGE, UNSUPPORTED_HERE. */
 export function parseCacheTo(text: string): CacheExport {
   return parse('--cache-to', text, exportKeys) as unknown as CacheExport;
+}
+
+/** One `--cache-mounts-from`. Throws USAGE. */
+export function parseCacheMountsFrom(text: string): CacheMountsImport {
+  return parse('--cache-mounts-from', text, { registry, local: localImport }) as unknown as CacheMountsImport;
+}
+
+/** One `--cache-mounts-to`. Throws USAGE. */
+export function parseCacheMountsTo(text: string): CacheMountsExport {
+  return parse('--cache-mounts-to', text, { registry, local: localExport }) as unknown as CacheMountsExport;
 }
 
 function parse(

@@ -64,8 +64,7 @@ export async function takeCacheDirectories(
   };
   try {
     for (const id of [...wanted.keys()].toSorted()) {
-      const base = join(root, 'cache-mounts', createHash('sha256').update(id).digest('hex'));
-      const taken = await take(base, id, wanted.get(id) ?? 'shared', signal);
+      const taken = await take(baseOf(root, id), id, wanted.get(id) ?? 'shared', signal);
       locks.push(taken.lock);
       directories.set(id, directoryAt(taken.path, taken.lock, wanted.get(id) ?? 'shared'));
     }
@@ -103,6 +102,43 @@ function noteUse(path: string, id: string): void {
   const now = Date.now() / 1000;
   utimesSync(join(path, 'lock'), now, now);
   if (!existsSync(join(path, 'id'))) writeFileSync(join(path, 'id'), `${id}\n`, { mode: 0o600 });
+}
+
+/** Whether a step has used a cache mount here: it has content of its own. */
+export function hasCacheDirectory(root: string, id: string): boolean {
+  return existsSync(join(baseOf(root, id), 'data'));
+}
+
+/** Shows the directory of a cache mount while nobody else uses it; undefined where there is none. Waits as a step does. */
+export async function withCacheDirectory<T>(
+  place: { readonly root: string; readonly id: string },
+  signal: AbortSignal,
+  use: (directory: string) => Promise<T>,
+): Promise<T | undefined> {
+  const { root, id } = place;
+  if (!hasCacheDirectory(root, id)) return undefined;
+  using taken = await takeCacheDirectories(root, [{ id, sharing: 'locked' }], signal);
+  const { path, staging } = taken.get(id);
+  // Removed while we waited: then this is a new one.
+  return staging === undefined ? await use(path) : undefined;
+}
+
+/** Fills the directory of a cache mount that nobody has used here, and gives it its owner. False: somebody has. */
+export async function fillCacheDirectory(
+  place: { readonly root: string; readonly id: string },
+  signal: AbortSignal,
+  fill: (staging: string) => Promise<Parameters<CacheDirectory['commit']>[0]>,
+): Promise<boolean> {
+  const { root, id } = place;
+  using taken = await takeCacheDirectories(root, [{ id, sharing: 'locked' }], signal);
+  const directory = taken.get(id);
+  if (directory.staging === undefined) return false;
+  directory.commit(await fill(directory.staging));
+  return true;
+}
+
+function baseOf(root: string, id: string): string {
+  return join(root, 'cache-mounts', createHash('sha256').update(id).digest('hex'));
 }
 
 async function take(

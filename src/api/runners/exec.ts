@@ -47,6 +47,8 @@ interface ExecDependencies {
   readonly layers: NewLayers;
   readonly trees: LayerTrees;
   readonly gate: SecretGate | undefined;
+  /** Called before cache mounts are taken: brings what other machines have. */
+  readonly fillCaches: ((op: ExecOp, steps: Steps) => Promise<void>) | undefined;
 }
 
 /**
@@ -85,8 +87,12 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
     check: async ({ platform }) => {
       await (await steps()).check(platform);
     },
-    reserve: async (op, signal) =>
-      op.mounts.some(({ type }) => type === 'cache') ? (await steps()).takeCaches(op, signal) : undefined,
+    reserve: async (op, signal) => {
+      if (!op.mounts.some(({ type }) => type === 'cache')) return undefined;
+      const ready = await steps();
+      await dependencies.fillCaches?.(op, ready);
+      return ready.takeCaches(op, signal);
+    },
     run: async (op, inputs, context) => {
       const base = op.base === undefined ? [] : layersOf(inputs[op.base]);
       const { signal, held: caches } = context;

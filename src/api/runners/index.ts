@@ -1,4 +1,4 @@
-import type { GitOp, HttpOp } from '../../graph/op.ts';
+import type { ExecOp, GitOp, HttpOp } from '../../graph/op.ts';
 import type { LayerStore } from '../../image/layer-store.ts';
 import { layerTrees } from '../../image/layer-tree.ts';
 import type { Tree } from '../../image/tree.ts';
@@ -26,6 +26,7 @@ export interface RunnerDependencies {
   readonly settings: ExecSettings;
   /** undefined: the build has no secrets. */
   readonly gate: SecretGate | undefined;
+  readonly fillCaches: ((op: ExecOp, steps: Steps) => Promise<void>) | undefined;
   readonly fetchHttp: (op: HttpOp, signal: AbortSignal) => Promise<Tree>;
   readonly checkoutGit: (op: GitOp, signal: AbortSignal) => Promise<Tree>;
 }

@@ -1,7 +1,9 @@
 import type { ChrootExecutor, ChrootResult } from '../../executor/chroot/chroot-executor.ts';
 import type { ChrootRequest } from '../../executor/chroot/stand-in-mounts.ts';
 import type { LayerStore } from '../../image/layer-store.ts';
+import type { Store } from '../../store/store.ts';
 import { BuildError } from '../../util/build-error.ts';
+import { keptCaches } from './kept-caches.ts';
 import { inspectionOf } from './local-steps.ts';
 import type { FailedStep, HeldCaches, RunningStep, Steps, StepTask } from './steps.ts';
 
@@ -9,12 +11,15 @@ import type { FailedStep, HeldCaches, RunningStep, Steps, StepTask } from './ste
 export function chrootSteps({
   executor,
   layerStore,
+  store,
 }: {
   readonly executor: ChrootExecutor;
   readonly layerStore: LayerStore;
+  readonly store: Store;
 }): Steps {
   return {
     inspectRuntimes: () => Promise.resolve({ checks: [], runtime: 'chroot' }),
+    ...keptCaches(store),
     check: (platform) => executor.check(platform),
     takeCaches: (op, signal) => executor.takeCaches(op, signal),
     async run(task, running) {

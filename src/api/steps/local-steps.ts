@@ -10,6 +10,7 @@ import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
 import type { Diagnostic } from '../../util/diagnostic.ts';
 import type { Session } from '../session.ts';
 import type { LayerInspection, SecretGateData } from '../../image/secret-scan.ts';
+import { keptCaches } from './kept-caches.ts';
 import type { FailedStep, HeldCaches, RunningStep, ShellOpening, Steps, StepTask } from './steps.ts';
 
 /** Executes steps in this process, which must have the rights of root, be it in a user namespace. */
@@ -42,6 +43,7 @@ export function localSteps({
       const { inspectRuntimes } = await import('../../executor/doctor.ts');
       return inspectRuntimes({ root: session.store.root, env: session.env });
     },
+    ...keptCaches(session.store),
     check: (platform) => executor.check(platform),
     takeCaches: (op, signal) => executor.takeCaches(op, signal),
     async run(task, { caches, onOutput, signal, keepFailed = false }) {

@@ -6,7 +6,7 @@ import type { Platform } from '../../oci/platform.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
 import type { StoreTask } from '../store-types.ts';
-import type { ContainerTask, ShellOpening, StepTask } from './steps.ts';
+import type { ContainerTask, KeptCache, ShellOpening, StepTask } from './steps.ts';
 
 // What a build and its steps worker say to each other: plain data over Node's channel between processes. Contents of files go through the
 // store. Each call has a number; output and the end of the call carry it.
@@ -33,6 +33,8 @@ export type Call =
   | { readonly call: 'inspectRuntimes' }
   | { readonly call: 'takeCaches'; readonly op: ExecOp }
   | { readonly call: 'freeCaches'; readonly token: number }
+  | { readonly call: 'keepCache'; readonly cache: string }
+  | { readonly call: 'fillCache'; readonly cache: string; readonly content: KeptCache }
   | {
       readonly call: 'run';
       readonly task: SentTask;

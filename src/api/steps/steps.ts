@@ -3,6 +3,7 @@ import type { RuntimeReport } from '../../executor/doctor.ts';
 import type { ExecOp } from '../../graph/op.ts';
 import type { StoredLayer } from '../../image/layer-store.ts';
 import type { LayerLeak, SecretGateData } from '../../image/secret-scan.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { Platform } from '../../oci/platform.ts';
 import type { BuildOptions, UlimitOption } from '../types.ts';
 
@@ -78,6 +79,18 @@ export type HeldCaches = CacheDirectories | { readonly token: number; [Symbol.di
 
 export type ContainerTask = Omit<ContainerRun, 'layers'> & { readonly layers: readonly StoredLayer[] };
 
+/** What a cache mount has, as a blob of the store: a tar, packed with zstd; and the directory itself. */
+export interface KeptCache {
+  readonly digest: Digest;
+  /** Bytes of the blob. */
+  readonly size: number;
+  /** Of the tar. */
+  readonly diffId: Digest;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Where steps are executed: in this process, or in one that is root of a user namespace. Errors are those of `Executor`. */
 export interface Steps extends AsyncDisposable {
   /** Throws what speaks against steps for a platform, before there is one. */
@@ -85,6 +98,10 @@ export interface Steps extends AsyncDisposable {
   /** Tries each runtime (`tsbuild doctor`). */
   inspectRuntimes(): Promise<RuntimeReport>;
   takeCaches(op: ExecOp, signal: AbortSignal): Promise<HeldCaches & Disposable>;
+  /** Keeps what a cache mount has now, once no step uses it; undefined where there is none. */
+  keepCache(id: string, signal: AbortSignal): Promise<KeptCache | undefined>;
+  /** Gives a cache mount that no step has used here its content. False: one has, and it stays as it is. */
+  fillCache(id: string, content: KeptCache, signal: AbortSignal): Promise<boolean>;
   run(task: StepTask, running: RunningStep): Promise<StepEnd>;
   /** Something else where the step would run; what it writes is thrown away. */
   shell(

@@ -49,6 +49,8 @@ export async function workerSteps(options: WorkerOptions): Promise<WorkerSteps> 
       const free = (): void => void worker.call({ call: 'freeCaches', token }, {}).catch(() => {});
       return { token, [Symbol.dispose]: free };
     },
+    keepCache: (cache, signal) => worker.call({ call: 'keepCache', cache }, { signal }),
+    fillCache: (cache, content, signal) => worker.call({ call: 'fillCache', cache, content }, { signal }),
     async run(task, { caches, onOutput, signal, keepFailed = false }) {
       const sent = await sendTask(task, signal);
       const { layer, kept, ...end } = await worker.call<RunResult>(

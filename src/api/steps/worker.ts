@@ -44,7 +44,11 @@ const executor = createExecutor(executorOptions);
 const layerStore = session.layerStore();
 const steps =
   isolation === 'chroot'
-    ? chrootSteps({ executor: createChrootExecutor(inspect(executorOptions)), layerStore })
+    ? chrootSteps({
+        executor: createChrootExecutor(inspect(executorOptions)),
+        layerStore,
+        store: session.store,
+      })
     : localSteps({ executor, layerStore, session });
 const aborts = new Map<number, AbortController>();
 const drains = new Map<number, (bytes: number) => void>();
@@ -99,6 +103,10 @@ async function execute(message: Call & { readonly id: number }, signal: AbortSig
       held.get(message.token)?.[Symbol.dispose]();
       held.delete(message.token);
       return undefined;
+    case 'keepCache':
+      return steps.keepCache(message.cache, signal);
+    case 'fillCache':
+      return steps.fillCache(message.cache, message.content, signal);
     case 'run': {
       const { task, keepFailed } = message;
       const running = { ...runningOf(message, signal), keepFailed };
