@@ -7,6 +7,7 @@ import { reportDiagnostics, reportFailedLogs } from './report.ts';
 import type { LogFile } from './render/log-file.ts';
 import type { Renderer } from './render/renderer.ts';
 import { parseChoice } from './values.ts';
+import { keepHeapSmall } from './small-heap.ts';
 
 export type ProgressMode = 'auto' | 'plain' | 'tty' | 'quiet' | 'rawjson' | 'none';
 
@@ -67,13 +68,13 @@ export async function withProgress<T>(
   const tail = new LogTail({ limit: tailLines, color });
   const diagnostics: Diagnostic[] = [];
   let begun = false;
-  let logged = 0;
+  let passed = 0;
   const file = settings.logfile === undefined ? undefined : await openLogFile(settings.logfile);
   const shown = await openRenderer(settings.mode, context, file?.write);
   let ended = false;
   const emit = (event: ProgressEvent): void => {
     if (ended) return;
-    if (event.type === 'log') logged = boundMemory(logged, event.data.length);
+    passed = boundMemory(passed, event);
     shown.renderer?.onEvent(event);
     shown.copy?.onEvent(event);
     begun ||= event.type === 'vertex';
@@ -117,17 +118,16 @@ async function openLogFile(path: string): Promise<LogFile> {
   return (await import('./render/log-file.ts')).openLogFile(path);
 }
 
-const LONG_LOG = 16 << 20;
+/** Of a log or a blob, in bytes. */
+const MUCH = 16 << 20;
 
-/**
- * The engine lets its space for new objects grow with what passes through, up to a hundred megabytes, and never gives it back. Once a log is
- * long that space stays as it is. Returns how many bytes there were so far.
- */
-function boundMemory(before: number, more: number): number {
-  // Loaded here: at every start it would cost 3 ms.
-  if (before < LONG_LOG && before + more >= LONG_LOG)
-    process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
-  return before + more;
+/** Returns how many bytes there were so far. */
+function boundMemory(before: number, event: ProgressEvent): number {
+  let passed = before;
+  if (event.type === 'log') passed += event.data.length;
+  if (event.type === 'transfer') passed = Math.max(passed, event.current);
+  if (before < MUCH && passed >= MUCH) keepHeapSmall();
+  return passed;
 }
 
 interface Shown {

@@ -6,6 +6,8 @@ import type { RetryPolicy } from '../net/retry.ts';
 import { nextPause, pauseFor } from '../net/retry.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import { backgroundHash } from '../util/background-hash.ts';
+import type { BackgroundHash } from '../util/background-hash.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { promising } from '../util/streams.ts';
@@ -29,6 +31,9 @@ interface Source {
 
 /** Configs and the like: bytes. */
 const small = 64 * 1024;
+
+/** Above so many bytes a blob is hashed on another thread. */
+const large = 4 * 1024 * 1024;
 
 /** A line that breaks again and again is tried on as long as so much gets through in between: bytes. */
 const worthwhile = 1024 * 1024;
@@ -72,7 +77,7 @@ async function* download(
 ): AsyncGenerator<Uint8Array> {
   const { digest, size } = descriptor;
   const { policy, signal } = options;
-  const hash = createHash('sha256');
+  using hash = size > large ? backgroundHash() : hashHere();
   let offset = 0;
   let failures = 0;
   let resumedAt = 0;
@@ -90,7 +95,7 @@ async function* download(
       for await (const chunk of rest(response, offset)) {
         offset += chunk.length;
         if (offset > size) throw corrupt(subject, `it has more than ${size} bytes`);
-        hash.update(chunk);
+        await hash.update(chunk);
         options.onProgress?.(offset);
         yield chunk;
       }
@@ -124,8 +129,17 @@ async function* download(
       failures = 0;
     }
   }
-  const actual = `sha256:${hash.digest('hex')}`;
+  const actual = `sha256:${await hash.digest()}`;
   if (actual !== digest) throw corrupt(subject, `its bytes have the digest ${actual}`);
+}
+
+function hashHere(): BackgroundHash {
+  const hash = createHash('sha256');
+  return {
+    update: (bytes) => void hash.update(bytes),
+    digest: () => Promise.resolve(hash.digest('hex')),
+    [Symbol.dispose]: () => undefined,
+  };
 }
 
 /** The part of a body after `offset`, whether the server honoured the Range or began anew. */

@@ -2,6 +2,7 @@ import { commonOptions } from '../context.ts';
 import { addProgressOptions, addRegistryOptions, listOption, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 import type { Verb } from '../verbs.ts';
 
 interface CopyFlags extends ProgressFlags {
@@ -24,6 +25,7 @@ export const copy: Verb = {
       ),
     ),
   run: async (command, context) => {
+    keepHeapSmall();
     const flags = command.opts<CopyFlags>();
     const [source = '', destination = ''] = command.args;
     const mode = chooseProgress(flags, context);

@@ -8,6 +8,7 @@ import type { CliContext, CommonFlags } from '../context.ts';
 import { familiarName } from '../format.ts';
 import { newCommand } from '../options.ts';
 import { sanitizeLine } from '../sanitize.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 import type { Verb } from '../verbs.ts';
 
 interface LoadFlags extends CommonFlags {
@@ -22,6 +23,7 @@ export const load: Verb = {
       .option('-i, --input <file>', 'read this file, not stdin')
       .option('-q, --quiet', 'show nothing'),
   run: async (command, context) => {
+    keepHeapSmall();
     const flags = command.opts<LoadFlags>();
     const stream = await open(flags.input, context);
     const library = await context.library();

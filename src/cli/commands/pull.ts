@@ -2,6 +2,7 @@ import { commonOptions } from '../context.ts';
 import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 import type { Verb } from '../verbs.ts';
 
 interface PullFlags extends ProgressFlags {
@@ -23,6 +24,7 @@ export const pull: Verb = {
       ),
     ),
   run: async (command, context) => {
+    keepHeapSmall();
     const flags = command.opts<PullFlags>();
     const mode = chooseProgress(flags, context);
     const library = await context.library();

@@ -2,6 +2,7 @@ import { commonOptions } from '../context.ts';
 import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 import type { Verb } from '../verbs.ts';
 
 /** `tsbuild push`: the digest of the manifest on stdout. */
@@ -19,6 +20,7 @@ export const push: Verb = {
       ),
     ),
   run: async (command, context) => {
+    keepHeapSmall();
     const flags = command.opts<ProgressFlags>();
     const [image = '', to] = command.args;
     const mode = chooseProgress(flags, context);

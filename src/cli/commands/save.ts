@@ -4,6 +4,7 @@ import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { newCommand } from '../options.ts';
 import { parseChoice } from '../values.ts';
+import { keepHeapSmall } from '../small-heap.ts';
 import type { Verb } from '../verbs.ts';
 
 interface SaveFlags extends CommonFlags {
@@ -24,6 +25,7 @@ export const save: Verb = {
           .argParser((text) => parseChoice(text, '--format', ['docker', 'oci'] as const)),
       ),
   run: async (command, context) => {
+    keepHeapSmall();
     const { output, format, ...flags } = command.opts<SaveFlags>();
     const request = { ...commonOptions(flags, context), images: command.args, format };
     const toStdout = output === undefined || output === '-';
