@@ -4,7 +4,7 @@ import { defineConfig } from 'rolldown';
 // chunk; registries, sandboxes and downloads are loaded when something needs them. The init of the embedded runtime is an entry
 // because it is started as a program of its own; it stands beside the chunks.
 const always =
-  /src\/util\/(?!secret|byte-search|background-hash|hash-)|src\/(oci|graph|store|solver|frontend|cache|progress)\/|src\/api\/(?!builds|explain\.|history\/find|ssh|transfer|transports|copy|referrers|registry-settings|run\.|doctor|images|login|graph|store-image|check|outline|masked|secret-gate|shell\.|steps\/(?!open-))|src\/image\/(?!archive|copy-documents|documents|layout-directory|secret|xz|bzip2|zstd|docker-archive|image-archive|validate)|src\/export\/(exporter|to-store)|src\/source\/(context|ignore|dockerfile|load|file|literal)|src\/cli\/(?!commands|render\/tty|prompt|call|check-report|on-fail)|src\/cli\/commands\/build|src\/host\/(syscalls|native|probe)|node_modules\/(commander|dockerfile-ast|p-limit|yocto|tar-stream|streamx)/;
+  /src\/util\/(?!secret|byte-search)|src\/(oci|graph|store|solver|frontend|cache|progress)\/|src\/api\/(?!builds|explain\.|history\/find|ssh|transfer|transports|copy|referrers|registry-settings|run\.|doctor|images|login|graph|store-image|check|outline|masked|secret-gate|shell\.|steps\/(?!open-))|src\/image\/(?!archive|copy-documents|documents|layout-directory|secret|xz|bzip2|zstd|docker-archive|image-archive|validate)|src\/export\/(exporter|to-store)|src\/source\/(context|ignore|dockerfile|load|file|literal)|src\/cli\/(?!commands|render\/tty|prompt|call|check-report|on-fail)|src\/cli\/commands\/build|src\/host\/(syscalls|native|probe)|node_modules\/(commander|dockerfile-ast|p-limit|yocto|tar-stream|streamx)/;
 
 // All that the library's entry imports: it must load on an old Node, to say that this one is too old.
 const errors = /src\/util\/(build-error|error-codes)\.ts$/;
@@ -37,7 +37,6 @@ const config = defineConfig({
     index: 'src/index.ts',
     'cli/main': 'src/cli/main.ts',
     worker: 'src/api/steps/worker.ts',
-    'hash-worker': 'src/util/hash-worker.ts',
   },
   platform: 'node',
   plugins: [lazyChildProcess, plainBuiltins],

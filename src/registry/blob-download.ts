@@ -6,8 +6,6 @@ import type { RetryPolicy } from '../net/retry.ts';
 import { nextPause, pauseFor } from '../net/retry.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { backgroundHash } from '../util/background-hash.ts';
-import type { BackgroundHash } from '../util/background-hash.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { promising } from '../util/streams.ts';
@@ -31,9 +29,6 @@ interface Source {
 
 /** Configs and the like: bytes. */
 const small = 64 * 1024;
-
-/** Above so many bytes a blob is hashed on another thread. */
-const large = 4 * 1024 * 1024;
 
 /** A line that breaks again and again is tried on as long as so much gets through in between: bytes. */
 const worthwhile = 1024 * 1024;
@@ -77,7 +72,7 @@ async function* download(
 ): AsyncGenerator<Uint8Array> {
   const { digest, size } = descriptor;
   const { policy, signal } = options;
-  using hash = size > large ? backgroundHash() : hashHere();
+  const hash = createHash('sha256');
   let offset = 0;
   let failures = 0;
   let resumedAt = 0;
@@ -95,7 +90,7 @@ async function* download(
       for await (const chunk of rest(response, offset)) {
         offset += chunk.length;
         if (offset > size) throw corrupt(subject, `it has more than ${size} bytes`);
-        await hash.update(chunk);
+        hash.update(chunk);
         options.onProgress?.(offset);
         yield chunk;
       }
@@ -129,17 +124,8 @@ async function* download(
       failures = 0;
     }
   }
-  const actual = `sha256:${await hash.digest()}`;
+  const actual = `sha256:${hash.digest('hex')}`;
   if (actual !== digest) throw corrupt(subject, `its bytes have the digest ${actual}`);
-}
-
-function hashHere(): BackgroundHash {
-  const hash = createHash('sha256');
-  return {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => Promise.resolve(hash.digest('hex')),
-    [Symbol.dispose]: () => undefined,
-  };
 }
 
 /** The part of a body after `offset`, whether the server honoured the Range or began anew. */
