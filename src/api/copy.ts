@@ -12,6 +12,7 @@ import { hostPlatform, parsePlatform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import { internalStep } from './internal-step.ts';
+import { findStoreImage } from './store-image.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
 import type { Location } from './transports.ts';
@@ -56,10 +57,11 @@ export function copyImage(options: CopyOptions): Promise<Descriptor> {
     const destination = parseLocation(options.destination);
     return internalStep(session.emit, `copying ${options.source} to ${options.destination}`, async (id) => {
       const from = await openSource(session, source);
-      // That form has no index: of several platforms it gets this host's.
-      const usual = destination.kind === 'docker-archive' ? await onePlatform(from) : [];
-      const wanted = options.platforms?.map(parsePlatform) ?? usual;
-      const top = await chooseDocument(from, wanted);
+      const top = await withStoreHint(session, options.source, async () => {
+        // That form has no index: of several platforms it gets this host's.
+        const usual = destination.kind === 'docker-archive' ? await onePlatform(from) : [];
+        return chooseDocument(from, options.platforms?.map(parsePlatform) ?? usual);
+      });
       const target = await openTarget(session, destination);
       await copyParts(from, target, top, { id, signal: session.signal, emit: session.emit });
       await target.finish(top);
@@ -76,22 +78,27 @@ async function onePlatform(from: Awaited<ReturnType<typeof openSource>>): Promis
 export function imageDigest(options: ReadOptions): Promise<Digest> {
   return withSession(options, async (session) => {
     const location = parseLocation(options.image);
-    if (location.kind === 'registry' && options.platform === undefined) {
-      const { reference } = location;
-      const client = await session.registry();
-      const found = await client.headManifest(reference, reference.digest ?? reference.tag ?? 'latest', {
-        signal: session.signal,
-      });
-      if (found !== undefined) return found.digest;
-    }
-    return (await readDocument(session, location, options.platform)).descriptor.digest;
+    return withStoreHint(session, options.image, async () => {
+      if (location.kind === 'registry' && options.platform === undefined) {
+        const { reference } = location;
+        const client = await session.registry();
+        const found = await client.headManifest(reference, reference.digest ?? reference.tag ?? 'latest', {
+          signal: session.signal,
+        });
+        if (found !== undefined) return found.digest;
+      }
+      return (await readDocument(session, location, options.platform)).descriptor.digest;
+    });
   });
 }
 
 /** What a name stands for, as it is kept. Errors: IMAGE_*, REGISTRY_*. */
 export function inspectManifest(options: ReadOptions): Promise<InspectedManifest> {
   return withSession(options, async (session) => {
-    const found = await readDocument(session, parseLocation(options.image), options.platform);
+    const location = parseLocation(options.image);
+    const found = await withStoreHint(session, options.image, () =>
+      readDocument(session, location, options.platform),
+    );
     const { bytes, descriptor } = found;
     return { bytes, descriptor: plain(descriptor), document: JSON.parse(Buffer.from(bytes).toString()) };
   });
@@ -206,6 +213,24 @@ async function readDocument(
 ): Promise<RawDocument> {
   const source = await openSource(session, location);
   return chooseDocument(source, platform === undefined ? [] : [parsePlatform(platform)]);
+}
+
+/** Here a name alone is one of a registry. Where that has no such image and the store has one, the error says how to name that. */
+async function withStoreHint<T>(session: Session, text: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const { code, message, details } = error instanceof BuildError ? error : {};
+    const isAbsent =
+      code === 'IMAGE_NOT_FOUND' || code === 'REGISTRY_UNREACHABLE' || code === 'REGISTRY_UNAUTHORIZED';
+    if (!isAbsent || message === undefined || parseLocation(text).kind !== 'registry') throw error;
+    if ((await findStoreImage(session, text).catch(() => undefined)) === undefined) throw error;
+    throw new BuildError(code, message, {
+      hint: `the store has an image of this name: write store:${text}`,
+      details,
+      cause: error,
+    });
+  }
 }
 
 /** Without what another index says of it. */

@@ -228,6 +228,7 @@ const oldFlags: readonly OldFlag[] = [
   { flags: '--disable-content-trust', note: 'no effect' },
   { flags: '--builder <name>', note: 'no effect' },
   { flags: '--provenance <value>', note: 'not in this version', quietFor: ['false'] },
+  { flags: '--attest <value>', note: 'not in this version' },
   { flags: '--sbom <value>', note: 'not in this version', quietFor: ['false'] },
 ];
 

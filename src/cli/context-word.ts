@@ -6,12 +6,12 @@ import { BuildError } from '../util/build-error.ts';
  */
 export function contextWord(
   words: readonly string[],
-  load?: string,
+  { verb = 'build', load }: { readonly verb?: string; readonly load?: string | undefined } = {},
 ): { readonly context: string; readonly engine: string | undefined } {
   const [first, second] = words;
   if (first === undefined) {
     throw new BuildError('USAGE', 'the build context is missing', {
-      hint: 'add a directory: `tsbuild build .`',
+      hint: `add a directory, such as the current one: \`tsbuild ${verb} .\``,
     });
   }
   if (second === undefined) return { context: first, engine: undefined };

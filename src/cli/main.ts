@@ -4,6 +4,7 @@ import { BuildError } from '../util/build-error.ts';
 import { normalizeArgv } from './argv.ts';
 import { hasColor } from './context.ts';
 import type { CliContext } from './context.ts';
+import { dockerWordHint } from './docker-words.ts';
 import { suggestion } from './nearest.ts';
 import { exitStatus, reportError } from './report.ts';
 import type { Verb } from './verbs.ts';
@@ -73,7 +74,7 @@ async function loadVerb(name: string): Promise<Verb> {
 
 function unknownCommand(word: string): BuildError {
   return new BuildError('USAGE', `\`${word}\` is neither a command nor a directory`, {
-    hint: suggestion(word, Object.keys(verbs)),
+    hint: dockerWordHint(word) ?? suggestion(word, Object.keys(verbs)),
   });
 }
 

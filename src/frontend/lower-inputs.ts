@@ -127,6 +127,11 @@ function stagesHint({ lowering, stage }: Step): string | undefined {
   return `the stages before this one are ${shown.join(', ')}`;
 }
 
+function joined(...hints: readonly (string | undefined)[]): string | undefined {
+  const given = hints.filter((hint) => hint !== undefined);
+  return given.length === 0 ? undefined : given.join('; ');
+}
+
 /** Codes of a registry's answer that leave open whether a name was meant for it. */
 const unknownName: ReadonlySet<string> = new Set([
   'IMAGE_NOT_FOUND',
@@ -162,7 +167,7 @@ export async function resolveNamed(
     throw new BuildError(
       near?.isImage === false ? 'DOCKERFILE_UNKNOWN_STAGE' : error.code,
       `\`${about.text}\` names no stage, no build context and no image of the store; as an image of a registry: ${error.message}`,
-      { hint: hint ?? stagesHint(about.step), source, details, cause: error },
+      { hint: near?.hint ?? joined(stagesHint(about.step), error.hint), source, details, cause: error },
     );
   }
 }

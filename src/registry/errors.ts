@@ -1,4 +1,5 @@
 import type { HttpResponse } from '../net/http.ts';
+import type { NetworkFailure } from '../net/network-error.ts';
 import { networkFailure } from '../net/network-error.ts';
 import { isRetryableStatus, retryAfter } from '../net/retry.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -159,12 +160,21 @@ export function transportError(error: unknown, url: URL, task: RegistryTask): un
   const host = url.host;
   const via = host === task.registry ? '' : ` (for ${task.registry})`;
   return new BuildError('REGISTRY_UNREACHABLE', `cannot reach ${host}${via}: ${failure.reason}`, {
-    hint: failure.certificate
-      ? `put the CA of its certificate into /etc/docker/certs.d/${host}/ca.crt, or give it with --ca FILE`
-      : undefined,
+    hint: wayToReach(failure, host, task),
     details: { registry: task.registry, url: redactUrl(url), passing: failure.retryable },
     cause: error,
   });
+}
+
+function wayToReach(failure: NetworkFailure, host: string, task: RegistryTask): string {
+  if (failure.certificate)
+    return `put the CA of its certificate into /etc/docker/certs.d/${host}/ca.crt, or give it with --ca FILE`;
+  if (failure.protocol)
+    return `if it is meant to speak plain HTTP, allow that with --insecure-registry ${host}`;
+  if (task.registry !== 'docker.io')
+    return 'check the name and the network; a proxy is taken from HTTPS_PROXY';
+  const own = 'a name without a registry is one of Docker Hub: write REGISTRY/NAME:TAG for another';
+  return task.kind === 'push' ? own : `${own}, or name a mirror with --registry-mirror HOST`;
 }
 
 /** Whether what failed may work a little later, or when it is begun anew: of an upload that the network or the registry broke. */

@@ -51,6 +51,23 @@ describe('help', () => {
     expect((await runCli([])).stdout).toBe(parts[0]);
   });
 
+  test.each([
+    ['ps', /keeps no containers/],
+    ['image ls', /`tsbuild images`/],
+    ['buildx build .', /leave it out/],
+    ['system prune', /`tsbuild prune`/],
+    ['check', /`tsbuild check \.`/],
+    ['graph', /`tsbuild graph \.`/],
+    ['run -d alpine', /no `--detach`.*--load/s],
+    ['run -p 80:80 alpine', /no `--publish`/],
+    ['run --name x alpine', /no `--name`/],
+    ['run -it alpine sh', /needs a terminal.*`-i` alone/s],
+  ])('what docker has: tsbuild %s', async (words, told) => {
+    const { status, stderr } = await runCli(words.split(' '));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(told);
+  });
+
   test('an unknown verb is a usage error with a suggestion', async () => {
     for (const argv of [['biuld'], ['help', 'biuld'], ['--root', '/x', 'biuld']]) {
       const result = await runCli(argv);
@@ -241,7 +258,7 @@ describe('run', () => {
       '--',
       '--network',
     ];
-    const result = await runCli([...argv, ...rest], { library });
+    const result = await runCli([...argv, ...rest], { library, terminal: true, env: { NO_COLOR: '1' } });
     expect(result).toEqual({
       status: 42,
       stdout: 'out',

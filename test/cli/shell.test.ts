@@ -14,6 +14,7 @@ async function asked(
   await using folder = await tempFolder('shell-words');
   writeFileSync(join(folder.path, 'Dockerfile'), '');
   writeFileSync(join(folder.path, 'other'), '');
+  writeFileSync(join(folder.path, 'Dockerfile.dev'), '');
   mkdirSync(join(folder.path, 'sub'));
   writeFileSync(join(folder.path, 'sub/own'), '');
   let given: ShellOptions | undefined;
@@ -80,6 +81,8 @@ describe('M-4: the words of `tsbuild shell`', () => {
 
   test.each([
     ['one @ --before', '2 error[USAGE]: `--before` needs a line'],
+    ['@/Dockerfile', '2 error[USAGE]: of `'],
+    ['@/Dockerfile.dev @', '2 error[USAGE]: of `'],
     ['a b c', '2 error[USAGE]: too many arguments'],
   ])('%s is refused', async (words, expected) => {
     expect(await asked(words)).toContain(expected);

@@ -184,6 +184,13 @@ suite('bad input to RUN', ['root', tool('busybox', 'busybox-static')], () => {
     await fails([context], { code: 'USER_UNKNOWN', says: ['nemo'] });
   });
 
+  test('a step that misses a secret which it did not require', async () => {
+    dockerfile('FROM localhost/busybox', 'RUN --mount=type=secret,id=token cat /run/secrets/token');
+    await fails([context], { code: 'STEP_FAILED', says: ['--secret id=token,src=FILE'] });
+    dockerfile('FROM localhost/busybox', 'RUN cat /run/secrets/token');
+    expect((await tsbuild(['--root', store, context])).stderr).not.toContain('--secret');
+  });
+
   test('a required secret that was not given', async () => {
     dockerfile('FROM localhost/busybox', 'RUN --mount=type=secret,id=token,required true');
     await fails([context], { code: 'SECRET_MISSING', says: ['token', /Dockerfile:2/] });

@@ -13,6 +13,8 @@ import {
   inspectManifest,
   listReferrers,
   listTags,
+  pullImage,
+  tagImage,
 } from '../../src/index.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -155,6 +157,24 @@ suite('copy', needs, () => {
     expect(saved.Layers).toHaveLength(2);
     const again = await copyImage({ ...common, source: destination, destination: `oci:${path}/again:1` });
     expect(await imageDigest({ ...common, image: `oci:${path}/again:1` })).toBe(again.digest);
+  });
+
+  test('a name that only the store has: the error says how to write it', async () => {
+    await using server = await startRegistry();
+    await using here = await workspace();
+    const { common } = here;
+    const name = `${server.host}/mine:1`;
+    const absent = { code: 'IMAGE_NOT_FOUND', hint: expect.stringContaining(`write store:${name}`) };
+    const image = `${server.host}/app:1`;
+    await pushTwo(image);
+    await pullImage({ ...common, image });
+    await tagImage({ ...common, image, name });
+    const destination = `${server.host}/new:1`;
+    await expect(copyImage({ ...common, source: name, destination })).rejects.toMatchObject(absent);
+    await expect(imageDigest({ ...common, image: name })).rejects.toMatchObject(absent);
+    await expect(inspectManifest({ ...common, image: name })).rejects.toMatchObject(absent);
+    const nowhere = inspectManifest({ ...common, image: `${server.host}/none:1` });
+    await expect(nowhere).rejects.not.toMatchObject(absent);
   });
 
   test('within a registry nothing is sent; to another one each blob is read once, and a second time nothing', async () => {

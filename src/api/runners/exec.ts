@@ -115,7 +115,9 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       );
       if (layer === undefined) {
         await using left = failed;
-        const error = stepFailed(op, { exitCode, oomKilled, memory: settings.limits?.memory }, context);
+        const absent = await absentSecrets(op, settings);
+        const memory = settings.limits?.memory;
+        const error = stepFailed(op, { exitCode, oomKilled, memory, absent }, context);
         // Of several that fail only the first is shown.
         if (left !== undefined && context.fail(error)) await showFailed(left, { error, context, settings });
         throw error;
@@ -149,10 +151,15 @@ async function showFailed(
 
 function stepFailed(
   op: ExecOp,
-  step: { readonly exitCode: number; readonly oomKilled?: boolean; readonly memory: number | undefined },
+  step: {
+    readonly exitCode: number;
+    readonly oomKilled?: boolean;
+    readonly memory: number | undefined;
+    readonly absent: readonly string[];
+  },
   context: RunContext,
 ): BuildError {
-  const { exitCode, oomKilled = false, memory } = step;
+  const { exitCode, oomKilled = false, memory, absent } = step;
   const used =
     memory === undefined ? 'that of this machine or container was' : `the ${memory} bytes of --memory were`;
   const reason = oomKilled ? 'cannot allocate memory' : `exit code: ${exitCode}`;
@@ -161,9 +168,24 @@ function stepFailed(
     `process ${shownCommand(op.args)} did not complete successfully: ${reason}`,
     {
       details: { exitCode, oomKilled, command: op.args, step: context.vertex.digest },
-      hint: oomKilled ? `the kernel killed it for want of memory: ${used} used up` : statusHints[exitCode],
+      hint: oomKilled
+        ? `the kernel killed it for want of memory: ${used} used up`
+        : (statusHints[exitCode] ?? absentHint(absent)),
     },
   );
+}
+
+/** The secrets that a step mounts and that the build was not given: their files are missing, which a step is told by no error of its own. */
+async function absentSecrets(op: ExecOp, { secrets }: ExecSettings): Promise<readonly string[]> {
+  const ids = op.mounts.flatMap((mount) => (mount.type === 'secret' ? [mount.id] : []));
+  const given = await Promise.all(
+    ids.map(async (id) => (await secrets.get(id).catch(() => null)) !== undefined),
+  );
+  return ids.filter((_, index) => given[index] === false);
+}
+
+function absentHint([id]: readonly string[]): string | undefined {
+  return id === undefined ? undefined : `the build was given no secret \`${id}\`: --secret id=${id},src=FILE`;
 }
 
 const statusHints: Readonly<Record<number, string>> = {

@@ -28,7 +28,7 @@ export const build: Verb = {
   },
   run: async (command, context) => {
     let flags = command.opts<BuildFlags>();
-    const words = contextWord(command.args, flags.load);
+    const words = contextWord(command.args, { load: flags.load });
     flags = { ...flags, load: words.engine ?? flags.load };
     const asked = flags.check === true ? 'check' : flags.call;
     if (asked !== undefined && asked !== 'build') {

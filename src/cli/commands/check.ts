@@ -45,7 +45,7 @@ export const check: Verb = {
       throw new BuildError('USAGE', '`--dry-run` goes with --fix', {
         hint: 'without --fix nothing is changed',
       });
-    const options = planOptions(flags, contextWord(command.args).context, context);
+    const options = planOptions(flags, contextWord(command.args, { verb: 'check' }).context, context);
     return flags.fix === true ? runFix(options, flags, context) : runCheck(options, flags.format, context);
   },
 };

@@ -32,7 +32,7 @@ export const graph: Verb = {
   },
   run: async (command, context) => {
     const flags = command.opts<GraphFlags>();
-    const options = planOptions(flags, contextWord(command.args).context, context);
+    const options = planOptions(flags, contextWord(command.args, { verb: 'graph' }).context, context);
     const library = await context.library();
     // Without a wish nothing is shown but a failure: resolving is quick, and the graph is what was asked for.
     const mode = flags.progress === undefined ? 'none' : chooseProgress(flags, context);

@@ -5,6 +5,7 @@ import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { drained } from '../drain.ts';
 import { addRegistryOptions, addSandboxFlags, listOption, newCommand } from '../options.ts';
+import { hasTerminal } from '../on-fail.ts';
 import { reportError, reportNotice } from '../report.ts';
 import { networkModes, parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
@@ -21,6 +22,9 @@ interface RunFlags extends CommonFlags {
   readonly hostname?: string;
   readonly runtime?: string;
   readonly isolation?: RunOptions['isolation'];
+  readonly detach?: boolean;
+  readonly publish?: string;
+  readonly name?: string;
 }
 
 /** `tsbuild run`: exits with the container's status. The container is always removed at its end. */
@@ -53,11 +57,20 @@ export const run: Verb = {
               parseChoice(text, '--network', networkModes),
             ),
           )
-          .option('--hostname <name>', 'its name for itself'),
+          .option('--hostname <name>', 'its name for itself')
+          .addOption(new Option('-d, --detach').hideHelp())
+          .addOption(new Option('-p, --publish <ports>').hideHelp())
+          .addOption(new Option('--name <name>').hideHelp()),
       ),
     ),
   run: async (command, context) => {
     const flags = command.opts<RunFlags>();
+    refuseForeign(flags);
+    if (flags.tty === true && !hasTerminal(context)) {
+      throw new BuildError('USAGE', '`--tty` needs a terminal on stdin and stdout', {
+        hint: 'leave it out here; `-i` alone connects stdin',
+      });
+    }
     const [image = '', ...args] = command.args;
     const library = await context.library();
     let fetching = false;
@@ -102,3 +115,16 @@ export const run: Verb = {
     }
   },
 };
+
+/** What `docker run` has for containers that stay. Throws USAGE. */
+function refuseForeign({ detach, publish, name }: RunFlags): void {
+  const given = Object.entries({ detach, publish, name }).find(([, value]) => value !== undefined)?.[0];
+  if (given === undefined) return;
+  throw new BuildError(
+    'USAGE',
+    `\`tsbuild run\` has no \`--${given}\`: it tries an image out in the foreground`,
+    {
+      hint: 'build with --load, and docker or podman can run the image as a service',
+    },
+  );
+}

@@ -88,5 +88,11 @@ async function placeOf(
   // Without a Dockerfile, or with one that cannot be read, it can only be an image.
   const stages = await listStages(planOptions(flags, contextWord, context)).catch(() => undefined);
   const isStage = stages?.targets.some((stage) => stage.name === where.toLowerCase()) === true;
-  return isStage ? { target: where } : { image: where };
+  if (isStage) return { target: where };
+  if (/(?:^|[/.])(?:docker|container)file[^/]*$/i.test(where) && existsSync(where)) {
+    throw new BuildError('USAGE', `of \`${where}\` a line is needed`, {
+      hint: `such as \`tsbuild shell ${where}:7\`; -f names the file of a stage`,
+    });
+  }
+  return { image: where };
 }
