@@ -1,4 +1,5 @@
 import type { CachePlace } from '../cache/place.ts';
+import { refuseStore } from '../export/output-file.ts';
 import type { HttpClient } from '../net/http.ts';
 import type { Platform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
@@ -33,6 +34,7 @@ export class CachePlaces implements AsyncDisposable {
       case 'local': {
         const { directoryPlace } = await import('../cache/directory-place.ts');
         if ('src' in place) return directoryPlace({ ...place, directory: place.src });
+        refuseStore(place.dest, session.store.root);
         return directoryPlace({ directory: place.dest, tag: place.tag, reset: place.reset });
       }
       case 'gha': {

@@ -24,11 +24,18 @@ export function storeExporter(store: Store): Exporter {
 
 /** Writes blobs, config and manifest of one image; the store then holds all that its manifest names. */
 export async function storeImage(
-  store: Store,
+  store: Pick<Store, 'blobs'>,
   { image, layers }: Pick<PlatformImage, 'image' | 'layers'>,
   context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<Descriptor> {
   await Promise.all(layers.map((layer) => completeLayer(layer, context)));
+  const { layers: named } = await image.manifest();
+  // A layer that is here in another compression counts as present until the manifest says which one it names.
+  const missing = layers.filter((_, index) => {
+    const digest = named[index]?.digest;
+    return digest !== undefined && !store.blobs.has(digest);
+  });
+  await Promise.all(missing.map((layer) => keepBlob(layer, context)));
   const config = await image.rawConfig();
   const manifest = await image.rawManifest();
   if (!store.blobs.has((await image.manifest()).config.digest)) await store.blobs.putBytes(config);
@@ -47,7 +54,13 @@ async function completeLayer(
   layer: StoredLayer,
   context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<void> {
-  if (layer.hasBlob()) return;
+  if (!layer.hasBlob()) await keepBlob(layer, context);
+}
+
+async function keepBlob(
+  layer: StoredLayer,
+  context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
+): Promise<void> {
   const report = (done: boolean): void => {
     const name = `layer ${layer.knownDiffId}`;
     context.emit({ type: 'transfer', id: context.id, name, current: 0, done, time: Date.now() });

@@ -43,7 +43,10 @@ export function layerTrees(): LayerTrees {
         below.above.set(layer.knownDiffId, (next = { above: new Map(), built: undefined }));
       next.built ??= (async (): Promise<Node> => {
         const place: Place = { root: (await below.built) as Node, number, source: layer, edition: {} };
-        for (const item of indices[number]?.entries ?? []) add(place, item);
+        const entries = indices[number]?.entries ?? [];
+        for (const item of entries) add(place, item);
+        const isTold = entries.some(({ entry }) => entry.path === '' && entry.type === 'directory');
+        if (!isTold) changed(place, [{ name: '', node: place.root }]).covered = true;
         return place.root;
       })();
       await next.built;
@@ -119,6 +122,8 @@ interface Node {
   children: Map<string, Node> | undefined;
   /** Who may change it. */
   readonly edition: object;
+  /** A layer above has put something into this directory without saying what the directory is: steps then see it with mode 0755. */
+  covered?: boolean;
   /** Of directories: of all that is in it, once somebody asked. */
   digest?: string | undefined;
 }
@@ -128,6 +133,8 @@ const implied: IndexedEntry = {
   entry: { path: '', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: 0n },
   offset: 0,
 };
+
+const impliedText = contentText(implied.entry, '');
 
 function impliedDirectory(layer: number, edition: object): Node {
   return { inode: { item: implied, layer: undefined, links: 1 }, layer, children: new Map(), edition };
@@ -152,15 +159,18 @@ function add(place: Place, item: IndexedEntry): void {
     return;
   }
   if (entry.path === '') {
-    changed(place, [{ name: '', node: place.root }]).inode = { item, layer: source, links: 1 };
+    const root = changed(place, [{ name: '', node: place.root }]);
+    root.inode = { item, layer: source, links: 1 };
+    root.covered = false;
     return;
   }
   const name = baseName(entry.path);
   if (entry.type === 'whiteout') {
     const parent = locate(place, parentPath(entry.path));
-    const child = parent?.at(-1)?.node.children?.get(name);
-    if (parent === undefined || child === undefined) return;
-    replace(changed(place, parent).children, name, withoutLower(place, child));
+    if (parent === undefined) return;
+    const { children } = changed(place, parent);
+    const child = children?.get(name);
+    if (child !== undefined) replace(children, name, withoutLower(place, child));
     return;
   }
   const { children: siblings } = changed(place, locate(place, parentPath(entry.path), 'make') ?? []);
@@ -216,6 +226,8 @@ function changed(place: Place, trail: Trail): Node {
       else above.children?.set(step.name, step.node);
     }
     step.node.digest = undefined;
+    // The root is looked at when the whole layer is known.
+    if (above !== undefined && step.node.layer !== place.number) step.node.covered = true;
     above = step.node;
   }
   return above ?? place.root;
@@ -313,7 +325,8 @@ function merkle(node: Node): string {
   const { children } = node;
   if (children === undefined) return textOf(node.inode);
   if (node.digest !== undefined) return node.digest;
-  const parts = [textOf(node.inode)];
+  const text = textOf(node.inode);
+  const parts = node.covered === true && text !== impliedText ? [text, 'covered'] : [text];
   for (const name of [...children.keys()].toSorted()) parts.push(name, merkle(children.get(name) as Node));
   // An array of texts: its JSON is canonical, and none of them can run into the next.
   node.digest = digestOf(JSON.stringify(parts));

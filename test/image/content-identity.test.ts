@@ -36,6 +36,14 @@ const same: Readonly<Record<string, readonly [Layers, Layers]>> = {
   ],
   'what a file replaced': [[[file('a', 'old')], [file('a', 'new')]], [[file('a', 'new')]]],
   'a directory that stands as its parent alone': [[[file('d/a')]], [[dir('d'), file('d/a')]]],
+  'a layer that does not name a directory which is as steps then see it': [
+    [[dir('d'), file('d/a')], [file('d/b')]],
+    [[dir('d'), file('d/a'), file('d/b')]],
+  ],
+  'a directory that is named again after it was covered': [
+    [[dir('d', { mode: 0o700 }), file('d/a')], [file('d/b')], [dir('d', { mode: 0o700 })]],
+    [[dir('d', { mode: 0o700 }), file('d/a'), file('d/b')]],
+  ],
   'an attribute that belongs to the host': [[[file('a', '', { xattrs: label })]], [[file('a')]]],
   'the order of two names': [[[file('a', 'x'), hardlink('b', 'a')]], [[file('b', 'x'), hardlink('a', 'b')]]],
   'names that were removed again': [
@@ -52,6 +60,21 @@ const different: Readonly<Record<string, readonly [Layers, Layers]>> = {
   'an owner': [[[file('a')]], [[file('a', '', { uid: 1000 })]]],
   'a group': [[[file('a')]], [[file('a', '', { gid: 1000 })]]],
   'the mode of the root': [[[file('a')]], [[dir('', { mode: 0o700 }), file('a')]]],
+  'a layer above that does not name the root': [
+    [[dir('', { mode: 0o700 })], [file('a')]],
+    [[dir('', { mode: 0o700 }), file('a')]],
+  ],
+  'a layer above that does not name a directory': [
+    [[dir('d', { mode: 0o700 }), file('d/a')], [file('d/b')]],
+    [
+      [dir('d', { mode: 0o700 }), file('d/a')],
+      [dir('d', { mode: 0o700 }), file('d/b')],
+    ],
+  ],
+  'a whiteout of nothing in a directory that is not named': [
+    [[dir('d', { mode: 0o700 })], [whiteout('d/none')]],
+    [[dir('d', { mode: 0o700 })]],
+  ],
   'a capability': [[[file('a')]], [[file('a', '', { xattrs: capability })]]],
   'a link': [[[symlink('a', 'x')]], [[symlink('a', 'y')]]],
   'a link and a file': [[[symlink('a', 'x')]], [[file('a', 'x')]]],
