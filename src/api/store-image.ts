@@ -33,7 +33,9 @@ export async function findStoreImage(session: Session, text: string): Promise<St
     }
   }
   throw new BuildError('IMAGE_NOT_FOUND', `the store has no image \`${text}\``, {
-    hint: '`tsbuild images` lists what is there; `tsbuild pull` gets one from a registry',
+    hint: /^[a-f0-9]{4,11}$/.test(hex)
+      ? 'the start of an id needs 12 digits or more, as `tsbuild images` shows them'
+      : '`tsbuild images` lists what is there; `tsbuild pull` gets one from a registry',
   });
 }
 

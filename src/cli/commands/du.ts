@@ -16,7 +16,10 @@ interface DuFlags extends CommonFlags {
 /** `tsbuild du`: a table with totals, all fields, JSON lines, or a template. */
 export const du: Verb = {
   define: () =>
-    newCommand('du', 'Shows what takes the disk in the store.')
+    newCommand(
+      'du',
+      'Shows what takes the disk in the store. `*` after an id: steps change it; after a size: images share it.',
+    )
       .option('--verbose', 'all that is known of each record')
       .addOption(
         listOption('--filter <filter>', 'only these, such as type=exec.cachemount or until=24h (many)'),
