@@ -101,7 +101,10 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
       return digestOf(path, found);
     },
     read: contentDigest,
-    failed: (path, error) => (error instanceof BuildError ? error : unreadable(path, error)),
+    failed: (path, error) => {
+      if (error instanceof BuildError) return error;
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? vanished(path) : unreadable(path, error);
+    },
   });
 
   function names(path: string): readonly string[] {

@@ -74,7 +74,7 @@ export class KnownDirectories {
     const below: string[] = [];
     const prefix = directory === '/' ? '/' : `${directory}/`;
     for (let index = 0, at = 0; index < names.length; index += 1, at += stampLength) {
-      const stat = this.#stat(prefix + (names[index] as string), path);
+      const stat = this.#stat(prefix, names[index] as string, path);
       stamps[at] = stat.size;
       stamps[at + 1] = stat.mtimeMs;
       stamps[at + 2] = stat.ctimeMs;
@@ -124,11 +124,13 @@ export class KnownDirectories {
     }
   }
 
-  #stat(file: string, directory: string): Stats {
+  // oxlint-disable-next-line max-params -- called for each file: nothing is made for it
+  #stat(prefix: string, name: string, directory: string): Stats {
     try {
-      return lstatSync(file);
+      return lstatSync(prefix + name);
     } catch (error) {
-      throw this.#options.failed(directory, error);
+      const path = directory === '' ? name : `${directory}/${name}`;
+      throw this.#options.failed(path, error);
     }
   }
 }

@@ -18,7 +18,10 @@ test('what a step has left and cannot be removed is a warning, once, and no reje
       Promise.resolve({ exitCode: Number(id), upper: '/nowhere', discard } satisfies StepResult),
   } as unknown as Executor;
   const layerStore = { fromDirectory: () => Promise.resolve('a layer') } as unknown as LayerStore;
-  const session = { emit: (event: ProgressEvent) => events.push(event) } as unknown as Session;
+  const session = {
+    emit: (event: ProgressEvent) => events.push(event),
+    store: { root: '/nowhere' },
+  } as unknown as Session;
   const steps = localSteps({ executor, layerStore, session });
   const run = (id: string): ReturnType<typeof steps.run> =>
     steps.run({ id, layers: [], binds: new Map() } as unknown as StepTask, {

