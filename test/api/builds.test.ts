@@ -95,6 +95,29 @@ describe('the history', () => {
     expect((await explain({ root: it.root })).steps).toHaveLength(2);
   });
 
+  test.each([
+    ['a time that is none', { started: 1e300 }],
+    ['a status with a sequence for terminals', { status: 'done\u001b[2J' }],
+    ['a name that is no text', { names: [5] }],
+    ['an error without a code', { error: {} }],
+    ['a digest that is none', { digest: 'x' }],
+    ['a step in no state', { steps: [{ number: 1, name: 'x' }] }],
+  ])('a build with %s is passed over', async (_name, damage) => {
+    await using it = await project();
+    await it.misses();
+    const directory = join(it.root, 'builds');
+    const [good = ''] = readdirSync(directory);
+    const record = JSON.parse(readFileSync(join(directory, good), 'utf8')) as object;
+    const id = newBuildId(Date.now() + 1000, 0.5);
+    const other = join(directory, `${id}.${good.split('.')[1]}.json`);
+    const ids = async (): Promise<readonly string[]> =>
+      (await listBuilds({ root: it.root })).map((each) => each.id);
+    writeFileSync(other, JSON.stringify({ ...record, id }));
+    expect(await ids()).toContain(id);
+    writeFileSync(other, JSON.stringify({ ...record, id, ...damage }));
+    expect(await ids()).toEqual([good.split('.')[0]]);
+  });
+
   test('keeps a number of builds for a time, the newest always', async () => {
     await using it = await project();
     const ids = async () => (await listBuilds({ root: it.root })).map(({ id }) => id);

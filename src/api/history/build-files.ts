@@ -10,6 +10,7 @@ import {
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { BuildRecord } from '../build-record.ts';
+import { isStoredBuild } from './check-record.ts';
 
 /**
  * The files of the history, `<root>/builds/`: a build is `<id>.<source>.json`, replaced whole by rename, and a folder `<id>` with the output of
@@ -82,15 +83,8 @@ export function readBuildFile(file: BuildFile): StoredBuild | undefined {
   try {
     const bytes = readFileSync(file.path);
     if (bytes.length > largestRecord) return undefined;
-    const value = JSON.parse(bytes.toString()) as Partial<StoredBuild> | null;
-    if (value?.version !== 1 || value.id !== file.id || !Array.isArray(value.steps)) return undefined;
-    const { started, status, context, dockerfile, owner } = value;
-    if (typeof started !== 'number' || typeof owner?.pid !== 'number' || !Array.isArray(value.names))
-      return undefined;
-    if (![status, context, dockerfile].every((text) => typeof text === 'string')) return undefined;
-    if (!value.steps.every((step) => typeof (step as { name?: unknown } | null)?.name === 'string'))
-      return undefined;
-    return value as StoredBuild;
+    const value = JSON.parse(bytes.toString()) as unknown;
+    return isStoredBuild(value) && value.id === file.id ? value : undefined;
   } catch {
     return undefined;
   }

@@ -18,7 +18,7 @@ export function describeImage(op: ImageOp): OwnComponents {
 
 export function describeExec(
   op: ExecOp,
-  settings: Pick<ExecSettings, 'extraHosts' | 'ulimits'>,
+  settings: Pick<ExecSettings, 'extraHosts' | 'ulimits' | 'shmSize'>,
   times: LayerTimes,
 ): OwnComponents {
   return {
@@ -40,6 +40,7 @@ export function describeExec(
       ),
       ['--add-host', settings.extraHosts.map((host) => host.split(/[:=]/, 1)[0] ?? '').join(' ')],
       ['--ulimit', settings.ulimits.length === 0 ? '' : JSON.stringify(settings.ulimits)],
+      ['--shm-size', settings.shmSize === undefined ? '' : String(settings.shmSize)],
       ...timesOf(times),
     ]),
   };

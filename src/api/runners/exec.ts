@@ -65,6 +65,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
           op: op as unknown as JsonValue,
           hosts: settings.extraHosts.map((host) => host.split(/[:=]/, 1)[0] ?? ''),
           ulimits: settings.ulimits as unknown as JsonValue,
+          ...(settings.shmSize === undefined ? {} : { shm: settings.shmSize }),
           times: times.identity(),
         }),
       ),
