@@ -12,6 +12,8 @@ interface ImagesFlags extends CommonFlags {
   readonly quiet?: boolean;
   readonly trunc: boolean;
   readonly digests?: boolean;
+  /** Of `dangling=`. */
+  readonly filter?: boolean;
   readonly format: 'table' | 'json';
 }
 
@@ -19,7 +21,14 @@ interface ImagesFlags extends CommonFlags {
 export const images: Verb = {
   define: () =>
     newCommand('images', 'Lists the images of the local store.')
+      .argument('[name]', 'only this repository, or this name')
       .option('-q, --quiet', 'image ids only')
+      .addOption(
+        new Option('-f, --filter <dangling=true|false>', 'images without a name, or with one').argParser(
+          (text) =>
+            parseChoice(text, '--filter', ['dangling=true', 'dangling=false'] as const) === 'dangling=true',
+        ),
+      )
       .option('--digests', 'show the digest of the manifest')
       .option('--no-trunc', 'show whole ids')
       .addOption(
@@ -30,11 +39,25 @@ export const images: Verb = {
   run: async (command, context) => {
     const flags = command.opts<ImagesFlags>();
     const library = await context.library();
+    const [name] = command.args;
     const list = await library.listImages(commonOptions(flags, context));
-    context.stdout.write(render(list, flags));
+    const { filter: nameless } = flags;
+    const wanted = list.filter(
+      (image) =>
+        (nameless === undefined || nameless === (image.name === undefined)) &&
+        (name === undefined || isCalled(image, name)),
+    );
+    context.stdout.write(render(wanted, flags));
     return 0;
   },
 };
+
+/** Is `name` its repository, or all of its name, as people write it? */
+function isCalled(image: ImageSummary, name: string): boolean {
+  if (image.name === undefined) return false;
+  const familiar = familiarName(image.name);
+  return [familiar, splitName(familiar).repository].includes(familiarName(name));
+}
 
 function render(list: readonly ImageSummary[], flags: ImagesFlags): string {
   const id = (digest: string): string => (flags.trunc ? shortId(digest) : digest);

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import type { ImageSummary } from '../../src/index.ts';
+import { runCli } from './fake-context.ts';
+
+function image(letter: string, name: string | undefined): ImageSummary {
+  const digest = `sha256:${letter.repeat(64)}` as const;
+  return { name, digest, imageId: digest, created: undefined, size: 1, platform: undefined } as ImageSummary;
+}
+const library = {
+  listImages: () =>
+    Promise.resolve([
+      image('a', 'docker.io/library/app:1'),
+      image('b', 'docker.io/library/app:2'),
+      image('c', 'ghcr.io/me/app:1'),
+      image('d', undefined),
+    ]),
+};
+
+test.each([
+  [[], 'abcd'],
+  [['-f', 'dangling=true'], 'd'],
+  [['--filter', 'dangling=false'], 'abc'],
+  [['app'], 'ab'],
+  [['docker.io/library/app'], 'ab'],
+  [['app:2'], 'b'],
+  [['ghcr.io/me/app'], 'c'],
+  [['me/app'], ''],
+  [['<none>'], ''],
+  [['-f', 'dangling=true', 'app'], ''],
+])('images -q %j', async (words, letters) => {
+  const { stdout, status } = await runCli(['images', '-q', ...words], { library });
+  expect(status).toBe(0);
+  expect(stdout).toBe([...letters].map((letter) => `${letter.repeat(12)}\n`).join(''));
+});
+
+test('a filter that is none is told', async () => {
+  const { stderr, status } = await runCli(['images', '-f', 'before=x'], { library });
+  expect(status).toBe(2);
+  expect(stderr).toContain('dangling=true');
+});
