@@ -4,7 +4,14 @@ import { runCli } from './fake-context.ts';
 
 function image(letter: string, name: string | undefined): ImageSummary {
   const digest = `sha256:${letter.repeat(64)}` as const;
-  return { name, digest, imageId: digest, created: undefined, size: 1, platform: undefined } as ImageSummary;
+  return {
+    name,
+    digest,
+    imageId: digest,
+    created: undefined,
+    size: 1,
+    platform: undefined,
+  } as unknown as ImageSummary;
 }
 const library = {
   listImages: () =>
