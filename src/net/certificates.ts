@@ -1,7 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import type { SecureContext } from 'node:tls';
 import { BuildError } from '../util/build-error.ts';
+import { readSmallFile } from '../util/small-file.ts';
 
 export interface CertificateOptions {
   readonly env: NodeJS.ProcessEnv;
@@ -158,10 +159,13 @@ async function list(folder: string): Promise<readonly string[]> {
   }
 }
 
+/** Of a file with certificates, in bytes. */
+const largest = 16 * 1024 * 1024;
+
 async function readPem(path: string, why?: string): Promise<string> {
   let text: string;
   try {
-    text = await readFile(path, 'latin1');
+    text = (await readSmallFile(path, largest)).toString('latin1');
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BuildError('CREDENTIALS_INVALID', `cannot read the certificate file ${path}: ${reason}`, {

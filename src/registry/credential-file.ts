@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
+import { readSmallFile } from '../util/small-file.ts';
 import { dockerConfigPath, homeOf, set } from '../util/docker-config.ts';
 import { checkHeader } from './toml.ts';
 
@@ -93,6 +94,9 @@ export async function metaHeaders(env: NodeJS.ProcessEnv): Promise<Readonly<Reco
   return found;
 }
 
+/** Of a file with credentials, in bytes. */
+const largest = 16 * 1024 * 1024;
+
 /** The parsed object with every key, for whoever writes it back. */
 export async function readJsonObject(place: CredentialPlace): Promise<Record<string, unknown> | undefined> {
   let text: string;
@@ -100,11 +104,13 @@ export async function readJsonObject(place: CredentialPlace): Promise<Record<str
     text = place.text;
   } else {
     try {
-      text = await readFile(place.path, 'utf8');
+      text = (await readSmallFile(place.path, largest)).toString('utf8');
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code;
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-      throw broken(place.source, `it cannot be read (${code ?? 'unknown error'})`, cause);
+      const why =
+        code === 'EFTYPE' ? 'it is no ordinary file' : `it cannot be read (${code ?? 'unknown error'})`;
+      throw broken(place.source, why, cause);
     }
   }
   if (text.trim() === '') return {};

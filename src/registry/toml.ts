@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { BuildError } from '../util/build-error.ts';
+import { readSmallFile } from '../util/small-file.ts';
 
 export type Table = Readonly<Record<string, unknown>>;
 
@@ -22,13 +22,15 @@ export async function readToml(path: string): Promise<Table | undefined> {
 export async function readConfigText(path: string): Promise<string | undefined> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readSmallFile(path, limit)).toString('utf8');
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw badFile(path, `it cannot be read (${code ?? 'unknown error'})`, cause);
+    if (code === 'EFBIG') throw badFile(path, 'it is larger than 1 MiB', cause);
+    const why =
+      code === 'EFTYPE' ? 'it is no ordinary file' : `it cannot be read (${code ?? 'unknown error'})`;
+    throw badFile(path, why, cause);
   }
-  if (text.length > limit) throw badFile(path, 'it is larger than 1 MiB');
   return text;
 }
 
