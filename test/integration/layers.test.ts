@@ -240,7 +240,7 @@ suite('layers on disk', ['root'], () => {
     ]);
     writeFileSync(join(directory, 'd', 'f'), 'changed');
     rmSync(join(local.root, 'blobs', 'sha256', digest.slice(7)));
-    await expect(layer.digest()).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+    await expect(layer.digest()).rejects.toMatchObject({ code: 'STORE_FAILED' });
   });
 
   test('a name that is not UTF-8 is refused, not changed', async () => {
