@@ -78,7 +78,7 @@ suite('a store on a small filesystem', ['root', 'linux'], () => {
       encode: (result) => result,
       decode: (data) => Promise.resolve(typeof data === 'string' ? data : undefined),
     });
-    expect(await cache.lookup(key)).toBe('result');
+    expect(await cache.lookup(key)).toEqual({ result: 'result' });
     expect(Buffer.from(await store.blobs.read(digest, 100)).toString()).toBe('content');
     expect(await store.images.list()).toEqual([]);
     await expect(cache.record(digestOf('b'), 'x', { ...record })).rejects.toMatchObject({
