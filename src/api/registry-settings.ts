@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { BuildError } from '../util/build-error.ts';
 import { credentialFinder } from '../registry/credentials.ts';
 import type { FindCredential } from '../registry/credentials.ts';
 import type { RegistryClientOptions } from '../registry/client.ts';
@@ -11,8 +14,13 @@ export function registryFiles(
   env: NodeJS.ProcessEnv,
 ): Pick<RegistryClientOptions, 'files' | 'http'> {
   if (wanted === false) return { files: false, http: { certificateDirectories: [] } };
-  const { hostsDirectories } = wanted ?? {};
-  return hostsDirectories === undefined ? {} : { files: { ...registryPlaces(env), hostsDirectories } };
+  const { hostsDirectories, buildkitdConfig } = wanted ?? {};
+  if (hostsDirectories === undefined && buildkitdConfig === undefined) return {};
+  if (buildkitdConfig !== undefined && !existsSync(buildkitdConfig))
+    throw new BuildError('USAGE', `\`${buildkitdConfig}\` does not exist, and a buildkitd.toml is expected`);
+  // Of what describes the same thing, the file that was named counts, not the one that happens to be on the machine.
+  const buildkitd = buildkitdConfig === undefined ? [] : [resolve(buildkitdConfig)];
+  return { files: { ...registryPlaces(env), hostsDirectories: hostsDirectories ?? [], buildkitd } };
 }
 
 /** Credentials that the caller gave, each for its own registry; files and helpers for all others. undefined: none were given. */

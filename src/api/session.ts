@@ -54,6 +54,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
       signal,
       insecure: [...(options.insecureRegistries ?? []), ...insecure],
       mirrors: options.registryMirrors ?? {},
+      mirrorsOnly: options.mirrorsOnly,
       trustedRealms: options.trustedRealms,
       credentials: credentials ?? givenCredentials(options, env),
       ...registryFiles(options, env),

@@ -23,11 +23,21 @@ export interface CommonOptions {
   readonly trustedRealms?: readonly string[] | undefined;
   /** Mirrors per registry, tried in order before it for pulls: `{ 'docker.io': ['mirror.example:5000'] }`. */
   readonly registryMirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** A registry that has a mirror, given here or by a file, is not asked itself when its mirrors fail. Pushes go to it all the same. */
+  readonly mirrorsOnly?: boolean | undefined;
   /**
-   * Whether the configuration files of containerd (`hosts.toml`), containers (`registries.conf`), docker (`daemon.json`) and both
-   * certs.d say how registries are reached; false: none of them is read. `hostsDirectories` replaces containerd's certs.d.
+   * Whether the configuration files of containerd (`hosts.toml`), BuildKit (`buildkitd.toml`), containers (`registries.conf`), docker
+   * (`daemon.json`) and both certs.d say how registries are reached; false: none of them is read.
    */
-  readonly registryFiles?: false | { readonly hostsDirectories?: readonly string[] | undefined } | undefined;
+  readonly registryFiles?:
+    | false
+    | {
+        /** Instead of containerd's certs.d; BuildKit's usual files are then not read. */
+        readonly hostsDirectories?: readonly string[] | undefined;
+        /** A buildkitd.toml that must be there; containerd's usual certs.d is then not read. */
+        readonly buildkitdConfig?: string | undefined;
+      }
+    | undefined;
   /** Credentials by registry (`docker.io`, `host:port`), before those of files and helpers; no other host ever sees them. */
   readonly credentials?: Readonly<Record<string, RegistryCredential>> | undefined;
   /**

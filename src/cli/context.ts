@@ -34,6 +34,8 @@ export interface CommonFlags {
   readonly registryMirror?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly insecure?: boolean | undefined;
   readonly hostsDir?: readonly string[] | undefined;
+  readonly buildkitdConfig?: string | undefined;
+  readonly skipDefaultRegistryFallback?: boolean | undefined;
   /** False with --no-registry-files. */
   readonly registryFiles?: boolean | undefined;
   readonly ca?: readonly string[] | undefined;
@@ -56,15 +58,18 @@ export function commonOptions(
     insecureRegistries: flags.insecure === true ? ['*'] : flags.insecureRegistry,
     trustedRealms: flags.trustedRealm,
     registryMirrors: flags.registryMirror,
-    registryFiles:
-      flags.registryFiles === false
-        ? false
-        : flags.hostsDir === undefined
-          ? undefined
-          : { hostsDirectories: flags.hostsDir },
+    mirrorsOnly: flags.skipDefaultRegistryFallback,
+    registryFiles: registryFiles(flags),
     credentials: credentialsFor(flags.creds, image),
     certificateAuthorities: flags.ca,
   };
+}
+
+function registryFiles(flags: CommonFlags): library.CommonOptions['registryFiles'] {
+  const { hostsDir: hostsDirectories, buildkitdConfig } = flags;
+  if (flags.registryFiles === false) return false;
+  if (hostsDirectories === undefined && buildkitdConfig === undefined) return undefined;
+  return { hostsDirectories, buildkitdConfig };
 }
 
 /** `--creds` without a registry is for that of the image which the command names first. Throws USAGE where it names none. */

@@ -69,7 +69,12 @@ export function addRegistryOptions(command: Command): Command {
         'hosts.toml files are here, not in /etc/containerd/certs.d (many)',
       ),
     )
-    .option('--no-registry-files', 'read no configuration files of containerd, containers and docker');
+    .option('--skip-default-registry-fallback', 'ask mirrors alone, not the registry that they stand for')
+    .option('--buildkitd-config <file>', 'mirrors and hosts are those of this buildkitd.toml')
+    .option(
+      '--no-registry-files',
+      'read no configuration files of containerd, BuildKit, containers and docker',
+    );
 }
 
 /** --progress and -q. */

@@ -36,6 +36,8 @@ export interface RegistryClientOptions {
   readonly hostAliases?: Readonly<Record<string, string>> | undefined;
   /** `host[:port][/prefix]` per registry, tried in order before it for reading; never for writing (R-MIR-1). */
   readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** What has a mirror, here or in a file, is read from its mirrors alone. */
+  readonly mirrorsOnly?: boolean | undefined;
   /** Replaces the credential files: `--creds`, tests. */
   readonly credentials?: FindCredential | undefined;
   readonly retry?: RetryPolicy | undefined;
@@ -156,6 +158,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       {
         ...fromFiles,
         mirrors: options.mirrors,
+        mirrorsOnly: options.mirrorsOnly,
         insecure: [...insecure, ...(fromFiles.insecure ?? [])],
         hostAliases: options.hostAliases,
         headers,

@@ -1,16 +1,21 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { dockerConfigPath, set } from '../util/docker-config.ts';
+import type { BuildkitdFile } from './buildkitd-toml.ts';
+import { parseBuildkitdFile } from './buildkitd-toml.ts';
 import type { RegistryConfiguration } from './endpoints.ts';
 import { registryName } from './endpoints.ts';
 import type { HostsFile } from './hosts-toml.ts';
 import { readHostsFile } from './hosts-toml.ts';
 import type { RegistriesConf } from './registries-conf.ts';
 import { readRegistriesConf } from './registries-conf.ts';
-import { badFile, readConfigText } from './toml.ts';
+import { badFile, readConfigText, readToml } from './toml.ts';
 
 /** Where the files are that say how registries are reached. An empty list reads none of a kind. */
 export interface RegistryPlaces {
   /** containerd's: directories with one folder per host, and in it a hosts.toml. The first that has the host counts. */
   readonly hostsDirectories: readonly string[];
+  /** BuildKit's buildkitd.toml: the first that exists. */
+  readonly buildkitd: readonly string[];
   /** containers' registries.conf: the first that exists. */
   readonly registriesConf: readonly string[];
   readonly registriesConfDirectories: readonly string[];
@@ -26,8 +31,17 @@ export function registryPlaces(env: NodeJS.ProcessEnv): RegistryPlaces {
   const own = (...path: readonly string[]): readonly string[] =>
     config === undefined ? [] : [join(config, ...path)];
   const named = env['CONTAINERS_REGISTRIES_CONF'] ?? '';
+  const docker = dockerConfigPath(env);
+  const buildx =
+    set(env['BUILDX_CONFIG']) ?? (docker === undefined ? undefined : join(dirname(docker), 'buildx'));
   return {
     hostsDirectories: [...own('containerd', 'certs.d'), '/etc/containerd/certs.d'],
+    buildkitd: [
+      // What `docker buildx create` gives to each new builder.
+      ...(buildx === undefined ? [] : [join(buildx, 'buildkitd.default.toml')]),
+      ...own('buildkit', 'buildkitd.toml'),
+      '/etc/buildkit/buildkitd.toml',
+    ],
     registriesConf:
       named !== '' ? [named] : [...own('containers', 'registries.conf'), '/etc/containers/registries.conf'],
     registriesConfDirectories: [
@@ -40,6 +54,7 @@ export function registryPlaces(env: NodeJS.ProcessEnv): RegistryPlaces {
 
 export const noPlaces: RegistryPlaces = {
   hostsDirectories: [],
+  buildkitd: [],
   registriesConf: [],
   registriesConfDirectories: [],
   dockerDaemon: [],
@@ -56,17 +71,19 @@ export interface RegistryFiles {
 export function openRegistryFiles(places: RegistryPlaces): RegistryFiles {
   let conf: Promise<RegistriesConf> | undefined;
   let daemon: Promise<DockerDaemon> | undefined;
+  let buildkit: Promise<BuildkitdFile | undefined> | undefined;
   const known = new Map<string, Promise<RegistryConfiguration>>();
 
   async function load(registry: string): Promise<RegistryConfiguration> {
-    const [{ rules }, docker, hostsFile, defaultHostsFile] = await Promise.all([
+    const [{ rules }, docker, buildkitd, hostsFile, defaultHostsFile] = await Promise.all([
       registriesConf(),
       (daemon ??= readDockerDaemon(places.dockerDaemon)),
+      (buildkit ??= readBuildkitd(places.buildkitd)),
       findHostsFile(places.hostsDirectories, registry, registry),
       findHostsFile(places.hostsDirectories, '_default', registry),
     ]);
     return {
-      ...{ rules, hostsFile, defaultHostsFile },
+      ...{ rules, hostsFile, defaultHostsFile, buildkitd },
       dockerMirrors: docker.mirrors,
       insecure: docker.insecure,
     };
@@ -113,15 +130,26 @@ interface DockerDaemon {
   readonly insecure: readonly string[];
 }
 
-/** `registry-mirrors` and `insecure-registries`. A file that only root may read is not this user's to follow. */
+async function readBuildkitd(paths: readonly string[]): Promise<BuildkitdFile | undefined> {
+  for (const path of paths) {
+    const table = await readToml(path).catch(unlessForbidden);
+    if (table !== undefined) return parseBuildkitdFile(table, path);
+  }
+  return undefined;
+}
+
+/** A daemon's file that only root may read is not this user's to follow. */
+function unlessForbidden(error: { cause?: unknown }): undefined {
+  if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES') return undefined;
+  throw error;
+}
+
+/** `registry-mirrors` and `insecure-registries`. */
 async function readDockerDaemon(paths: readonly string[]): Promise<DockerDaemon> {
   const mirrors: string[] = [];
   const insecure: string[] = [];
   for (const path of paths) {
-    const text = await readConfigText(path).catch((error: { cause?: unknown }) => {
-      if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES') return undefined;
-      throw error;
-    });
+    const text = await readConfigText(path).catch(unlessForbidden);
     if (text === undefined || text.trim() === '') continue;
     let value: unknown;
     try {

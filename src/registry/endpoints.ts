@@ -1,6 +1,8 @@
 import { isIP, BlockList } from 'node:net';
+import { isLoopbackHost } from '../net/address.ts';
 import type { TlsSettings } from '../net/certificates.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { BuildkitdFile, BuildkitdRegistry } from './buildkitd-toml.ts';
 import type { HostSettings, HostsFile } from './hosts-toml.ts';
 import type { RegistryRule } from './registries-conf.ts';
 import { matchPrefix } from './registries-conf.ts';
@@ -18,10 +20,14 @@ export interface RegistryConfiguration {
   /** containerd's hosts.toml of this registry, and that of `_default`. */
   readonly hostsFile?: HostsFile | undefined;
   readonly defaultHostsFile?: HostsFile | undefined;
+  /** BuildKit's buildkitd.toml. */
+  readonly buildkitd?: BuildkitdFile | undefined;
   /** Of containers' registries.conf. */
   readonly rules?: readonly RegistryRule[] | undefined;
   /** `registry-mirrors` of docker's daemon.json; for Docker Hub alone. */
   readonly dockerMirrors?: readonly string[] | undefined;
+  /** What has a mirror is read from its mirrors alone. */
+  readonly mirrorsOnly?: boolean | undefined;
 }
 
 /** What is asked for: a reference, or a repository with what stands in the place of tag and digest. */
@@ -52,7 +58,7 @@ export interface EndpointAddress {
 }
 
 export interface Endpoints {
-  /** At least one; in the order in which they are tried. The last is the registry that the user named: its error counts. */
+  /** At least one; in the order in which they are tried. The last is the registry that the user named, unless mirrors alone are read: its error counts. */
   readonly read: readonly EndpointAddress[];
   readonly write: EndpointAddress;
 }
@@ -62,14 +68,15 @@ export interface Endpoints {
  *
  * 1. the caller's mirrors (`--registry-mirror`);
  * 2. what the first of these says that knows the registry: containerd's `certs.d/<host>/hosts.toml` (its hosts, then its server) ·
- *    the `[[registry]]` of containers' registries.conf with the longest prefix (its mirrors, then its location) · `registry-mirrors` of
- *    docker's daemon.json, for Docker Hub · containerd's `_default/hosts.toml`;
- * 3. the registry itself, where 2 named no other place for it.
+ *    `[registry."<host>"]` of BuildKit's buildkitd.toml (its mirrors) · the `[[registry]]` of containers' registries.conf with the longest
+ *    prefix (its mirrors, then its location) · `registry-mirrors` of docker's daemon.json, for Docker Hub · containerd's
+ *    `_default/hosts.toml`;
+ * 3. the registry itself, where 2 named no other place for it; not with `mirrorsOnly`, where there is a mirror.
  *
  * `blocked` of registries.conf holds whatever else is said. Writing goes to the registry itself: to a host of hosts.toml only when its
  * `capabilities` name `push`, to hosts.toml's `server`, never to a mirror, nor to the `location` of registries.conf (as podman does).
- * Hosts may be plain when they are loopback, listed as insecure here or in daemon.json, `insecure` in registries.conf, or written with
- * `http://` in a file. Error: REGISTRY_BLOCKED.
+ * Hosts may be plain when they are loopback, listed as insecure here or in daemon.json, `insecure` in registries.conf or buildkitd.toml, or written
+ * with `http://` in a file. Error: REGISTRY_BLOCKED.
  */
 export function endpointsOf(wanted: Wanted, configuration: RegistryConfiguration): Endpoints {
   const registry = registryName(wanted.registry);
@@ -86,9 +93,19 @@ export function endpointsOf(wanted: Wanted, configuration: RegistryConfiguration
   }
   const context: Context = { wanted: { ...wanted, registry }, configuration };
   const own = ownEndpoint(context, rule?.insecure ?? false);
-  const { read, write } = configured(context, rule, own);
+  const { before, upstream, write } = configured(context, rule, own);
   const given = (configuration.mirrors?.[registry] ?? []).map((mirror) => mirrorEndpoint(mirror, context));
-  return { read: [...given, ...read], write };
+  const mirrors = [...given, ...before];
+  const alone = mirrors.length > 0 && (upstream === undefined || configuration.mirrorsOnly === true);
+  return { read: alone ? mirrors : [...mirrors, upstream ?? write], write };
+}
+
+/** Where a registry is, by one kind of configuration. */
+interface Places {
+  readonly before: readonly EndpointAddress[];
+  /** What stands for the registry itself; undefined: it may not be read. */
+  readonly upstream: EndpointAddress | undefined;
+  readonly write: EndpointAddress;
 }
 
 interface Context {
@@ -96,31 +113,62 @@ interface Context {
   readonly configuration: RegistryConfiguration;
 }
 
-function configured(context: Context, rule: RegistryRule | undefined, own: EndpointAddress): Endpoints {
+function configured(context: Context, rule: RegistryRule | undefined, own: EndpointAddress): Places {
   const { configuration, wanted } = context;
   if (configuration.hostsFile !== undefined) return byHostsFile(configuration.hostsFile, context, own);
+  const entry = configuration.buildkitd?.get(wanted.registry);
+  if (entry !== undefined) return byBuildkitd(entry, context, own);
   if (rule !== undefined) return byRule(rule, context, own);
   const mirrors = wanted.registry === 'docker.io' ? (configuration.dockerMirrors ?? []) : [];
-  if (mirrors.length > 0) {
-    return { read: [...mirrors.map((mirror) => mirrorEndpoint(mirror, context)), own], write: own };
-  }
+  const before = mirrors.map((mirror) => mirrorEndpoint(mirror, context));
   const fallback = configuration.defaultHostsFile;
-  return fallback === undefined ? { read: [own], write: own } : byHostsFile(fallback, context, own);
+  return before.length > 0 || fallback === undefined
+    ? { before, upstream: own, write: own }
+    : byHostsFile(fallback, context, own);
 }
 
 /** By tag a place must be trusted to say what the tag names; by digest anybody may have it. */
-function byHostsFile(file: HostsFile, context: Context, own: EndpointAddress): Endpoints {
+function byHostsFile(file: HostsFile, context: Context, own: EndpointAddress): Places {
   const need = context.wanted.digest === undefined ? 'resolve' : 'pull';
   const server = file.server === undefined ? own : hostEndpoint(file.server, context);
   const hosts = file.hosts.map((host) => ({ host, endpoint: hostEndpoint(host, context) }));
   const readers = hosts.filter(({ host }) => host.capabilities.includes(need));
   const writer = hosts.find(({ host }) => host.capabilities.includes('push'));
-  const serverReads = file.server?.capabilities.includes(need) ?? true;
-  const read = [...readers.map(({ endpoint }) => endpoint), ...(serverReads ? [server] : [])];
-  return { read: read.length === 0 ? [server] : read, write: writer?.endpoint ?? server };
+  const serverReads = (file.server?.capabilities.includes(need) ?? true) || readers.length === 0;
+  return {
+    before: readers.map(({ endpoint }) => endpoint),
+    upstream: serverReads ? server : undefined,
+    write: writer?.endpoint ?? server,
+  };
 }
 
-function byRule(rule: RegistryRule, context: Context, own: EndpointAddress): Endpoints {
+/** What the file says of a mirror's host holds where that is a mirror, too. */
+function byBuildkitd(entry: BuildkitdRegistry, context: Context, own: EndpointAddress): Places {
+  const before = entry.mirrors.map((mirror) => {
+    const endpoint = mirrorEndpoint(mirror, context);
+    return asBuildkitdSays(endpoint, context.configuration.buildkitd?.get(endpoint.name));
+  });
+  const upstream = asBuildkitdSays(own, entry);
+  return { before, upstream, write: upstream };
+}
+
+function asBuildkitdSays(endpoint: EndpointAddress, entry: BuildkitdRegistry | undefined): EndpointAddress {
+  if (entry === undefined) return endpoint;
+  const { http, insecure, ca, clients } = entry;
+  const unchecked = endpoint.insecure || insecure;
+  // With both, TLS is tried first. Without a word on it, what is on this machine may be plain.
+  const either =
+    http === undefined && (endpoint.insecure || isLoopbackHost(endpoint.host.replace(/:\d+$/, '')));
+  const scheme = http === true && !insecure ? 'http' : either || http === true ? undefined : 'https';
+  return {
+    ...endpoint,
+    scheme: endpoint.scheme ?? scheme,
+    insecure: unchecked,
+    tls: unchecked || ca.length + clients.length > 0 ? { ca, clients, unchecked } : undefined,
+  };
+}
+
+function byRule(rule: RegistryRule, context: Context, own: EndpointAddress): Places {
   const { wanted } = context;
   const mirrors = rule.mirrors.flatMap((mirror) => {
     const fits = mirror.pull === 'all' || (mirror.pull === 'digest-only') === (wanted.digest !== undefined);
@@ -132,7 +180,7 @@ function byRule(rule: RegistryRule, context: Context, own: EndpointAddress): End
     place === undefined || `${place.host}/${place.repository}` === `${wanted.registry}/${wanted.repository}`
       ? own
       : plainEndpoint(place, context, rule.insecure);
-  return { read: [...mirrors, primary], write: own };
+  return { before: mirrors, upstream: primary, write: own };
 }
 
 /** The `[[registry]]` with the longest prefix. */

@@ -35,6 +35,20 @@ test('registryFiles: false reads nothing, certs.d included', () => {
   expect(registryFiles({ registryFiles: { hostsDirectories: ['/h'] } }, {}).files).toMatchObject({
     hostsDirectories: ['/h'],
     registriesConf: ['/etc/containers/registries.conf'],
+    buildkitd: [],
+  });
+});
+
+test('R-MIR-1: a buildkitd.toml that is named counts instead of containerd’s usual files, and must be there', async () => {
+  await using folder = await tempFolder('buildkitd');
+  const buildkitdConfig = join(folder.path, 'my.toml');
+  const named = (more: object = {}): unknown =>
+    registryFiles({ registryFiles: { buildkitdConfig, ...more } }, {});
+  expect(named).toThrow(expect.objectContaining({ code: 'USAGE' }) as Error);
+  await writeFile(buildkitdConfig, '');
+  expect(named()).toMatchObject({ files: { buildkitd: [buildkitdConfig], hostsDirectories: [] } });
+  expect(named({ hostsDirectories: ['/h'] })).toMatchObject({
+    files: { buildkitd: [buildkitdConfig], hostsDirectories: ['/h'] },
   });
 });
 

@@ -95,6 +95,11 @@ test('how registries are reached', async () => {
     insecureRegistries: ['x.io'],
     registryMirrors: { 'docker.io': ['m.io'] },
   });
+  const buildkit = ['--buildkitd-config', 'b.toml', '--skip-default-registry-fallback'];
+  expect(await asked('listTags', [], ['ls', ...buildkit, 'a'])).toMatchObject({
+    registryFiles: { buildkitdConfig: 'b.toml' },
+    mirrorsOnly: true,
+  });
   const none = await asked('listTags', [], ['ls', '--no-registry-files', '--insecure', 'a']);
   expect(none).toMatchObject({ registryFiles: false, insecureRegistries: ['*'] });
   const plain = await asked('listTags', [], ['ls', 'a']);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -24,6 +25,7 @@ async function machine(files: Readonly<Record<string, string>>): Promise<Machine
   }
   const places: RegistryPlaces = {
     hostsDirectories: [join(folder.path, 'own-certs.d'), join(folder.path, 'certs.d')],
+    buildkitd: [join(folder.path, 'own-buildkitd.toml'), join(folder.path, 'buildkitd.toml')],
     registriesConf: [join(folder.path, 'own.conf'), join(folder.path, 'registries.conf')],
     registriesConfDirectories: [join(folder.path, 'registries.conf.d')],
     dockerDaemon: [join(folder.path, 'daemon.json')],
@@ -56,6 +58,14 @@ test('the usual places, the user’s before the system’s', () => {
   ]);
   expect(registryPlaces({ CONTAINERS_REGISTRIES_CONF: '/r' }).registriesConf).toEqual(['/r']);
   expect(registryPlaces({}).hostsDirectories).toEqual(['/etc/containerd/certs.d']);
+  expect(places.buildkitd).toEqual([
+    '/home/me/.docker/buildx/buildkitd.default.toml',
+    '/home/me/.config/buildkit/buildkitd.toml',
+    '/etc/buildkit/buildkitd.toml',
+  ]);
+  const buildx = { BUILDX_CONFIG: '/b', DOCKER_CONFIG: '/d' };
+  expect(registryPlaces(buildx).buildkitd[0]).toBe('/b/buildkitd.default.toml');
+  expect(registryPlaces({ DOCKER_CONFIG: '/d' }).buildkitd[0]).toBe('/d/buildx/buildkitd.default.toml');
 });
 
 test('no files: the registry itself', async () => {
@@ -262,5 +272,108 @@ describe('daemon.json', () => {
   ])('broken: %s', async (_, text) => {
     await using here = await machine({ 'daemon.json': text });
     await expect(here.endpoints('alpine')).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+});
+
+describe('R-MIR-1: buildkitd.toml', () => {
+  test('R-MIR-1: all that it can say of a registry and of its mirrors', async () => {
+    await using here = await machine({
+      'certs/a.crt': 'x',
+      'certs/b.cert': 'x',
+      'certs/b.key': 'x',
+      'buildkitd.toml': `
+debug = true
+[worker.oci]
+  gc = true
+[registry."docker.io"]
+  mirrors = ["plain.io:5000", "m.io/proxy", "unknown.io"]
+[registry."plain.io:5000"]
+  http = true
+[registry."m.io"]
+  insecure = true
+  ca = ["/m.pem", "beside.pem"]
+  [[registry."m.io".keypair]]
+    key = "/m.key"
+    cert = "/m.cert"
+[registry."either.io"]
+  http = true
+  insecure = true
+[registry."localhost:5000"]
+  ca = "/l.pem"
+[registry."localhost:5001"]
+  http = false
+[registry."folder.io"]
+  tlsconfigdir = ["certs"]
+`,
+    });
+    const place = async (name: string, index = 0): Promise<unknown> =>
+      (await here.endpoints(name)).read[index];
+    expect(await hosts(here, 'alpine')).toEqual([
+      'plain.io:5000/library/alpine',
+      'm.io/proxy/library/alpine',
+      'unknown.io/library/alpine',
+      'registry-1.docker.io/library/alpine',
+    ]);
+    expect((await here.endpoints('alpine')).write).toMatchObject({ name: 'docker.io' });
+    expect(await place('alpine')).toMatchObject({ scheme: 'http', insecure: false, tls: undefined });
+    const beside = join(here.folder, 'beside.pem');
+    const unchecked = {
+      ...{ scheme: 'https', insecure: true },
+      tls: { ca: ['/m.pem', beside], clients: [{ cert: '/m.cert', key: '/m.key' }], unchecked: true },
+    };
+    expect(await place('alpine', 1)).toMatchObject(unchecked);
+    expect(await place('m.io/x')).toMatchObject(unchecked);
+    const none = { ca: [], clients: [], unchecked: true };
+    expect(await place('either.io/x')).toMatchObject({ scheme: undefined, insecure: true, tls: none });
+    const local = { ca: ['/l.pem'], clients: [], unchecked: false };
+    expect(await place('localhost:5000/x')).toMatchObject({ scheme: undefined, insecure: false, tls: local });
+    expect(await place('localhost:5001/x')).toMatchObject({ scheme: 'https' });
+    const { folder } = here;
+    const clients = [{ cert: join(folder, 'certs/b.cert'), key: join(folder, 'certs/b.key') }];
+    expect(await place('folder.io/x')).toMatchObject({ tls: { ca: [join(folder, 'certs/a.crt')], clients } });
+  });
+
+  test('R-MIR-1: the first file counts, after hosts.toml and before registries.conf', async () => {
+    const file = (...mirrors: readonly string[]): string =>
+      mirrors.map((mirror) => `[registry."${mirror[0]}.io"]\nmirrors = ["${mirror}"]\n`).join('');
+    await using here = await machine({
+      'own-buildkitd.toml': file('a-own.io', 'b-own.io'),
+      'buildkitd.toml': file('a-etc.io', 'c-etc.io'),
+      'certs.d/b.io/hosts.toml': '[host."https://b-hosts.io"]\n',
+      'registries.conf': ['a', 'c']
+        .map(
+          (name) =>
+            `[[registry]]\nlocation = "${name}.io"\n[[registry.mirror]]\nlocation = "${name}-conf.io"\n`,
+        )
+        .join(''),
+    });
+    const first = async (name: string): Promise<string | undefined> => (await hosts(here, name))[0];
+    expect(await first('a.io/x')).toBe('a-own.io/x');
+    expect(await first('b.io/x')).toBe('b-hosts.io/x');
+    expect(await first('c.io/x')).toBe('c-conf.io/x');
+  });
+
+  test.each([
+    ['no TOML', '[registry'],
+    ['a registry that is no table', 'registry."a.io" = 1'],
+    ['mirrors of a wrong kind', '[registry."a.io"]\nmirrors = [1]'],
+    ['no mirror', '[registry."a.io"]\nmirrors = ["m.io/../x y"]'],
+    ['an empty mirror', '[registry."a.io"]\nmirrors = [""]'],
+    ['http that is no boolean', '[registry."a.io"]\nhttp = "yes"'],
+    ['a certificate without its key', '[registry."a.io"]\n[[registry."a.io".keypair]]\ncert = "x"'],
+    ['no such folder', '[registry."a.io"]\ntlsconfigdir = ["none"]'],
+    ['too large', `# ${'x'.repeat(1024 * 1024)}`],
+  ])('R-MIR-1: broken: %s', async (_, text) => {
+    await using here = await machine({ 'buildkitd.toml': text });
+    await expect(here.endpoints('b.io/x')).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('buildkitd.toml') as string,
+    });
+  });
+
+  test('R-MIR-1: a FIFO in its place is not waited for', async () => {
+    await using here = await machine({});
+    execFileSync('mkfifo', [join(here.folder, 'buildkitd.toml')]);
+    await expect(here.endpoints('b.io/x')).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
 });

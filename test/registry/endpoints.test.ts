@@ -391,3 +391,25 @@ test('whatever stands in for a registry never has its name, under which credenti
   ]);
   expect(names({ hostAliases: { 'r.io': '127.0.0.1:5000' } })).toEqual(['r.io']);
 });
+
+test('R-MIR-1: mirrors alone are read where there are any, and the registry is written to all the same', () => {
+  const mirrorsOnly = true;
+  const m = host('https://m.io');
+  const entry = { mirrors: ['m.io'], http: undefined, insecure: false, ca: [], clients: [] };
+  const ways: readonly RegistryConfiguration[] = [
+    { mirrors: { 'r.io': ['m.io'] } },
+    { hostsFile: { source: 'x', hosts: [m], server: undefined } },
+    { hostsFile: { source: 'x', hosts: [m], server: host('https://s.io') } },
+    { defaultHostsFile: { source: 'x', hosts: [m], server: undefined } },
+    { buildkitd: new Map([['r.io', entry]]) },
+    { rules: [rule('r.io', { mirrors: [mirror('m.io')] })] },
+  ];
+  for (const way of ways) {
+    const places = endpointsOf(parseReference('r.io/a'), { ...way, mirrorsOnly });
+    expect(places.read.map(({ name }) => name)).toEqual(['m.io']);
+    expect(places.write.name).not.toBe('m.io');
+  }
+  expect(reads('alpine', { dockerMirrors: ['m.io'], mirrorsOnly })).toEqual(['m.io library/alpine']);
+  expect(reads('r.io/a', { mirrorsOnly })).toEqual(['r.io a']);
+  expect(reads('r.io/a', { mirrorsOnly, rules: [rule('r.io', { location: 's.io' })] })).toEqual(['s.io a']);
+});

@@ -5,10 +5,11 @@ import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
 import { parseReference } from '../../src/oci/reference.ts';
-import type { RegistryClient } from '../../src/registry/client.ts';
+import type { RegistryClient, RegistryClientOptions } from '../../src/registry/client.ts';
 import { noPlaces } from '../../src/registry/configuration.ts';
 import { resolveImage } from '../../src/registry/pull.ts';
 import { artifactManifest, listReferrers, putDocument, referrersTag } from '../../src/registry/referrers.ts';
+import { readAll } from '../../src/util/streams.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import type { HttpServer } from '../support/http-server.ts';
 import { amd64, failure, testClient } from '../support/registry-client.ts';
@@ -40,7 +41,7 @@ const authorizations = ({ seen }: HttpServer): readonly string[] =>
 const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
 
 interface Machine extends AsyncDisposable {
-  client(): RegistryClient;
+  client(options?: Partial<RegistryClientOptions>): RegistryClient;
 }
 
 /** A home folder with these files; `$X` in them are the hosts. */
@@ -58,12 +59,14 @@ async function machine(
   }
   const clients: RegistryClient[] = [];
   return {
-    client: () => {
+    client: (options) => {
       const client = testClient({
+        ...options,
         env: { HOME: folder.path, PATH: process.env['PATH'] },
         files: {
           ...noPlaces,
           hostsDirectories: [join(folder.path, 'certs.d')],
+          buildkitd: [join(folder.path, 'buildkitd.toml')],
           registriesConf: [join(folder.path, 'registries.conf')],
         },
       });
@@ -90,6 +93,9 @@ describe('credentials are those of the place that is asked, never another’s', 
     'a server of hosts.toml': { 'certs.d/$OWN/hosts.toml': 'server = "http://$MIRROR"\n' },
     'a mirror of registries.conf': {
       'registries.conf': '[[registry]]\nlocation = "$OWN"\n[[registry.mirror]]\nlocation = "$MIRROR"\n',
+    },
+    'a mirror of buildkitd.toml': {
+      'buildkitd.toml': '[registry."$OWN"]\nmirrors = ["$MIRROR"]\n[registry."$MIRROR"]\nhttp = true\n',
     },
     'a location of registries.conf': {
       'registries.conf': '[[registry]]\nprefix = "$OWN"\nlocation = "$MIRROR"\n',
@@ -176,6 +182,26 @@ describe('hosts.toml', () => {
     expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
     expect(own.seen).toEqual([]);
   });
+});
+
+test('R-MIR-1: with mirrors alone the registry is not asked, neither for manifests nor for blobs, tags and referrers', async () => {
+  await using own = await startHttpServer(open);
+  await using mirror = await startHttpServer(absent);
+  const text = '[registry."$OWN"]\nmirrors = ["$MIRROR"]\n';
+  await using here = await machine({ 'buildkitd.toml': text }, { OWN: own.host, MIRROR: mirror.host });
+  const from = { registry: own.host, repository: 'a' };
+  const client = here.client({ mirrorsOnly: true });
+  expect(await failure(client.getManifest(from, '1'))).toMatchObject({
+    code: 'IMAGE_NOT_FOUND',
+    message: expect.stringContaining(mirror.host) as string,
+  });
+  const blob = client.getBlob(from, { mediaType: 'x', digest, size: 3 });
+  const refused = { code: 'REGISTRY_ERROR', details: { status: 404 } };
+  expect(await failure(readAll(blob, 10))).toMatchObject(refused);
+  expect(await failure(client.listTags(from))).toMatchObject({ code: 'IMAGE_NOT_FOUND' });
+  expect(await client.getReferrers(from, digest)).toBeUndefined();
+  expect(own.seen).toEqual([]);
+  expect((await here.client().getManifest(from, '1')).descriptor.digest).toBe(digest);
 });
 
 test('a blocked registry is never contacted', async () => {
