@@ -1,4 +1,3 @@
-import { createReadStream, statSync } from 'node:fs';
 import { mkdtemp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -14,6 +13,7 @@ import { writeTar } from '../image/tar.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
 import type { Reference } from '../oci/reference.ts';
+import { openArchiveFile } from '../util/archive-file.ts';
 import { BuildError } from '../util/build-error.ts';
 import { registrySource, registryTarget } from '../registry/copy.ts';
 import type { Session } from './session.ts';
@@ -116,13 +116,20 @@ export async function openTarget(session: Session, location: Location): Promise<
 }
 
 function openArchive(path: string, signal: AbortSignal): Readable {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat !== undefined && !stat.isDirectory()) return createReadStream(path, { signal });
-  const why = stat === undefined ? 'does not exist' : 'is a directory, and an archive is expected';
-  throw new BuildError('IMAGE_NOT_FOUND', `${path} ${why}`, {
-    hint: stat === undefined ? undefined : `a layout is read with oci:${path}`,
-  });
+  try {
+    return openArchiveFile(path, signal);
+  } catch (cause) {
+    const { code = 'unknown error' } = cause as NodeJS.ErrnoException;
+    const [why, hint] = unreadable[code] ?? [`cannot be read (${code})`];
+    throw new BuildError('IMAGE_NOT_FOUND', `${path} ${why}`, { hint: hint?.replace('PATH', path), cause });
+  }
 }
+
+const unreadable: Readonly<Record<string, readonly [why: string, hint?: string]>> = {
+  ENOENT: ['does not exist'],
+  EISDIR: ['is a directory, and an archive is expected', 'a layout is read with oci:PATH'],
+  EFTYPE: ['is no ordinary file, and an archive is expected', 'a pipe is read as /dev/stdin'],
+};
 
 async function fromDockerArchive(
   { store, signal }: Session,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { configLimit, decodeConfig, decodeIndex, manifestLimit } from '../oci/decode.ts';
@@ -53,7 +53,10 @@ export async function unpackLayout(bytes: ByteStream, directory: string): Promis
   for await (const entry of readTar(await plain(bytes), { whiteouts: false, limits })) {
     const known = /^(?:oci-layout|index\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(entry.path);
     if (entry.type !== 'file' || !known) continue;
-    await writeHashed(entry.content?.() ?? streamOf(), join(directory, entry.path));
+    const path = join(directory, entry.path);
+    // Of several of one name the last counts, as with tar.
+    rmSync(path, { force: true });
+    await writeHashed(entry.content?.() ?? streamOf(), path);
   }
 }
 
@@ -63,10 +66,11 @@ type Files = ReadonlyMap<string, string>;
 async function unpack(bytes: ByteStream, directory: string): Promise<Files> {
   const files = new Map<string, string>();
   const links: [string, string][] = [];
+  let count = 0;
   const limits = { entries: 100_000, depth: 16 };
   for await (const entry of readTar(await plain(bytes), { whiteouts: false, limits })) {
     if (entry.type === 'file') {
-      const file = join(directory, String(files.size));
+      const file = join(directory, String((count += 1)));
       await writeHashed(entry.content?.() ?? streamOf(), file);
       files.set(entry.path, file);
     } else if (entry.type === 'symlink') {

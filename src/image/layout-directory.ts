@@ -1,6 +1,6 @@
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeIndex, manifestLimit } from '../oci/decode.ts';
+import { manifestLimit } from '../oci/decode.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { digestHex } from '../oci/digest.ts';
 import type { Index } from '../oci/manifest.ts';
@@ -16,6 +16,7 @@ import { chooseDescriptor } from './find-image.ts';
 import type { ImageQuery } from './find-image.ts';
 import {
   directoryOf,
+  existingIndex,
   file,
   layoutFile,
   nameAnnotation,
@@ -68,9 +69,11 @@ export function layoutTarget(
       await write(raw);
       await replaceFile(join(directory, 'oci-layout'), streamOf(layoutFile), signal);
       const path = join(directory, 'index.json');
-      const old: Index = lstatSync(path, { throwIfNoEntry: false })
-        ? decodeIndex(readFileSync(path), mediaType.ociIndex)
-        : { schemaVersion: 2, mediaType: mediaType.ociIndex, manifests: [] };
+      const old: Index = existingIndex(path, directory) ?? {
+        schemaVersion: 2,
+        mediaType: mediaType.ociIndex,
+        manifests: [],
+      };
       const { mediaType: type, digest, size } = raw.descriptor;
       const entry: Descriptor = {
         ...{ mediaType: type, digest, size },

@@ -135,7 +135,8 @@ export async function writeLayout(
   await replaceFile(indexPath, streamOf(JSON.stringify(index)), signal);
 }
 
-function existingIndex(path: string, directory: string): Index | undefined {
+/** The index.json of a layout that is added to; undefined: there is none. Throws IMAGE_INVALID. */
+export function existingIndex(path: string, directory: string): Index | undefined {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   return decodeIndex(readSmall(path, directory), mediaType.ociIndex);
 }

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { createReadStream, statSync } from 'node:fs';
 import { addAbortSignal } from 'node:stream';
 import type { Readable } from 'node:stream';
+import { openArchiveFile } from '../../util/archive-file.ts';
 import { BuildError } from '../../util/build-error.ts';
 import { commonOptions } from '../context.ts';
 import type { CliContext, CommonFlags } from '../context.ts';
@@ -25,7 +24,7 @@ export const load: Verb = {
   run: async (command, context) => {
     keepHeapSmall();
     const flags = command.opts<LoadFlags>();
-    const stream = await open(flags.input, context);
+    const stream = open(flags.input, context);
     const library = await context.library();
     const loaded = await library.loadImage({ ...commonOptions(flags, context), stream });
     if (flags.quiet === true) return 0;
@@ -40,27 +39,29 @@ export const load: Verb = {
   },
 };
 
-async function open(file: string | undefined, context: CliContext): Promise<Readable> {
+function open(file: string | undefined, context: CliContext): Readable {
   if (file === undefined || file === '-') {
     if (!context.stdin.isTTY) return addAbortSignal(context.signal, context.stdin);
     throw new BuildError('USAGE', 'stdin is a terminal, and an archive is expected there', {
       hint: 'use -i FILE, or redirect stdin',
     });
   }
-  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
-    throw new BuildError('USAGE', `\`${file}\` is a directory, and an archive is expected`, {
-      hint: 'give the archive itself; an OCI layout is read with `tar -C LAYOUT -c . | tsbuild load`',
+  try {
+    return openArchiveFile(file, context.signal);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new BuildError('USAGE', `\`${file}\` ${unfit[code ?? ''] ?? `cannot be read: ${message}`}`, {
+      hint: hints[code ?? ''],
+      cause,
     });
   }
-  const stream = createReadStream(file);
-  try {
-    await once(stream, 'open');
-  } catch (cause) {
-    throw new BuildError(
-      'USAGE',
-      `\`${file}\` cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
-  }
-  return stream;
 }
+
+const unfit: Readonly<Record<string, string>> = {
+  EISDIR: 'is a directory, and an archive is expected',
+  EFTYPE: 'is no ordinary file, and an archive is expected',
+};
+const hints: Readonly<Record<string, string>> = {
+  EISDIR: 'give the archive itself; an OCI layout is read with `tar -C LAYOUT -c . | tsbuild load`',
+  EFTYPE: 'a pipe is read from stdin: leave -i out',
+};
