@@ -103,8 +103,12 @@ describe('an archive to copy from', () => {
         ),
     ],
     [
-      'too many files',
-      () => Buffer.concat([...Array<Buffer>(100_001).fill(memberBlocks({ name: 'x' })), rawTar(...members)]),
+      'too many entries',
+      () =>
+        Buffer.concat([
+          ...Array<Buffer>(100_001).fill(memberBlocks({ name: 'x', typeflag: '5' })),
+          rawTar(...members),
+        ]),
     ],
   ])('is refused: %s', async (_, bytes) => {
     for (const kind of ['oci-archive', 'docker-archive']) {
