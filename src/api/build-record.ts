@@ -7,7 +7,7 @@ import type { BuildOptions, CommonOptions } from './types.ts';
 
 /** One step of a build that was, or that would be. Times are milliseconds since the epoch. */
 export interface BuildStep {
-  /** From 1, in the order of the build graph. */
+  /** From 1 without gaps, in the order of the build graph; 0: a build context, which is no step of the Dockerfile. */
   readonly number: number;
   /** The digest of its vertex: the same text for the same step on the same inputs. */
   readonly id: Digest;

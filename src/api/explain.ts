@@ -52,7 +52,6 @@ function explained(step: BuildStep): ExplainedStep {
   return { ...step, verdict, ...(maybe ? { maybe: true } : {}) };
 }
 
-/** A build context is read in each build, and is no step of the Dockerfile. */
-function isStep({ key, state, miss }: ExplainedStep): boolean {
-  return key !== undefined || miss !== undefined || state === 'failed';
+function isStep({ number, state }: ExplainedStep): boolean {
+  return number > 0 || state === 'failed';
 }

@@ -1,6 +1,7 @@
 import type { Exporter, PlatformImage } from '../export/exporter.ts';
 import { refuseStore } from '../export/output-file.ts';
 import { storeExporter } from '../export/to-store.ts';
+import { checkLevel } from '../image/compression.ts';
 import { assembleImage } from '../image/mutate.ts';
 import type { ImageConfig } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -51,6 +52,13 @@ export function checkOutputs(options: BuildOptions, storeRoot: string): readonly
   const kinds = new Set(outputs.map((output) => output.compression ?? 'gzip'));
   if (kinds.size > 1)
     throw new BuildError('UNSUPPORTED_HERE', 'all outputs of one build have the same compression');
+  const levels = new Set(
+    outputs.flatMap(({ compressionLevel: level }) => (level === undefined ? [] : [level])),
+  );
+  if (levels.size > 1)
+    throw new BuildError('UNSUPPORTED_HERE', 'all outputs of one build have the same compression level');
+  const compression = layerCompression(outputs);
+  if (compression !== undefined) checkLevel(compression.type, compression.level);
   if (outputs.some((output) => output.forceCompression === true)) {
     throw new BuildError('UNSUPPORTED_HERE', 'force-compression is not supported yet', {
       hint: 'leave it out: new layers get the compression asked for, base layers stay as they are',
@@ -61,10 +69,11 @@ export function checkOutputs(options: BuildOptions, storeRoot: string): readonly
 
 /** How new layers are compressed: one way for all outputs. */
 export function layerCompression(outputs: readonly OutputOption[]): LayerCompression | undefined {
-  const output = outputs.find(({ compression, compressionLevel }) => compression ?? compressionLevel);
-  if (output === undefined) return undefined;
-  const type = output.compression === 'uncompressed' ? 'none' : (output.compression ?? 'gzip');
-  return { type, ...(output.compressionLevel === undefined ? {} : { level: output.compressionLevel }) };
+  const asked = outputs.find(({ compression }) => compression !== undefined)?.compression;
+  const level = outputs.find(({ compressionLevel }) => compressionLevel !== undefined)?.compressionLevel;
+  if (asked === undefined && level === undefined) return undefined;
+  const type = asked === 'uncompressed' ? 'none' : (asked ?? 'gzip');
+  return { type, ...(level === undefined ? {} : { level }) };
 }
 
 /** Writes each output in turn. */

@@ -4,8 +4,10 @@ import { RemoteCaches, cacheWarning } from '../cache/remote.ts';
 import type { CacheToExport } from '../cache/remote-export.ts';
 import type { InlineStep } from '../cache/remote-format.ts';
 import { encodeInline, inlineKey } from '../cache/remote-format.ts';
+import { checkLevel } from '../image/compression.ts';
 import type { LayerStore } from '../image/layer-store.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Compression } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
 import type { BaseImages, Origin } from './base-images.ts';
@@ -197,11 +199,18 @@ export class BuildCaches implements AsyncDisposable {
 function compressionOf(to: Exported, session: Session): LayerStore | undefined {
   const { compression, compressionLevel: level, forceCompression: force = false } = to;
   if (compression === undefined && level === undefined && !force) return undefined;
-  const type = compression === 'uncompressed' ? 'none' : (compression ?? 'gzip');
-  return session.layerStore({ type, ...(level === undefined ? {} : { level }) }, () => !force);
+  return session.layerStore(
+    { type: typeOf(compression), ...(level === undefined ? {} : { level }) },
+    () => !force,
+  );
+}
+
+function typeOf(compression: Exported['compression']): Compression {
+  return compression === 'uncompressed' ? 'none' : (compression ?? 'gzip');
 }
 
 function checkExport(to: Exported): void {
+  checkLevel(typeOf(to.compression), to.compressionLevel);
   if (to.imageManifest === true && to.ociMediaTypes === false)
     throw new BuildError('USAGE', 'image-manifest=true and oci-mediatypes=false exclude each other', {
       hint: 'leave out one of them',

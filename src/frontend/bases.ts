@@ -13,7 +13,7 @@ import type { EnvList } from './scope.ts';
 import { getEnv } from './scope.ts';
 import type { Stage } from './stages.ts';
 import { findStage } from './stages.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 import { expandWord } from './words.ts';
 
 /** What a stage starts from (L-FROM-3). */

@@ -8,7 +8,7 @@ import type { Word } from './lex.ts';
 import type { Lowering, ResolvedImage, Step } from './lowering.ts';
 import { faultAt, locate } from './lowering.ts';
 import { findStage } from './stages.ts';
-import { suggest } from './suggest.ts';
+import { suggest } from '../util/suggest.ts';
 
 /**
  * The filesystem that a `--from` names: an earlier stage, a named context or an image (L-COPY-3); undefined: it is empty.

@@ -6,7 +6,7 @@ import { mountFaults, mountType, unknownType } from './parse-mount.ts';
 import { absolutePath } from './paths.ts';
 import { ownValue } from './scope.ts';
 import type { StageState } from './state.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 import { unreachable } from './unreachable.ts';
 
 const sharings: readonly CacheSharing[] = ['shared', 'private', 'locked'];

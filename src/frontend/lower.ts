@@ -34,7 +34,7 @@ import {
 import { findCycle, targetStage } from './stages.ts';
 import type { NewHistoryEntry, StageState } from './state.ts';
 import { listOf } from './state.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 import { vertexSet } from './vertices.ts';
 import { expandWord } from './words.ts';
 

@@ -15,7 +15,7 @@ import type { EnvList } from './scope.ts';
 import { getEnv } from './scope.ts';
 import type { Stage } from './stages.ts';
 import type { StageState } from './state.ts';
-import { suggest } from './suggest.ts';
+import { suggest } from '../util/suggest.ts';
 import type { VertexSet } from './vertices.ts';
 import type { Expansion } from './words.ts';
 import { expandWord, expandWords } from './words.ts';

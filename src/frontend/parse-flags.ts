@@ -2,7 +2,7 @@ import type { Flag } from './flags.ts';
 import { lexFlags } from './flags.ts';
 import type { Word } from './lex.ts';
 import type { Draft } from './draft.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 
 export type FlagKind = 'word' | 'bool' | 'list';
 

@@ -16,7 +16,7 @@ import { parseCopy } from './parse-copy.ts';
 import { readFlags } from './parse-flags.ts';
 import { parseMount } from './parse-mount.ts';
 import { parseDuration } from './duration.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 
 type Reader = (draft: Draft) => Instruction | undefined;
 

@@ -2,7 +2,7 @@ import type { Range } from '../util/source.ts';
 import type { Draft } from './draft.ts';
 import type { Flag } from './flags.ts';
 import type { MountOption, MountSpec, MountType } from './instruction.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 
 const aliases: Readonly<Record<string, string>> = {
   dst: 'target',

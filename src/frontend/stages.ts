@@ -1,7 +1,7 @@
 import { BuildError } from '../util/build-error.ts';
 import type { ArgInstruction, FromInstruction, Instruction } from './instruction.ts';
 import type { Word } from './lex.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean } from '../util/suggest.ts';
 
 /** One FROM and the instructions up to the next. */
 export interface Stage {

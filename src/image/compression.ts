@@ -13,7 +13,7 @@ function zlib(): typeof zlibModule {
 
 export interface CompressOptions {
   readonly type: Compression;
-  /** gzip 0 to 9, default 6; zstd 1 to 22, default 3. Higher is smaller and slower. */
+  /** gzip 0 to 9, default 6; zstd 0 to 22, default 3, which is what 0 means too. Higher is smaller and slower. */
   readonly level?: number | undefined;
 }
 
@@ -26,12 +26,7 @@ const blockSize = 1024 * 1024;
  */
 export function compress(bytes: ByteStream, options: CompressOptions): ByteStream {
   const { type, level } = options;
-  const highest = type === 'zstd' ? 22 : 9;
-  if (level !== undefined && (!Number.isInteger(level) || level < 0 || level > highest)) {
-    throw new BuildError('USAGE', `${type} has no compression level ${level}`, {
-      hint: `it has 0 to ${highest}`,
-    });
-  }
+  checkLevel(type, level);
   switch (type) {
     case 'none':
       return bytes;
@@ -42,6 +37,16 @@ export function compress(bytes: ByteStream, options: CompressOptions): ByteStrea
     default:
       throw new Error(`no such compression: ${String(type)}`);
   }
+}
+
+/** Throws USAGE for a level that a compression does not have. What is not compressed has none, and says nothing about it. */
+export function checkLevel(type: Compression, level: number | undefined): void {
+  if (level === undefined || type === 'none') return;
+  const highest = type === 'zstd' ? 22 : 9;
+  if (Number.isInteger(level) && level >= 0 && level <= highest) return;
+  throw new BuildError('USAGE', `${type} has no compression level ${level}`, {
+    hint: `it has 0 to ${highest}`,
+  });
 }
 
 /**

@@ -183,7 +183,8 @@ describe('explain', () => {
   });
 
   test.each([
-    ['2', ['COPY a /a']],
+    ['1', ['COPY a /a']],
+    ['2', ['COPY b /b']],
     ['base 2/2', ['COPY b /b']],
     ['[base 1/2]', ['COPY a /a']],
     ['Dockerfile:3', ['COPY b /b']],
@@ -198,6 +199,19 @@ describe('explain', () => {
     await expect(explain({ root: it.root, step: 'nothing' })).rejects.toMatchObject({
       code: 'BUILD_NOT_FOUND',
     });
+  });
+
+  test('numbers have no gaps: a build context has none, and what was not run has one', async () => {
+    await using it = await missProject({
+      Dockerfile: 'FROM scratch AS base\nCOPY a /a\nADD http://127.0.0.1:1/x /\nCOPY a /b\n',
+      a: '',
+    });
+    const { root, context } = it;
+    await expect(build({ root, context, env: {} })).rejects.toMatchObject({ code: 'DOWNLOAD_FAILED' });
+    const { steps } = await explain({ root });
+    expect(steps.map(({ number }) => number)).toEqual(steps.map((_, index) => index + 1));
+    expect(steps.at(-1)).toMatchObject({ verdict: 'waiting', line: 4 });
+    expect(steps.map(({ name }) => name)).not.toContain('[internal] load build context');
   });
 
   test('of a build that has not run: verdicts and reasons are those of the build, and nothing is done', async () => {

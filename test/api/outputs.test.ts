@@ -55,3 +55,32 @@ test('the compression asked for holds for new layers', () => {
   });
   expect(layerCompression([{ type: 'image', compression: 'uncompressed' }])).toEqual({ type: 'none' });
 });
+
+test('a level that a compression does not have is refused before anything runs', () => {
+  const code = (compression: 'gzip' | 'zstd' | 'uncompressed' | undefined, compressionLevel: number) =>
+    codeOf(() => checkOutputs({ outputs: [{ type: 'image', compression, compressionLevel }] }, store));
+  expect([code(undefined, 0), code('gzip', 9), code('zstd', 22), code('uncompressed', 22)]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  expect([code(undefined, 10), code('gzip', -1), code('zstd', 23), code('zstd', 1.5)]).toEqual([
+    'USAGE',
+    'USAGE',
+    'USAGE',
+    'USAGE',
+  ]);
+});
+
+test('the level holds for all outputs, whichever names it', () => {
+  expect(layerCompression([{ type: 'image', compressionLevel: 0 }])).toEqual({ type: 'gzip', level: 0 });
+  expect(
+    layerCompression([
+      { type: 'image', compression: 'gzip' },
+      { type: 'image', compressionLevel: 9 },
+    ]),
+  ).toEqual({ type: 'gzip', level: 9 });
+  const levels = [1, 2].map((compressionLevel) => ({ type: 'image' as const, compressionLevel }));
+  expect(codeOf(() => checkOutputs({ outputs: levels }, store))).toBe('UNSUPPORTED_HERE');
+});

@@ -97,3 +97,19 @@ test.each([
   const result = await runCli(argv, { library: calls() });
   expect(result).toMatchObject({ status: 2, stderr: expect.stringContaining(text) });
 });
+
+test('a number is no `#N` of the progress, and all are as wide', async () => {
+  const steps = [2, 10].map((number): library.ExplainedStep => ({
+    id: digest,
+    number,
+    name: 'RUN x',
+    reason: 'r',
+    state: 'done',
+    verdict: 'run',
+  }));
+  const explain: typeof library.explain = () => Promise.resolve({ build: undefined, steps });
+  const { stdout } = await runCli(['explain', '--dry-run', '.'], { library: { explain } });
+  expect(stdout).toBe(
+    ' 2 RUN      RUN x\n            because: r\n10 RUN      RUN x\n            because: r\n0 cached, 2 to run\n',
+  );
+});

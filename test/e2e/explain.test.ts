@@ -151,7 +151,7 @@ suite('tsbuild explain and builds', ['root', tool('busybox', 'busybox-static')],
     const { stdout } = await good(tsbuild(['builds', 'ls', ...root, '--format=json']));
     expect(JSON.parse(stdout.split('\n')[0] ?? '')).toMatchObject({ status: 'interrupted' });
     expect((await good(tsbuild(['builds', 'logs', ...root]))).stdout).toMatch(
-      /^#\d+ \[2\/2\] RUN echo now.*\nnow-running\n$/,
+      /^\d+ \[2\/2\] RUN echo now.*\nnow-running\n$/,
     );
   });
 
@@ -175,8 +175,8 @@ suite('tsbuild explain and builds', ['root', tool('busybox', 'busybox-static')],
     const { stdout } = await good(build('--dry-run', '--no-cache-from', '4'));
     expect(
       stdout
-        .match(/^#\d+ \w+ +\[\d\/4\] RUN echo \d/gm)
-        ?.map((line) => line.replace(/^#\d+ (\w+) .* (\d)$/, '$2 $1')),
+        .match(/^\d+ \w+ +\[\d\/4\] RUN echo \d/gm)
+        ?.map((line) => line.replace(/^\d+ (\w+) .* (\d)$/, '$2 $1')),
     ).toEqual(['1 CACHED', '2 RUN', '3 RUN']);
     const wrong = await build('--no-cache-from', '99');
     expect([wrong.code, wrong.stderr]).toEqual([

@@ -357,6 +357,9 @@ describe('L-FROM-5: platforms', () => {
     expect(await faultsOf('FROM --platform=foo scratch')).toEqual([
       'DOCKERFILE_BAD_ARGUMENT 1:17 `foo` is no platform: it is no operating system and no processor | write it like linux/amd64 or linux/arm64',
     ]);
+    expect(await faultsOf('FROM scratch\nFROM --platform=linux/amd6 alpine\nFROM scratch')).toEqual([
+      'DOCKERFILE_BAD_ARGUMENT 2:17 `linux/amd6` is no platform: `amd6` is no processor | did you mean `amd64`?',
+    ]);
     expect(await faultsOf('FROM scratch\nFROM --platform=$TARGETPLATFROM alpine\nFROM scratch')).toEqual([
       'DOCKERFILE_BAD_ARGUMENT 2:17 `$TARGETPLATFROM` is empty: --platform needs a value | did you mean `TARGETPLATFORM`?',
     ]);

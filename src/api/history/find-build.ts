@@ -50,9 +50,10 @@ export function chooseSteps<S extends BuildStep>(
 ): readonly S[] {
   if (text === undefined) return steps;
   const chosen = steps.filter(chooser(text.trim()));
+  const count = steps.filter(({ number }) => number > 0).length;
   if (chosen.length > 0) return chosen;
   throw new BuildError('BUILD_NOT_FOUND', `the build has no step \`${text}\``, {
-    hint: `it has ${steps.length}: give a number, \`stage k/n\`, \`Dockerfile:LINE\` or a part of the name`,
+    hint: `it has ${count}: give a number of \`tsbuild explain\`, \`stage k/n\`, \`Dockerfile:LINE\` or a part of the name`,
   });
 }
 

@@ -10,6 +10,7 @@ type GrowingStep = { -readonly [K in keyof BuildStep]: BuildStep[K] };
 /** Makes of events what is remembered of the steps. */
 export class StepCollector {
   readonly #steps = new Map<string, GrowingStep>();
+  #numbered = 0;
   #vertices: ReadonlyMap<string, Vertex> = new Map();
 
   /** Tells it the graph, for places. */
@@ -21,7 +22,7 @@ export class StepCollector {
   event({ id, name, state, reason, miss, from, error, key }: VertexEvent): GrowingStep {
     let step = this.#steps.get(id);
     if (step === undefined) {
-      step = { number: this.#steps.size + 1, id: id as Digest, name, ...this.#placeOf(id), state };
+      step = { number: this.#numberFor(id), id: id as Digest, name, ...this.#placeOf(id), state };
       this.#steps.set(id, step);
     }
     step.state = state;
@@ -40,6 +41,11 @@ export class StepCollector {
   /** In the order in which they became known: that of the graph. */
   get steps(): readonly BuildStep[] {
     return [...this.#steps.values()];
+  }
+
+  /** A build context is read in each build, and is no step of the Dockerfile. */
+  #numberFor(id: string): number {
+    return this.#vertices.get(id)?.op.kind === 'context' ? 0 : ++this.#numbered;
   }
 
   #placeOf(id: string): Pick<BuildStep, 'file' | 'line' | 'endLine' | 'place'> {

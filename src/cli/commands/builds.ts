@@ -6,7 +6,7 @@ import type { CliContext, CommonFlags } from '../context.ts';
 import { formatAgo, formatSeconds, formatTable } from '../format.ts';
 import { newCommand } from '../options.ts';
 import { sanitizeKeepingColor, sanitizeLine, sanitize } from '../sanitize.ts';
-import { stepLines } from '../step-table.ts';
+import { stepTable } from '../step-table.ts';
 import { styleFor } from '../style.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
@@ -97,7 +97,7 @@ async function inspect([id]: readonly string[], flags: BuildsFlags, context: Cli
   context.stdout.write('\n');
   const style = styleFor(hasColor(context.stdout, context.env));
   const { steps } = await library.explain({ ...common, build: build.id });
-  for (const step of steps) context.stdout.write(stepLines(step, style));
+  context.stdout.write(stepTable(steps, style));
 }
 
 /** On a terminal without what would steer it; into a file or pipe as it was. */
@@ -106,7 +106,7 @@ async function logs([id, step]: readonly string[], flags: BuildsFlags, context: 
   const found = await library.buildLogs({ ...commonOptions(flags, context), build: id, step });
   for (const log of found) {
     const { step: about } = log;
-    if (step === undefined) context.stdout.write(`#${about.number} ${sanitizeLine(about.name)}\n`);
+    if (step === undefined) context.stdout.write(`${about.number} ${sanitizeLine(about.name)}\n`);
     const clean = hasColor(context.stdout, context.env) ? sanitizeKeepingColor : sanitize;
     if (context.stdout.isTTY === true) await writeLines(log.read(), clean, context);
     else for await (const chunk of log.read()) await written(context, chunk);

@@ -10,7 +10,7 @@ import { formatAgo } from '../format.ts';
 import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import { sanitizeLine } from '../sanitize.ts';
-import { stepLines } from '../step-table.ts';
+import { stepTable } from '../step-table.ts';
 import { styleFor } from '../style.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
@@ -89,7 +89,7 @@ function show(explanation: BuildExplanation, flags: ExplainFlags, context: CliCo
     const what = sanitizeLine(`${build.dockerfile} in ${build.context}`);
     context.stdout.write(style.dim(`build ${build.id}, ${when}: ${what}, ${build.status}`) + '\n');
   }
-  for (const step of steps) context.stdout.write(stepLines(step, style));
+  context.stdout.write(stepTable(steps, style));
   const count = (verdict: string): number => steps.filter((step) => step.verdict === verdict).length;
   const run = build === undefined ? 'to run' : 'run';
   if (steps.length > 1)

@@ -5,7 +5,7 @@ import type { FromInstruction, InstructionBase } from '../instruction.ts';
 import type { Word } from '../lex.ts';
 import { description } from '../outline.ts';
 import { platformArgNames } from '../scope.ts';
-import { didYouMean } from '../suggest.ts';
+import { didYouMean } from '../../util/suggest.ts';
 import type { Stage } from '../stages.ts';
 import { findStage, namesIn } from '../stages.ts';
 import { expandWord } from '../words.ts';

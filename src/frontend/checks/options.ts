@@ -1,4 +1,4 @@
-import { didYouMean } from '../suggest.ts';
+import { didYouMean } from '../../util/suggest.ts';
 
 /** What `# check=` or the build-arg BUILDKIT_DOCKERFILE_CHECK says (L-DIR-3). */
 export interface CheckOptions {

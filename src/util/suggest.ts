@@ -22,7 +22,7 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
 }
 
 /** Edits between two words, a swap of neighbours counting as one (optimal string alignment). */
-function editDistance(left: string, right: string): number {
+export function editDistance(left: string, right: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (let i = 1; i <= left.length; i++) {
