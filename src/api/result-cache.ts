@@ -21,8 +21,11 @@ export function createResultCache(
   bases: BaseImages,
   imports?: RemoteCaches,
 ): CacheStore<StepOutcome> {
-  const find = (diffId: Digest): ResultLayer['layer'] | undefined =>
-    layerStore.get(diffId) ?? bases.layer(diffId);
+  const find = (diffId: Digest): ResultLayer['layer'] | undefined => {
+    const base = bases.layer(diffId);
+    // What is in the store does not know where others get the layer.
+    return base?.urls === undefined ? (layerStore.get(diffId) ?? base) : base;
+  };
   const local = createLocalCache<StepOutcome>({
     store,
     encode: (outcome) => {

@@ -55,6 +55,7 @@ export async function openSession(options: CommonOptions): Promise<Session> {
       insecure: [...(options.insecureRegistries ?? []), ...insecure],
       mirrors: options.registryMirrors ?? {},
       mirrorsOnly: options.mirrorsOnly,
+      nondistributable: options.nondistributableRegistries,
       trustedRealms: options.trustedRealms,
       credentials: credentials ?? givenCredentials(options, env),
       ...registryFiles(options, env),

@@ -23,6 +23,9 @@ export interface CommonOptions {
   readonly trustedRealms?: readonly string[] | undefined;
   /** Mirrors per registry, tried in order before it for pulls: `{ 'docker.io': ['mirror.example:5000'] }`. */
   readonly registryMirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Registries, in the form of `insecureRegistries`, that layers are pushed to which others only name by where they are (`foreign`,
+   * `nondistributable`): their licence may forbid it. */
+  readonly nondistributableRegistries?: readonly string[] | undefined;
   /** A registry that has a mirror, given here or by a file, is not asked itself when its mirrors fail. Pushes go to it all the same. */
   readonly mirrorsOnly?: boolean | undefined;
   /**

@@ -34,6 +34,7 @@ export interface CommonFlags {
   readonly registryMirror?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly insecure?: boolean | undefined;
   readonly hostsDir?: readonly string[] | undefined;
+  readonly allowNondistributableArtifacts?: readonly string[] | undefined;
   readonly buildkitdConfig?: string | undefined;
   readonly skipDefaultRegistryFallback?: boolean | undefined;
   /** False with --no-registry-files. */
@@ -58,6 +59,7 @@ export function commonOptions(
     insecureRegistries: flags.insecure === true ? ['*'] : flags.insecureRegistry,
     trustedRealms: flags.trustedRealm,
     registryMirrors: flags.registryMirror,
+    nondistributableRegistries: flags.allowNondistributableArtifacts,
     mirrorsOnly: flags.skipDefaultRegistryFallback,
     registryFiles: registryFiles(flags),
     credentials: credentialsFor(flags.creds, image),

@@ -69,6 +69,12 @@ export function addRegistryOptions(command: Command): Command {
         'hosts.toml files are here, not in /etc/containerd/certs.d (many)',
       ),
     )
+    .addOption(
+      listOption(
+        '--allow-nondistributable-artifacts <host>',
+        'push layers to this registry whose licence may forbid it (many)',
+      ),
+    )
     .option('--skip-default-registry-fallback', 'ask mirrors alone, not the registry that they stand for')
     .option('--buildkitd-config <file>', 'mirrors and hosts are those of this buildkitd.toml')
     .option(

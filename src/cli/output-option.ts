@@ -17,6 +17,7 @@ const keys = [
   'force-compression',
   'oci-mediatypes',
   'registry.insecure',
+  'prefer-nondist-layers',
   'annotation.NAME',
 ];
 /** Keys of BuildKit that say what tsbuild does anyway. */
@@ -96,6 +97,11 @@ function setKey(
     case 'registry.insecure':
       output.insecure = parseBoolean(value, key);
       break;
+    case 'prefer-nondist-layers':
+      if (parseBoolean(value, key)) break;
+      throw new BuildError('USAGE', 'layers that must not be distributed stay so', {
+        hint: 'leave prefer-nondist-layers out; --allow-nondistributable-artifacts REGISTRY has them pushed',
+      });
     default:
       if (needless.includes(key)) break;
       throw new BuildError('USAGE', `\`${key}\` in \`-o ${text}\` is no key of an output`, {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
-import { layerCompression, mediaType } from '../oci/media-type.ts';
+import { isNondistributable, layerCompression, mediaType } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import type { CompressOptions } from './compression.ts';
@@ -47,6 +47,7 @@ function compressedLayer(source: Extract<LayerSource, { kind: 'compressed' }>): 
     mediaType: () => Promise.resolve(descriptor.mediaType),
     digest: () => Promise.resolve(digest),
     size: () => Promise.resolve(size),
+    urls: isNondistributable(descriptor.mediaType) ? descriptor.urls : undefined,
     diffId,
     compressed,
     uncompressed: (options) =>

@@ -22,6 +22,8 @@ export interface Layer {
   compressed(options?: OpenOptions): ByteStream;
   /** The uncompressed tar, verified against the diffId. */
   uncompressed(options?: OpenOptions): ByteStream;
+  /** Where everybody gets it who may not have it from a registry (R-PULL-4); each manifest that names the layer says so. */
+  readonly urls?: readonly string[] | undefined;
 }
 
 /** The least a source must know for `toLayer` to derive a whole Layer. */

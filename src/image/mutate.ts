@@ -102,7 +102,8 @@ export function assembleIndex(
 
 async function layerDescriptor(layer: Layer, family: 'oci' | 'docker'): Promise<Descriptor> {
   const [type, digest, size] = await Promise.all([layer.mediaType(), layer.digest(), layer.size()]);
-  return { mediaType: layerTypeIn(type, family), digest, size };
+  const { urls } = layer;
+  return { mediaType: layerTypeIn(type, family), digest, size, ...(urls === undefined ? {} : { urls }) };
 }
 
 const ociOfDocker: Readonly<Record<string, string>> = {

@@ -270,6 +270,7 @@ export function createStoredLayer(parts: Parts): StoredLayer {
 
   return {
     knownDiffId: diffId,
+    urls: remote?.urls,
     mediaType: async () => (await record()).mediaType,
     digest: async () => (await record()).digest,
     size: async () => (await record()).size,

@@ -34,3 +34,8 @@ export function isIndexType(type: string): boolean {
 export function isManifestType(type: string): boolean {
   return type === mediaType.ociManifest || type === mediaType.dockerManifest;
 }
+
+/** Layer types whose licence may forbid to push them (R-PULL-4). */
+export function isNondistributable(type: string): boolean {
+  return /\.(?:foreign|nondistributable)\./.test(type);
+}

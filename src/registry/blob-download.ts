@@ -6,6 +6,7 @@ import type { RetryPolicy } from '../net/retry.ts';
 import { nextPause, pauseFor } from '../net/retry.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isNondistributable } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { promising } from '../util/streams.ts';
@@ -187,11 +188,6 @@ function foreign(
     open: (offset) => open(location, offset),
     slot: own.session.downloads,
   }));
-}
-
-/** Layer types whose licence may forbid to push them (R-PULL-4). */
-export function isNondistributable(mediaType: string): boolean {
-  return /\.(?:foreign|nondistributable)\./.test(mediaType);
 }
 
 function corrupt(subject: string, why: string): BuildError {

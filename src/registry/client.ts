@@ -18,7 +18,7 @@ import type { FindCredential } from './credentials.ts';
 import { metaHeaders, normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
 import type { EndpointAddress, Endpoints } from './endpoints.ts';
-import { endpointsOf, registryName } from './endpoints.ts';
+import { endpointsOf, isListed, registryName } from './endpoints.ts';
 import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
 import { getReferrers } from './referrers-api.ts';
@@ -36,6 +36,8 @@ export interface RegistryClientOptions {
   readonly hostAliases?: Readonly<Record<string, string>> | undefined;
   /** `host[:port][/prefix]` per registry, tried in order before it for reading; never for writing (R-MIR-1). */
   readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Hosts, in the form of `insecure`, that may be sent layers which live elsewhere (R-PULL-4). */
+  readonly nondistributable?: readonly string[] | undefined;
   /** What has a mirror, here or in a file, is read from its mirrors alone. */
   readonly mirrorsOnly?: boolean | undefined;
   /** Replaces the credential files: `--creds`, tests. */
@@ -113,6 +115,8 @@ export interface RegistryClient extends AsyncDisposable {
   aliasOf(name: Repository): Promise<string | undefined>;
   /** In the registry's order. */
   listTags(from: Repository, options?: CallOptions): Promise<readonly string[]>;
+  /** Whether layers may be sent there whose licence may forbid it (R-PULL-4): the user or docker's daemon.json says so. */
+  takesNondistributable(to: Repository): Promise<boolean>;
   /** Starts an upload and cancels it: throws what a push would throw. */
   checkPush(to: Repository, options?: CallOptions): Promise<void>;
   /** `GET /v2/` with the credentials: throws REGISTRY_UNAUTHORIZED when they are refused. For `login`. */
@@ -234,6 +238,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       return found === undefined || found.registry === 'docker.io'
         ? undefined
         : `${found.registry}/${found.repository}`;
+    },
+    async takesNondistributable(to) {
+      const inFiles = (await files.of(to.registry)).nondistributable ?? [];
+      return isListed(registryName(to.registry), [...(options.nondistributable ?? []), ...inFiles]);
     },
     checkPush: async (to, call) => checkUpload(await upstream(to), withSignal(call)),
     async checkLogin(registry, call) {

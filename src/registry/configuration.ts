@@ -86,6 +86,7 @@ export function openRegistryFiles(places: RegistryPlaces): RegistryFiles {
       ...{ rules, hostsFile, defaultHostsFile, buildkitd },
       dockerMirrors: docker.mirrors,
       insecure: docker.insecure,
+      nondistributable: docker.nondistributable,
     };
   }
 
@@ -128,6 +129,7 @@ async function findHostsFile(
 interface DockerDaemon {
   readonly mirrors: readonly string[];
   readonly insecure: readonly string[];
+  readonly nondistributable: readonly string[];
 }
 
 async function readBuildkitd(paths: readonly string[]): Promise<BuildkitdFile | undefined> {
@@ -144,10 +146,11 @@ function unlessForbidden(error: { cause?: unknown }): undefined {
   throw error;
 }
 
-/** `registry-mirrors` and `insecure-registries`. */
+/** `registry-mirrors`, `insecure-registries` and `allow-nondistributable-artifacts`. */
 async function readDockerDaemon(paths: readonly string[]): Promise<DockerDaemon> {
   const mirrors: string[] = [];
   const insecure: string[] = [];
+  const nondistributable: string[] = [];
   for (const path of paths) {
     const text = await readConfigText(path).catch(unlessForbidden);
     if (text === undefined || text.trim() === '') continue;
@@ -159,8 +162,9 @@ async function readDockerDaemon(paths: readonly string[]): Promise<DockerDaemon>
     }
     mirrors.push(...list(value, 'registry-mirrors', path));
     insecure.push(...list(value, 'insecure-registries', path));
+    nondistributable.push(...list(value, 'allow-nondistributable-artifacts', path));
   }
-  return { mirrors: [...new Set(mirrors)], insecure: [...new Set(insecure)] };
+  return { mirrors: [...new Set(mirrors)], insecure: [...new Set(insecure)], nondistributable };
 }
 
 function list(value: unknown, key: string, path: string): readonly string[] {

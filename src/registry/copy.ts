@@ -1,8 +1,8 @@
 import type { DocumentSource, DocumentTarget } from '../image/documents.ts';
+import { isNondistributable } from '../oci/media-type.ts';
 import type { Reference } from '../oci/reference.ts';
 import { formatReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
-import { isNondistributable } from './blob-download.ts';
 import type { RegistryClient } from './client.ts';
 import { putDocument } from './referrers.ts';
 
@@ -26,7 +26,7 @@ export function registrySource(
 
 /**
  * A registry that is written to: what it has is left alone, what another of its repositories has is mounted, all else is streamed. Layers
- * whose licence may forbid it stay where they are (R-PULL-4).
+ * whose licence may forbid it stay where they are, unless the registry may have them (R-PULL-4).
  */
 export function registryTarget(
   client: RegistryClient,
@@ -35,7 +35,8 @@ export function registryTarget(
 ): DocumentTarget {
   return {
     async blob(descriptor, open, origin) {
-      if (isNondistributable(descriptor.mediaType)) return;
+      if (isNondistributable(descriptor.mediaType) && !(await client.takesNondistributable(reference)))
+        return;
       const { digest, size } = descriptor;
       const mountFrom = origin?.registry === reference.registry ? origin.repository : undefined;
       await client.uploadBlob(

@@ -26,6 +26,8 @@ export interface RegistryConfiguration {
   readonly rules?: readonly RegistryRule[] | undefined;
   /** `registry-mirrors` of docker's daemon.json; for Docker Hub alone. */
   readonly dockerMirrors?: readonly string[] | undefined;
+  /** Hosts that layers may be pushed to whose licence may forbid it: in the form of `insecure`. */
+  readonly nondistributable?: readonly string[] | undefined;
   /** What has a mirror is read from its mirrors alone. */
   readonly mirrorsOnly?: boolean | undefined;
 }
@@ -215,7 +217,7 @@ function fullName({ registry, repository, tag, digest }: Wanted): string {
 function ownEndpoint({ wanted, configuration }: Context, insecure: boolean): EndpointAddress {
   const { registry } = wanted;
   const host = configuration.hostAliases?.[registry] ?? hostOf(registry);
-  const open = insecure || [host, registry].some((name) => isInsecure(name, configuration.insecure ?? []));
+  const open = insecure || [host, registry].some((name) => isListed(name, configuration.insecure ?? []));
   return {
     name: registry,
     host,
@@ -235,7 +237,7 @@ function plainEndpoint(
   insecure: boolean,
 ): EndpointAddress {
   const host = hostOf(place.host);
-  const open = insecure || isInsecure(host, configuration.insecure ?? []);
+  const open = insecure || isListed(host, configuration.insecure ?? []);
   return {
     name: registryName(place.host),
     host,
@@ -268,7 +270,7 @@ function hostEndpoint(settings: HostSettings, { wanted, configuration }: Context
   // `/v2/team` is the same place as `/v2` with `team/` before the repository; so tokens are asked for what is really read.
   const prefix = /^\/v2\/(.+)$/.exec(root)?.[1];
   const name = registryName(url.host);
-  const open = settings.skipVerify || isInsecure(url.host, configuration.insecure ?? []);
+  const open = settings.skipVerify || isListed(url.host, configuration.insecure ?? []);
   const tls = { ca: settings.ca, clients: settings.clients, unchecked: open };
   return {
     name,
@@ -297,7 +299,7 @@ function hostOf(registry: string): string {
 }
 
 /** Whether `host[:port]` is in a list of hosts, hosts with port, and networks (`insecure-registries` of daemon.json). */
-function isInsecure(host: string, list: readonly string[]): boolean {
+export function isListed(host: string, list: readonly string[]): boolean {
   const bare = host.replace(/:\d+$/, '');
   const address = bare.replace(/^\[(.*)\]$/, '$1');
   return list.some((item) => {

@@ -6,12 +6,12 @@ import { assembleIndex } from '../image/mutate.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOf } from '../oci/digest.ts';
+import { isNondistributable } from '../oci/media-type.ts';
 import type { Reference } from '../oci/reference.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
 import { streamOf } from '../util/streams.ts';
-import { isNondistributable } from './blob-download.ts';
 import type { UploadOutcome } from './blob-upload.ts';
 import type { RegistryClient, Repository } from './client.ts';
 import { isPassing } from './errors.ts';
@@ -165,7 +165,7 @@ async function sendLayer(
   const { reference, signal, emit } = options;
   const [digest, size, type] = await Promise.all([layer.digest(), layer.size(), layer.mediaType()]);
   // R-PULL-4: their licence may forbid it; whoever pulls takes them from their URLs.
-  if (isNondistributable(type)) return 'skipped';
+  if (isNondistributable(type) && !(await client.takesNondistributable(reference))) return 'skipped';
   const origin = options.mountFrom?.(digest);
   const id = options.id ?? `internal:push ${formatReference(reference)}`;
   const name = `pushing ${digest.slice(7, 19)}`;

@@ -7,6 +7,7 @@ import { openRegistryFiles, registryPlaces } from '../../src/registry/configurat
 import type { RegistryPlaces } from '../../src/registry/configuration.ts';
 import { endpointsOf } from '../../src/registry/endpoints.ts';
 import type { Endpoints } from '../../src/registry/endpoints.ts';
+import { testClient } from '../support/registry-client.ts';
 import { tempFolder } from '../support/temp.ts';
 
 interface Machine extends AsyncDisposable {
@@ -252,6 +253,7 @@ describe('daemon.json', () => {
       'daemon.json': JSON.stringify({
         'registry-mirrors': ['https://m.io/'],
         'insecure-registries': ['10.0.0.0/8', 'plain.io:5000'],
+        'allow-nondistributable-artifacts': ['10.0.0.0/8', 'own.io'],
         debug: true,
       }),
     });
@@ -263,6 +265,12 @@ describe('daemon.json', () => {
     expect((await here.endpoints('10.9.8.7/a')).write.insecure).toBe(true);
     expect((await here.endpoints('plain.io:5000/a')).write.insecure).toBe(true);
     expect((await here.endpoints('plain.io/a')).write.insecure).toBe(false);
+    await using client = testClient({ files: here.places, nondistributable: ['asked.io'] });
+    const takes = (registry: string): Promise<boolean> =>
+      client.takesNondistributable({ registry, repository: 'a' });
+    for (const registry of ['10.9.8.7:5000', 'own.io:5000', 'asked.io'])
+      expect(await takes(registry)).toBe(true);
+    for (const registry of ['docker.io', 'not.io']) expect(await takes(registry)).toBe(false);
   });
 
   test.each([

@@ -22,6 +22,8 @@ export interface RegistryServerOptions {
   };
   /** Speaks TLS with a certificate of its own making for localhost and 127.0.0.1. */
   readonly tls?: boolean;
+  /** Takes manifests with layers that are elsewhere. */
+  readonly foreignLayers?: boolean;
   /** Is a pull-through mirror of this registry: `http://host:port`. */
   readonly mirrorOf?: string;
 }
@@ -78,6 +80,8 @@ export async function startRegistry(options: RegistryServerOptions = {}): Promis
     );
   }
   if (options.mirrorOf !== undefined) config.push(`proxy: { remoteurl: "${options.mirrorOf}" }`);
+  if (options.foreignLayers === true)
+    config.push("validation: { manifests: { urls: { allow: ['^https?://'] } } }");
   await writeFile(join(folder, 'config.yml'), `${config.join('\n')}\n`);
   const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], {
     stdio: ['ignore', 'ignore', 'pipe'],
