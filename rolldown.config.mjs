@@ -41,7 +41,7 @@ const config = defineConfig({
   platform: 'node',
   plugins: [lazyChildProcess, plainBuiltins],
   // Loaded seldom, or native.
-  external: ['koffi', 'undici', 'seek-bzip', 'smol-toml', 'xz-decompress'],
+  external: ['koffi', 'seek-bzip', 'smol-toml', 'xz-decompress'],
   preserveEntrySignatures: 'allow-extension',
   // Dynamic imports keep their meaning for whoever runs the sources; here some end in the common chunk.
   checks: { ineffectiveDynamicImport: false },

@@ -32,7 +32,7 @@ const typesToo: Readonly<Record<string, string>> = { cli: 'progress' };
 const oneImporter: Readonly<Record<string, string>> = {
   'dockerfile-ast': 'frontend/parse.ts',
   'tar-stream': 'image/tar-write.ts',
-  undici: 'net/http.ts',
+  undici: 'net/undici.ts',
   koffi: 'host/native.ts',
   'node:sqlite': 'store/state.ts',
   'smol-toml': 'registry/toml.ts',

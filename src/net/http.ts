@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import type * as UndiciModule from 'undici';
 import type { Dispatcher } from 'undici';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
@@ -8,6 +7,7 @@ import { connectionCertificates, hostContext, systemContext } from './certificat
 import type { HostCertificates, TlsSettings } from './certificates.ts';
 import { networkFailure } from './network-error.ts';
 import { proxyFor } from './proxy.ts';
+import type * as Undici from './undici.ts';
 
 export interface HttpClientOptions {
   /** Proxies (`HTTPS_PROXY` …), `SSL_CERT_FILE`, `TSBUILD_CA`, `NODE_EXTRA_CA_CERTS`, `HOME` are read from it. */
@@ -67,8 +67,6 @@ export interface HttpClient extends AsyncDisposable {
 
 const defaultTimeouts: HttpTimeouts = { connect: 15_000, headers: 120_000, storing: 600_000, idle: 60_000 };
 
-type Undici = Pick<typeof UndiciModule, 'Agent' | 'ProxyAgent' | 'request'>;
-
 /** Who dispatches for one origin: the narrow trust first, the wide one once it was needed. */
 interface Route {
   readonly dispatcher: Dispatcher;
@@ -83,7 +81,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   // oxlint-disable-next-line max-params -- internal
   async function open(
-    undici: Undici,
+    undici: typeof Undici,
     url: URL,
     settings: TlsSettings | undefined,
     wide: boolean,
@@ -134,7 +132,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   // oxlint-disable-next-line max-params -- internal
   async function route(
-    undici: Undici,
+    undici: typeof Undici,
     url: URL,
     settings: TlsSettings | undefined,
     wide: boolean,
@@ -160,19 +158,19 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   async function request(item: HttpRequest): Promise<HttpResponse> {
     item.signal?.throwIfAborted();
-    const undici = await import('undici');
+    const undici = await import('./undici.ts');
     const url = new URL(item.url);
     if (url.protocol !== 'https:' && url.protocol !== 'http:')
       throw new TypeError(`no HTTP URL: ${url.protocol}`);
     let chosen = await route(undici, url, item.tls, false);
     try {
-      return await send(undici, item, { url, timeouts, dispatcher: chosen.dispatcher });
+      return await send(item, { url, timeouts, dispatcher: chosen.dispatcher });
     } catch (error) {
       item.signal?.throwIfAborted();
       // Nothing was sent when the handshake failed, so the request is still whole.
       if (chosen.wide || networkFailure(error)?.certificate !== true) throw error;
       chosen = await route(undici, url, item.tls, true);
-      return await send(undici, item, { url, timeouts, dispatcher: chosen.dispatcher });
+      return await send(item, { url, timeouts, dispatcher: chosen.dispatcher });
     }
   }
 
@@ -188,7 +186,6 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 }
 
 async function send(
-  undici: Undici,
   item: HttpRequest,
   {
     url,
@@ -202,8 +199,9 @@ async function send(
     (signal) => signal !== undefined,
   );
   const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
-  const answer = await undici.request(url, {
-    dispatcher,
+  const answer = await dispatcher.request({
+    origin: url.origin,
+    path: `${url.pathname}${url.search}`,
     method: item.method ?? 'GET',
     // undici would close the connection after each HEAD, and a push begins with one for each layer.
     ...(item.method === 'HEAD' ? { reset: false } : {}),
