@@ -169,7 +169,13 @@ export { errorCodes } from './util/error-codes.ts';
 export type * from './api/types.ts';
 export type * from './api/store-types.ts';
 export type * from './api/build-record.ts';
-export type { CopyOptions, CreateIndexOptions, InspectedManifest, ReadOptions } from './api/copy.ts';
+export type {
+  CopyOptions,
+  CreateIndexOptions,
+  DescriptorAnnotation,
+  InspectedManifest,
+  ReadOptions,
+} from './api/copy.ts';
 export type { AttachOptions, ReferrersOptions } from './api/referrers.ts';
 export type { BuildOutcome, Diagnostic, Emit, ProgressEvent } from './progress/event.ts';
 export type { FileChange, MissReason } from './progress/miss-reason.ts';

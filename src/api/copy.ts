@@ -8,7 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { mediaType } from '../oci/media-type.ts';
 import type { Platform } from '../oci/platform.ts';
-import { hostPlatform, parsePlatform } from '../oci/platform.ts';
+import { formatPlatform, hostPlatform, normalizePlatform, parsePlatform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import { internalStep } from './internal-step.ts';
@@ -122,12 +122,21 @@ export interface CreateIndexOptions extends CommonOptions {
   readonly names: readonly string[];
   /** What the first name has already stays, but for platforms that come anew. */
   readonly append?: boolean | undefined;
-  /** Of the index. */
+  /** Of the index; those of indexes among the sources stay. */
   readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** Of what the index says of its images. */
+  readonly descriptorAnnotations?: readonly DescriptorAnnotation[] | undefined;
   /** What a source is to be called, whatever its config says: `{ 'registry.example/app:arm': 'linux/arm/v7' }`. */
   readonly platforms?: Readonly<Record<string, string>> | undefined;
   /** Nothing is written. */
   readonly dryRun?: boolean | undefined;
+}
+
+export interface DescriptorAnnotation {
+  readonly name: string;
+  readonly value: string;
+  /** Of the image for this platform alone. */
+  readonly platform?: string | undefined;
 }
 
 interface Member extends IndexMember {
@@ -147,13 +156,17 @@ export function createIndex(options: CreateIndexOptions): Promise<InspectedManif
       throw new BuildError('USAGE', `\`${name}\` is no name in a registry`);
     });
     if (names.length === 0 && options.dryRun !== true) throw new BuildError('USAGE', 'the index has no name');
-    const members = await collectMembers(session, options);
-    const docker = members.every(({ descriptor }) => descriptor.mediaType === mediaType.dockerManifest);
-    const annotated = Object.keys(options.annotations ?? {}).length > 0;
+    const found = await collectMembers(session, options);
+    const members = annotatedMembers(found.members, options.descriptorAnnotations ?? []);
+    const annotations = { ...found.annotations, ...options.annotations };
+    // Docker's list has no annotations.
+    const docker = members.every(
+      ({ descriptor, annotations: own }) =>
+        descriptor.mediaType === mediaType.dockerManifest && own === undefined,
+    );
     const made = assembleIndex(members, {
-      // Docker's list has no annotations.
-      mediaTypes: docker && !annotated ? 'docker' : 'oci',
-      annotations: options.annotations,
+      mediaTypes: docker && Object.keys(annotations).length === 0 ? 'docker' : 'oci',
+      annotations,
     });
     const top = rawDocument(made.bytes, made.descriptor);
     for (const reference of options.dryRun === true ? [] : names) {
@@ -174,8 +187,15 @@ export function createIndex(options: CreateIndexOptions): Promise<InspectedManif
 }
 
 /** Of the same platform the last one counts; attestations stay beside what they attest. */
-async function collectMembers(session: Session, options: CreateIndexOptions): Promise<readonly Member[]> {
+async function collectMembers(
+  session: Session,
+  options: CreateIndexOptions,
+): Promise<{
+  readonly members: readonly Member[];
+  readonly annotations: Readonly<Record<string, string>>;
+}> {
   const found: Member[] = [];
+  let annotations: Readonly<Record<string, string>> = {};
   const add = async (text: string, appended: boolean): Promise<void> => {
     const location = parseLocation(text);
     const source = await openSource(session, location);
@@ -188,10 +208,11 @@ async function collectMembers(session: Session, options: CreateIndexOptions): Pr
       return;
     }
     if (named !== undefined) throw new BuildError('USAGE', `${text} has several platforms of its own`);
+    annotations = { ...annotations, ...top.document.index.annotations };
     for (const descriptor of top.document.index.manifests) {
-      const { platform, annotations } = descriptor;
+      const { platform, annotations: own } = descriptor;
       const raw = appended ? undefined : await source.document(descriptor);
-      found.push({ descriptor, platform, annotations, from: raw && { location, raw } });
+      found.push({ descriptor, platform, annotations: own, from: raw && { location, raw } });
     }
   };
   const [first] = options.names;
@@ -203,7 +224,33 @@ async function collectMembers(session: Session, options: CreateIndexOptions): Pr
   for (const member of found) unique.set(key(member), member);
   const members = [...unique.values()];
   if (members.length === 0) throw new BuildError('USAGE', 'the index has no images');
-  return members;
+  return { members, annotations };
+}
+
+/** What is to be said of each image, beside what is said of it already. Error: USAGE for a platform that no image is for. */
+function annotatedMembers(
+  members: readonly Member[],
+  wanted: readonly DescriptorAnnotation[],
+): readonly Member[] {
+  const used = new Set<DescriptorAnnotation>();
+  const annotated = members.map((member) => {
+    const { platform } = member;
+    if (platform === undefined || platform.os === 'unknown') return member;
+    const name = formatPlatform(normalizePlatform(platform));
+    const fitting = wanted.filter(
+      (item) => item.platform === undefined || formatPlatform(parsePlatform(item.platform)) === name,
+    );
+    if (fitting.length === 0) return member;
+    for (const item of fitting) used.add(item);
+    const added = Object.fromEntries(fitting.map((item) => [item.name, item.value]));
+    return { ...member, annotations: { ...member.annotations, ...added } };
+  });
+  const lost = wanted.find((item) => !used.has(item));
+  if (lost === undefined) return annotated;
+  throw new BuildError(
+    'USAGE',
+    `no image of the index is for ${lost.platform ?? 'a platform'}, to be annotated with ${lost.name}`,
+  );
 }
 
 async function readDocument(

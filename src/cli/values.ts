@@ -1,6 +1,13 @@
 import { BuildError } from '../util/build-error.ts';
 import { readByteSize } from '../util/byte-size.ts';
-import type { RegistryCredential, SecretOption, SshOption, UlimitOption } from '../index.ts';
+import type {
+  CreateIndexOptions,
+  DescriptorAnnotation,
+  RegistryCredential,
+  SecretOption,
+  SshOption,
+  UlimitOption,
+} from '../index.ts';
 import { parseCsv, splitPair } from './csv.ts';
 import { suggestion } from './nearest.ts';
 
@@ -43,17 +50,8 @@ const annotationType = /^(manifest|index|manifest-descriptor|index-descriptor)(?
 export function parseAnnotations(values: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
     values.map((text) => {
-      const [left, value] = splitPair(text);
-      const colon = left.indexOf(':');
-      const types = colon === -1 ? [] : left.slice(0, colon).split(',');
-      const typed = types.length > 0 && types.every((type) => annotationType.test(type));
-      const key = typed ? left.slice(colon + 1) : left;
-      if (key === '' || value === undefined) {
-        throw new BuildError('USAGE', `\`--annotation ${text}\` is not well formed`, {
-          hint: 'write --annotation name=value',
-        });
-      }
-      const other = typed ? types.find((type) => !/^manifest(\[|$)/.test(type)) : undefined;
+      const { types, key, value } = splitAnnotation(text);
+      const other = types.find((type) => !/^manifest(\[|$)/.test(type));
       if (other !== undefined) {
         throw new BuildError(
           'USAGE',
@@ -66,6 +64,48 @@ export function parseAnnotations(values: readonly string[]): Readonly<Record<str
       return [key, value];
     }),
   );
+}
+
+function splitAnnotation(text: string): {
+  readonly types: readonly string[];
+  readonly key: string;
+  readonly value: string;
+} {
+  const [left, value] = splitPair(text);
+  const colon = left.indexOf(':');
+  const types = colon === -1 ? [] : left.slice(0, colon).split(',');
+  const typed = types.length > 0 && types.every((type) => annotationType.test(type));
+  const key = typed ? left.slice(colon + 1) : left;
+  if (key !== '' && value !== undefined) return { types: typed ? types : [], key, value };
+  throw new BuildError('USAGE', `\`--annotation ${text}\` is not well formed`, {
+    hint: 'write --annotation name=value',
+  });
+}
+
+/** `--annotation [type[platform]:]k=v` of an index that is made of images: `index`, the default, and `manifest-descriptor`. */
+export function parseIndexAnnotations(
+  values: readonly string[],
+): Pick<CreateIndexOptions, 'annotations' | 'descriptorAnnotations'> {
+  const annotations: Record<string, string> = {};
+  const descriptorAnnotations: DescriptorAnnotation[] = [];
+  for (const text of values) {
+    const { types, key, value } = splitAnnotation(text);
+    for (const type of types.length === 0 ? ['index'] : types) {
+      const [, kind, platform] = /^([a-z-]+)(?:\[(.*)\])?$/.exec(type) ?? [];
+      if (kind === 'index' && platform === undefined) annotations[key] = value;
+      else if (kind === 'manifest-descriptor') descriptorAnnotations.push({ platform, name: key, value });
+      else {
+        throw new BuildError(
+          'USAGE',
+          `\`--annotation ${text}\`: an index that is made of images has no \`${type}\``,
+          {
+            hint: 'index and manifest-descriptor are; what stands in an image itself is set when it is built',
+          },
+        );
+      }
+    }
+  }
+  return { annotations, descriptorAnnotations };
 }
 
 /**

@@ -150,6 +150,8 @@ test('manifest inspect and create', async () => {
     '--append',
     '--annotation',
     'a=b',
+    '--annotation',
+    'index,manifest-descriptor[linux/arm64]:c=d',
     '--platform',
     'y=linux/arm/v7',
   ];
@@ -158,12 +160,17 @@ test('manifest inspect and create', async () => {
     names: ['q.io/w:1', 'q.io/w:2'],
     sources: ['x', 'y'],
     append: true,
-    annotations: { a: 'b' },
+    annotations: { a: 'b', c: 'd' },
+    descriptorAnnotations: [{ platform: 'linux/arm64', name: 'c', value: 'd' }],
     platforms: { y: 'linux/arm/v7' },
     stdout: `${digest}\n`,
   });
   const dry = await asked('createIndex', made, ['manifest', 'create', '-q', '--dry-run', 'x']);
   expect(JSON.parse(dry.stdout)).toEqual(document);
+  expect(await usage('manifest', 'create', '-t', 'n', '--annotation', 'manifest:a=b', 'x')).toContain(
+    'set when it is built',
+  );
+  expect(await usage('manifest', 'create', '-t', 'n', '--annotation', 'a', 'x')).toContain('well formed');
   expect(await usage('manifest', 'creat', 'x')).toContain('did you mean `create`');
   expect(await usage('manifest', 'create', 'x')).toContain('the index has no name');
   expect(await usage('manifest', 'create', '-t', 'n', '--platform', 'z=linux/arm64', 'x')).toContain(

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import type { CommonOptions } from '../../src/index.ts';
+import type { CommonOptions, CreateIndexOptions, InspectedManifest } from '../../src/index.ts';
 import {
   attachArtifact,
   copyImage,
@@ -19,6 +19,7 @@ import {
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { Digest } from '../../src/oci/digest.ts';
+import type { Index } from '../../src/oci/manifest.ts';
 import { parseReference } from '../../src/oci/reference.ts';
 import { pushImage } from '../../src/registry/push.ts';
 import type { HttpServer } from '../support/http-server.ts';
@@ -316,6 +317,33 @@ suite('manifests', needs, () => {
     );
     const one = await inspectManifest({ ...common, image: names[0] ?? '', platform: 'linux/riscv64' });
     expect(one.descriptor.digest).toBe(riscv);
+  });
+
+  test('C-MD-3: an index that is there is annotated under its own name, and what it has stays', async () => {
+    await using server = await startRegistry();
+    await using here = await workspace();
+    const name = `${server.host}/app:1`;
+    const { digest } = await pushTwo(name);
+    const before = (await inspectManifest({ ...here.common, image: name })).document as Index;
+    const annotate = (more: Partial<CreateIndexOptions>): Promise<InspectedManifest> =>
+      createIndex({ ...here.common, sources: [name], names: [name], ...more });
+    await annotate({ annotations: { first: '1' } });
+    const made = await annotate({
+      annotations: { second: '2' },
+      descriptorAnnotations: [
+        { name: 'all', value: 'x' },
+        { name: 'arm', value: 'y', platform: 'arm64' },
+      ],
+    });
+    const { annotations, manifests } = (await inspectManifest({ ...here.common, image: name }))
+      .document as Index;
+    expect(annotations).toEqual({ first: '1', second: '2' });
+    expect(manifests.map((item) => item.annotations)).toEqual([{ all: 'x' }, { all: 'x', arm: 'y' }]);
+    expect(manifests.map((item) => item.digest)).toEqual(before.manifests.map((item) => item.digest));
+    expect(made.descriptor.digest).not.toBe(digest);
+    expect(digestOf(await inspect(`docker://${name}`))).toBe(made.descriptor.digest);
+    const nobody = annotate({ descriptorAnnotations: [{ name: 'a', value: 'b', platform: 'linux/s390x' }] });
+    await expect(nobody).rejects.toMatchObject({ code: 'USAGE' });
   });
 });
 

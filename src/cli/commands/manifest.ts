@@ -7,7 +7,7 @@ import { suggestion } from '../nearest.ts';
 import { addProgressOptions, addRegistryOptions, listOption, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
-import { parseLabels } from '../values.ts';
+import { parseIndexAnnotations } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
 interface ManifestFlags extends ProgressFlags {
@@ -40,7 +40,12 @@ export const manifest: Verb = {
           )
           .addOption(listOption('-t, --tag <name>', 'create: a name of the index (many)'))
           .option('--append', 'create: keep what the name has already')
-          .addOption(listOption('--annotation <name=value>', 'create: an annotation of the index (many)'))
+          .addOption(
+            listOption(
+              '--annotation <[type:]name=value>',
+              'create: annotate the index, or what it says of its images (manifest-descriptor[os/arch]:) (many)',
+            ),
+          )
           .option('--dry-run', 'create: only show the index'),
       ),
     ),
@@ -73,6 +78,7 @@ async function create(command: Command, context: CliContext): Promise<number> {
   const names = flags.tag ?? [];
   if (names.length === 0 && flags.dryRun !== true)
     throw new BuildError('USAGE', 'the index has no name', { hint: 'add -t REGISTRY/NAME:TAG' });
+  const annotations = parseIndexAnnotations(flags.annotation ?? []);
   const platforms = Object.fromEntries((flags.platform ?? []).map((text) => imagePlatform(text, sources)));
   const mode = chooseProgress(flags, context);
   const library = await context.library();
@@ -81,7 +87,7 @@ async function create(command: Command, context: CliContext): Promise<number> {
       ...commonOptions(flags, context, names[0]),
       onEvent: emit,
       ...{ sources, names, append: flags.append, dryRun: flags.dryRun },
-      annotations: parseLabels(flags.annotation ?? []),
+      ...annotations,
       platforms,
     }),
   );
