@@ -1,5 +1,5 @@
 import type { OpenedContext } from '../source/load-context.ts';
-import { openContext } from '../source/load-context.ts';
+import { checkLocalContext, openContext } from '../source/load-context.ts';
 import { BuildError } from '../util/build-error.ts';
 import { gitAuthorization, httpAuthorization, openSecrets } from './secrets.ts';
 import type { Session } from './session.ts';
@@ -32,6 +32,7 @@ export async function openContexts(
   };
   const opened = new Map<string, Promise<OpenedContext>>();
   const named = namedContexts(options.buildContexts ?? {});
+  await checkDirectories(options.buildContexts ?? {}, named);
   const main = await openContext(options.context ?? '.', {
     ...settings,
     keepGitDir,
@@ -56,6 +57,25 @@ export async function openContexts(
       }
     },
   };
+}
+
+/** As docker does, also for those that nothing uses: a path that is not there is a mistake of the command line. */
+async function checkDirectories(
+  specs: Readonly<Record<string, string>>,
+  named: BuildContexts['named'],
+): Promise<void> {
+  for (const [name, spec] of Object.entries(specs)) {
+    if (named[name]?.kind !== 'tree') continue;
+    await checkLocalContext(spec).catch((error: unknown) => {
+      if (!(error instanceof BuildError)) throw error;
+      const { code, message, details, cause } = error;
+      throw new BuildError(code, `--build-context ${name}: ${message}`, {
+        hint: `give a directory or a URL; for an image write ${name}=docker-image://NAME`,
+        details,
+        cause,
+      });
+    });
+  }
 }
 
 function namedContexts(specs: Readonly<Record<string, string>>): BuildContexts['named'] {

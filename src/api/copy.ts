@@ -9,7 +9,7 @@ import type { Digest } from '../oci/digest.ts';
 import { mediaType } from '../oci/media-type.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatPlatform, hostPlatform, normalizePlatform, parsePlatform } from '../oci/platform.ts';
-import { formatReference } from '../oci/reference.ts';
+import { formatReference, refuseRegistryAlone } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import { internalStep } from './internal-step.ts';
 import { findStoreImage } from './store-image.ts';
@@ -109,6 +109,7 @@ export function listTags(
   options: CommonOptions & { readonly repository: string },
 ): Promise<readonly string[]> {
   return withSession(options, async (session) => {
+    refuseRegistryAlone(options.repository.replace(/^docker:\/\//, ''));
     const location = parseLocation(options.repository);
     if (location.kind !== 'registry') throw new BuildError('USAGE', 'tags are those of a registry');
     return (await session.registry()).listTags(location.reference, { signal: session.signal });

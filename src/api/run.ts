@@ -2,6 +2,7 @@ import { BuildError } from '../util/build-error.ts';
 import { createBaseImages } from './base-images.ts';
 import { knownRuntime } from './known-runtime.ts';
 import { withSession } from './session.ts';
+import { requireTerminal } from './shell-opening.ts';
 import { openSteps } from './steps/open-steps.ts';
 import type { RunOptions } from './types.ts';
 import type { Platform } from '../oci/platform.ts';
@@ -14,7 +15,8 @@ const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
  * Runs a command in an image, in the sandbox that RUN steps have; what it writes is thrown away when it ends. The image comes from the
  * store, else from its registry. The status of the command is a result, not an error.
  */
-export function run(options: RunOptions): Promise<{ readonly exitCode: number }> {
+export async function run(options: RunOptions): Promise<{ readonly exitCode: number }> {
+  requireTerminal(options);
   return withSession(options, async (session) => {
     const layerStore = session.layerStore();
     const bases = createBaseImages(session, layerStore, false);

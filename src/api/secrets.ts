@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 import type { BuildOptions, SecretOption } from './types.ts';
 
 const secretLimit = 500 * 1024;
@@ -43,10 +44,11 @@ export async function secretValues(
   }
   for (const { id, paths } of ssh) {
     for (const path of paths) {
-      // What is missing is told by those who need it.
+      // What is missing or cannot be read is told by those who need it.
       const stats = await stat(path).catch(() => undefined);
       if (stats?.isFile() !== true || stats.size > secretLimit) continue;
-      found.push({ id: `ssh:${id}`, bytes: await readFile(path) });
+      const bytes = await readFile(path).catch(() => undefined);
+      if (bytes !== undefined) found.push({ id: `ssh:${id}`, bytes });
     }
   }
   return found;
@@ -86,17 +88,22 @@ async function secretText(secrets: Secrets, id: string): Promise<string | undefi
 /** A secret file that is not there is told before anything runs. */
 async function checkSecret(secret: SecretOption): Promise<void> {
   if (secret.file === undefined) return;
-  const found = await stat(secret.file).catch(() => undefined);
-  if (found !== undefined && found.size > secretLimit) throw tooLarge(secret.id);
-  if (found?.isFile() !== true) {
-    throw new BuildError(
-      'SECRET_MISSING',
-      `the file of secret \`${secret.id}\` cannot be read: ${secret.file}`,
-      {
-        hint: 'give an existing file: --secret id=ID,src=FILE',
-      },
-    );
-  }
+  const found = await stat(secret.file).catch((error: unknown) => {
+    throw unreadable(secret, error);
+  });
+  if (!found.isFile()) throw unreadable(secret, { code: found.isDirectory() ? 'EISDIR' : 'EFTYPE' });
+  if (found.size > secretLimit) throw tooLarge(secret.id);
+}
+
+function unreadable({ id, file }: SecretOption, cause: unknown): BuildError {
+  const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+  const why = isMissing ? 'does not exist' : `cannot be read: ${inWords(cause)}`;
+  // Without a source the name of the variable or of the file is the id.
+  const either = isMissing && file === id ? `, and no variable \`${id}\` is set` : '';
+  return new BuildError('SECRET_MISSING', `the file \`${file}\` of the secret \`${id}\` ${why}${either}`, {
+    hint: `give an existing file or a variable: --secret id=${id},src=FILE or --secret id=${id},env=NAME`,
+    ...(cause instanceof Error ? { cause } : {}),
+  });
 }
 
 async function secretBytes(secret: SecretOption, env: NodeJS.ProcessEnv): Promise<Uint8Array | undefined> {
@@ -104,7 +111,9 @@ async function secretBytes(secret: SecretOption, env: NodeJS.ProcessEnv): Promis
     secret.value !== undefined
       ? Buffer.from(secret.value)
       : secret.file !== undefined
-        ? await readFile(secret.file)
+        ? await readFile(secret.file).catch((error: unknown) => {
+            throw unreadable(secret, error);
+          })
         : textBytes(env[secret.env ?? secret.id]);
   if (bytes !== undefined && bytes.length > secretLimit) {
     throw tooLarge(secret.id);
@@ -113,7 +122,9 @@ async function secretBytes(secret: SecretOption, env: NodeJS.ProcessEnv): Promis
 }
 
 function tooLarge(id: string): BuildError {
-  return new BuildError('SECRET_MISSING', `the secret \`${id}\` is larger than 500 KiB`);
+  return new BuildError('SECRET_MISSING', `the secret \`${id}\` is larger than 500 KiB`, {
+    hint: 'a build context or a cache mount brings large files into a step',
+  });
 }
 
 function textBytes(text: string | undefined): Uint8Array | undefined {

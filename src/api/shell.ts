@@ -9,7 +9,7 @@ import { layersOf } from './result.ts';
 import { run } from './run.ts';
 import { prepareTask } from './runners/exec-task.ts';
 import { withSession } from './session.ts';
-import { shellArgs, shellOpening } from './shell-opening.ts';
+import { requireTerminal, shellArgs, shellOpening } from './shell-opening.ts';
 import type { ShellOptions } from './types.ts';
 import { withMaskedSecrets } from './with-masked-secrets.ts';
 
@@ -20,7 +20,8 @@ import { withMaskedSecrets } from './with-masked-secrets.ts';
  *
  * Errors are those of `build`, USAGE for a line where nothing is, and STEP_START where there is no `sh`.
  */
-export function shell(options: ShellOptions): Promise<{ readonly exitCode: number }> {
+export async function shell(options: ShellOptions): Promise<{ readonly exitCode: number }> {
+  requireTerminal(options);
   if (options.image !== undefined) return inImage(options, options.image);
   return withMaskedSecrets(options, (masked, needles) =>
     withSession(masked, async (session) => {

@@ -2,7 +2,7 @@ import type { OpRunner, OpRunners } from '../solver/runner.ts';
 import { diskSpace } from '../store/disk-space.ts';
 import { surveyStore } from '../store/usage.ts';
 import { BuildError } from '../util/build-error.ts';
-import { readByteSize } from '../util/byte-size.ts';
+import { formatByteSize, readByteSize } from '../util/byte-size.ts';
 import type { StepOutcome } from './result.ts';
 import type { Session } from './session.ts';
 import type { BuildOptions } from './types.ts';
@@ -39,7 +39,7 @@ export function spaceGuard(options: BuildOptions, session: Session): SpaceGuard 
     if (now < ceiling) return;
     throw new BuildError(
       'STORE_FULL',
-      `the store takes ${inMegabytes(now)}, and may take ${inMegabytes(ceiling)}`,
+      `the store takes ${formatByteSize(now)}, and may take ${formatByteSize(ceiling)}`,
       {
         hint: 'remove images that you do not need (`tsbuild rmi`), then `tsbuild prune --all`, or raise --store-limit',
         details: { used: now, limit: ceiling },
@@ -54,7 +54,7 @@ export function spaceGuard(options: BuildOptions, session: Session): SpaceGuard 
       if (free < needed) {
         throw new BuildError(
           'DISK_FULL',
-          `the disk of the store has ${inMegabytes(free)} left, too little for a step`,
+          `the disk of the store has ${formatByteSize(free)} left, too little for a step`,
           {
             hint: 'free some space: `tsbuild du` shows what the store takes, `tsbuild prune` removes what nobody uses',
             details: { free, needed, root },
@@ -91,10 +91,6 @@ function guarded<R extends Pick<OpRunner<StepOutcome>, 'run'>>(runner: R, guard:
     return runner.run(op, inputs, context);
   };
   return { ...runner, run };
-}
-
-function inMegabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 function fromEnvironment(env: NodeJS.ProcessEnv, name: string): number | undefined {

@@ -297,7 +297,7 @@ export interface ShellStreams {
   readonly command?: string | undefined;
   /** Connects this process's own standard streams; then `onOutput` is not called. */
   readonly interactive?: boolean | undefined;
-  /** With `interactive`: gives it a terminal of its own, on the one that this process has. */
+  /** With `interactive`: gives it a terminal of its own, on the one that this process has; USAGE where it has none. */
   readonly tty?: boolean | undefined;
   /** While a promise that it returns is open, no more is read of that stream. */
   readonly onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => unknown) | undefined;

@@ -54,6 +54,7 @@ export interface RunOptions extends CommonOptions {
   readonly network?: 'default' | 'none' | 'host' | 'isolated' | undefined;
   readonly hostname?: string | undefined;
   readonly interactive?: boolean | undefined;
+  /** With `interactive`: gives it a terminal of its own, on the one that this process has; USAGE where it has none. */
   readonly tty?: boolean | undefined;
   readonly runtime?: string | undefined;
   /**

@@ -95,3 +95,8 @@ function credentialsFor(
 export function hasColor(output: Output, env: NodeJS.ProcessEnv): boolean {
   return output.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
 }
+
+/** Whether a shell can have a terminal of its own. */
+export function hasTerminal({ stdin, stdout }: CliContext): boolean {
+  return stdin.isTTY && stdout.isTTY === true;
+}

@@ -108,8 +108,20 @@ function usageError(error: CommanderError, command: Command): BuildError {
     .replaceAll("'", '`')
     .replace(/\.$/, '')
     .replace(/\. Expected .*/, '');
-  const hint = near === undefined ? `see \`${command.name()} --help\`` : `did you mean \`${near}\`?`;
+  // A word that is missing is best shown where it belongs.
+  const hint =
+    near !== undefined
+      ? `did you mean \`${near}\`?`
+      : error.code === 'commander.missingArgument'
+        ? `write ${usageOf(command)}; see \`${command.name()} --help\``
+        : `see \`${command.name()} --help\``;
   return new BuildError('USAGE', message, { hint, cause: error });
+}
+
+/** Its forms stand on lines of their own; of those after the first the name is a part. */
+function usageOf(command: Command): string {
+  const forms = `${command.name()} ${command.usage()}`.split('\n');
+  return forms.map((form) => `\`${form.trim()}\``).join(' or ');
 }
 
 // Whatever an aborted build throws is the abort.

@@ -1,6 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
 import type { BuildOptions, BuildOutcome } from '../index.ts';
-import { hasColor } from './context.ts';
+import { hasColor, hasTerminal } from './context.ts';
 import type { CliContext } from './context.ts';
 import { sanitizeLine } from './sanitize.ts';
 import { styleFor } from './style.ts';
@@ -31,9 +31,4 @@ export function shellOnFailure(context: CliContext): OnFailure {
       );
     });
   };
-}
-
-/** Whether a shell can have a terminal of its own. */
-export function hasTerminal({ stdin, stdout }: CliContext): boolean {
-  return stdin.isTTY && stdout.isTTY === true;
 }

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { makeDirectories } from '../util/make-directories.ts';
+import { writeError } from '../util/system-error.ts';
 
 /** A file, or a stream that the caller owns (stdout); it is not closed. */
 export type OutputTarget = { readonly file: string } | { readonly stream: NodeJS.WritableStream };
@@ -87,13 +88,5 @@ function realPath(path: string): string {
 export function outputError(error: unknown, path: string): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (error instanceof BuildError || typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return error;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new BuildError('DISK_FULL', `no space left while writing ${path}`, {
-      cause: error,
-      hint: 'free some space or choose another destination',
-    });
-  }
-  return new BuildError('OUTPUT_FAILED', `cannot write ${path}: ${(error as Error).message}`, {
-    cause: error,
-  });
+  return writeError(path, error);
 }

@@ -1,3 +1,5 @@
+import type { Diagnostic } from '../util/diagnostic.ts';
+import { didYouMean } from '../util/suggest.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { familiarReference, parseReference } from '../oci/reference.ts';
@@ -34,6 +36,34 @@ export function findContext(
     if (found !== undefined) return { name: found[0], context: found[1] };
   }
   return undefined;
+}
+
+/**
+ * A warning for each --build-context that nothing in the file could mean, in any stage. `names`: all that FROM and `--from` say, and stages are
+ * called; `used`: contexts that were found, for triggers of base images too.
+ */
+export function unusedContexts(
+  contexts: Readonly<Record<string, NamedContext>>,
+  { names, used }: { readonly names: Iterable<string>; readonly used: ReadonlySet<string> },
+): readonly Diagnostic[] {
+  const all = Object.keys(contexts);
+  if (all.length === 0) return [];
+  const said = new Set([...names].flatMap((name) => [name, shortName(name)]));
+  return all
+    .filter((key) => !used.has(key))
+    .flatMap((key) => {
+      const name = key.replace(/::[^:]*$/, '');
+      if (said.has(name) || said.has(shortName(name))) return [];
+      const hint = didYouMean(name, said);
+      return [
+        {
+          severity: 'warning',
+          rule: 'UnusedBuildContext',
+          message: `no FROM and no --from takes the build context \`${name}\``,
+          ...(hint === undefined ? {} : { hint }),
+        },
+      ];
+    });
 }
 
 function shortName(name: string): string {

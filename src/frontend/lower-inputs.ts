@@ -55,6 +55,7 @@ async function contextInput(
   platform: Platform,
 ): Promise<Digest | undefined> {
   const { lowering, stage, instruction } = step;
+  lowering.useContext(found.name);
   if (found.context.kind === 'tree') return treeVertex(lowering, found.name, stage.index);
   if (found.context.reference === 'scratch') return undefined;
   const image = await lowering.resolve(found.context.reference, platform, locate(instruction));

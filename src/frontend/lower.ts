@@ -9,7 +9,7 @@ import type { StageBase } from './bases.ts';
 import { readBases } from './bases.ts';
 import { readCheckOptions } from './checks/options.ts';
 import { checkRule } from './checks/rules.ts';
-import { findContext } from './contexts.ts';
+import { findContext, unusedContexts } from './contexts.ts';
 import type { ArgInstruction } from './instruction.ts';
 import { isOwnFrontend } from './directives.ts';
 import { bySource, lintText, makeDiagnostic } from './checks/check.ts';
@@ -96,6 +96,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
   if (early.length > 0 || cycle !== undefined)
     throw asOne([...early, ...(cycle === undefined ? [] : [cycle])].toSorted(byPlace));
   const usedArgs = new Set<string>();
+  const usedContexts = new Set<string>();
   const faults = new Set<BuildError>();
   let usesContext = false;
   const stages = new Map<number, Promise<StageState>>();
@@ -131,6 +132,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
       faults.add(error);
     },
     useArg: (name) => usedArgs.add(name),
+    useContext: (name) => usedContexts.add(name),
   };
   const made = await lowering.stage(target.index).catch((error: unknown) => lowering.fault(error));
   const reached = new Map(stages);
@@ -147,6 +149,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ...diagnostics,
     ...unusedArgs(parsed, options, usedArgs),
     ...argsWithoutEffect(options),
+    ...unusedContexts(options.namedContexts, { names: saidNames(parsed, bases), used: usedContexts }),
   ].toSorted(bySource);
   if (check.error) failOnFindings(told, givenCheck !== undefined);
   const labels = { ...Object.fromEntries(listOf(state.labels)), ...options.labels };
@@ -265,6 +268,19 @@ function syntaxNotice(parsed: ParsedDockerfile, options: LowerOptions): readonly
         : { source: { source: parsed.source, range: directive.range } }),
     },
   ];
+}
+
+/** All that may mean a build context, in stages that are not built too. */
+function* saidNames(parsed: ParsedDockerfile, bases: readonly StageBase[]): Generator<string> {
+  for (const { text } of bases) yield text;
+  for (const { name } of parsed.stages) if (name !== undefined) yield name;
+  if (parsed.directives.syntax !== undefined) yield parsed.directives.syntax.text;
+  for (const instruction of parsed.instructions) {
+    if (instruction.kind === 'copy' && instruction.from !== undefined) yield instruction.from.text;
+    if (instruction.kind !== 'run') continue;
+    for (const { options } of instruction.mounts)
+      for (const { key, value } of options) if (key === 'from' && value !== undefined) yield value;
+  }
 }
 
 /** Control args that ask for what this version does not do (L-ARG-9). */

@@ -91,6 +91,8 @@ export interface Lowering {
   readonly fault: (error: unknown) => void;
   /** Says that a --build-arg was of use. */
   readonly useArg: (name: string) => void;
+  /** Notes that a --build-context was found by its name. */
+  readonly useContext: (name: string) => void;
 }
 
 /** One instruction of a stage being lowered. */

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import type { SecureContext } from 'node:tls';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 import { readSmallFile } from '../util/small-file.ts';
 
 export interface CertificateOptions {
@@ -31,11 +32,11 @@ export function authorityFiles(env: NodeJS.ProcessEnv): readonly string[] {
   return (env['TSBUILD_CA'] ?? '').split(delimiter).filter((path) => path !== '');
 }
 
+const authoritiesNamed = '--ca or TSBUILD_CA names it';
+
 /** All of them as one PEM text. Error: CREDENTIALS_INVALID. */
 export async function readAuthorities(env: NodeJS.ProcessEnv): Promise<string> {
-  const texts = await Promise.all(
-    authorityFiles(env).map((path) => readPem(path, '--ca or TSBUILD_CA names it')),
-  );
+  const texts = await Promise.all(authorityFiles(env).map((path) => readPem(path, authoritiesNamed)));
   return texts.map((text) => (text.endsWith('\n') ? text : `${text}\n`)).join('');
 }
 
@@ -105,8 +106,10 @@ export async function connectionCertificates(
 ): Promise<HostCertificates | undefined> {
   const { tls } = options;
   const found = await hostCertificates(host, options);
-  const files = [...authorityFiles(options.env), ...(tls?.ca ?? [])];
-  const ca = await Promise.all(files.map((path) => readPem(path)));
+  const ca = await Promise.all([
+    ...authorityFiles(options.env).map((path) => readPem(path, authoritiesNamed)),
+    ...(tls?.ca ?? []).map((path) => readPem(path)),
+  ]);
   const pair = tls?.clients[0];
   const client = pair && { cert: await readPem(pair.cert), key: await readPem(pair.key) };
   if (found === undefined && ca.length === 0 && client === undefined) return undefined;
@@ -167,11 +170,14 @@ async function readPem(path: string, why?: string): Promise<string> {
   try {
     text = (await readSmallFile(path, largest)).toString('latin1');
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BuildError('CREDENTIALS_INVALID', `cannot read the certificate file ${path}: ${reason}`, {
-      hint: why,
-      cause,
-    });
+    throw new BuildError(
+      'CREDENTIALS_INVALID',
+      `cannot read the certificate file ${path}: ${inWords(cause)}`,
+      {
+        hint: why,
+        cause,
+      },
+    );
   }
   if (!text.includes('-----BEGIN ')) {
     throw new BuildError('CREDENTIALS_INVALID', `${path} is no certificate file in PEM form`, { hint: why });

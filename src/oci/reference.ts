@@ -68,6 +68,23 @@ export function parseReference(text: string): Reference {
   };
 }
 
+/**
+ * Refuses a registry without a repository, `localhost:5000` or `registry.example`, where only a repository can be meant: as a reference such a text
+ * is an image of Docker Hub. Throws REFERENCE_INVALID.
+ */
+export function refuseRegistryAlone(text: string): void {
+  const registry = text.slice(0, 300).replace(/\/$/, '');
+  const isHost = /^(?:localhost|[^/:@]+\.[^/:@]+)(?::\d{1,5})?$|^\[[^/]*\](?::\d{1,5})?$/i.test(registry);
+  if (!isHost || !validHost(registry)) return;
+  throw new BuildError(
+    'REFERENCE_INVALID',
+    `\`${text.slice(0, 100)}\` names a registry and no repository in it`,
+    {
+      hint: `write ${registry.slice(0, 100)}/NAME`,
+    },
+  );
+}
+
 /** The full form: `docker.io/library/busybox:latest`, with the digest where there is one. `parseReference` reads it back unchanged. */
 export function formatReference(reference: Reference): string {
   return `${reference.registry}/${reference.repository}${suffix(reference)}`;

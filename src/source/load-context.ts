@@ -97,6 +97,11 @@ export async function openContext(spec: ContextSpec, options: OpenContextOptions
   return fromDirectory(spec, options);
 }
 
+/** Throws CONTEXT_NOT_FOUND, CONTEXT_INVALID for a local directory that cannot be one; what is fetched is not looked at. */
+export async function checkLocalContext(spec: string): Promise<void> {
+  if (spec !== '-' && !isGitUrl(spec) && !/^https?:\/\//i.test(spec)) await localDirectory(spec);
+}
+
 async function fromDirectory(spec: string, options: OpenContextOptions): Promise<OpenedContext> {
   const directory = await localDirectory(spec, options.cwd);
   const whole = contextTree(directory);

@@ -43,6 +43,12 @@ export class BuildError extends Error {
     return new BuildError(this.code, this.message, { ...this.options(), source });
   }
 
+  /** The same error with one more thing that the user can do. */
+  hinted(more: string): BuildError {
+    const hint = this.hint === undefined ? more : `${this.hint}; ${more}`;
+    return new BuildError(this.code, this.message, { ...this.options(), hint });
+  }
+
   private options(): BuildErrorOptions {
     return {
       hint: this.hint,

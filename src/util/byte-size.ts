@@ -5,3 +5,10 @@ export function readByteSize(text: string): number | undefined {
   const power = ' kmgtp'.indexOf((match[2] ?? '').toLowerCase() || ' ');
   return Math.floor(Number(match[1]) * 1024 ** power);
 }
+
+/** `512 MiB`, `1.5 GiB`: in the largest unit of which there is one, which is how `readByteSize` is given sizes. */
+export function formatByteSize(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(bytes) / 10)));
+  return `${Number((bytes / 1024 ** power).toFixed(2))} ${units[power]}`;
+}

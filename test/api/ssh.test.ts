@@ -125,6 +125,11 @@ describe('private keys of ssh', () => {
     const secret = Buffer.from(numbers.secret);
     secret[100] = (secret[100] ?? 0) ^ 2;
     expect(problem(openSshFile(openSshBytes({ ...numbers, secret })))).toContain('is damaged');
+    // An even modulus: nothing can be reckoned with it.
+    const even = Buffer.from(numbers.secret);
+    const modulus = 11;
+    even[modulus + 3 + even.readUInt32BE(modulus)] = 0;
+    expect(problem(openSshFile(openSshBytes({ ...numbers, secret: even })))).toContain('is damaged');
     expect(problem('-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n')).toContain(
       'is damaged',
     );
@@ -220,7 +225,7 @@ describe.runIf(process.platform !== 'win32')('C-SE-2: agents of --ssh', () => {
     );
     expect(await said([], { SSH_AUTH_SOCK: '' })).toContain('there is no ssh agent');
     expect(await said([good, join(folder.path, 'none')])).toBe(
-      'SECRET_MISSING --ssh k: none does not exist | ',
+      'SECRET_MISSING --ssh k: none does not exist | name a key or an agent’s socket: --ssh k=PATH; without a path it is that of SSH_AUTH_SOCK',
     );
     expect(await said([folder.path])).toContain('is neither a file nor');
     expect(await said([file('big', 'x'.repeat(70_000))])).toContain('big is too large for a key');

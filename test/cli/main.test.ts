@@ -68,6 +68,19 @@ describe('help', () => {
     expect(stderr).toMatch(told);
   });
 
+  test('a word that is missing is shown where it belongs', async () => {
+    const hint = async (...argv: readonly string[]): Promise<string | undefined> => {
+      const { status, stderr } = await runCli(argv);
+      expect(status).toBe(2);
+      return / {2}= hint: (.*)/.exec(stderr)?.[1];
+    };
+    expect(await hint('store')).toBe('write `tsbuild store check [options]`; see `tsbuild store --help`');
+    expect(await hint('ls')).toBe('write `tsbuild ls [options] REPOSITORY`; see `tsbuild ls --help`');
+    expect(await hint('manifest')).toContain(
+      '`tsbuild manifest inspect [options] IMAGE` or `tsbuild manifest create [options] -t NAME IMAGE...`',
+    );
+  });
+
   test('an unknown verb is a usage error with a suggestion', async () => {
     for (const argv of [['biuld'], ['help', 'biuld'], ['--root', '/x', 'biuld']]) {
       const result = await runCli(argv);
@@ -104,6 +117,51 @@ describe('the result of a build', () => {
     const failing = { build: () => Promise.reject(new BuildError('STEP_FAILED', 'no')) };
     expect((await runCli(['--iidfile', iid, '.'], { library: failing })).status).toBe(1);
     expect(() => readFileSync(iid)).toThrow('ENOENT');
+  });
+
+  test.each(['--iidfile', '--metadata-file', '--logfile'])(
+    '%s that could not be written is told before anything runs',
+    async (flag) => {
+      for (const [path, why] of [
+        [join(folder, 'no', 'x'), 'no such file or directory'],
+        [folder, 'it is a directory'],
+      ] as const) {
+        let built = false;
+        const { status, stderr } = await runCli([flag, path, '.'], {
+          library: {
+            build: async () => {
+              built = true;
+              return buildResult();
+            },
+          },
+        });
+        expect([status, built]).toEqual([1, false]);
+        expect(stderr).toMatch(/^error\[OUTPUT_FAILED\]: cannot write .*\n {2}= hint: .*\n$/);
+        expect(stderr).toContain(`\`${path}\`: ${why}\n`);
+      }
+    },
+  );
+
+  test('where a step has failed on a terminal, it is told once that a shell can be opened there', async () => {
+    const failing = (code: 'STEP_FAILED' | 'COPY_SOURCE_MISSING') => ({
+      build: () => Promise.reject(new BuildError(code, 'no', { hint: 'look' })),
+    });
+    const told = async (
+      argv: readonly string[],
+      terminal: boolean,
+      code: 'STEP_FAILED' | 'COPY_SOURCE_MISSING',
+    ) =>
+      (
+        await runCli([...argv, '.'], { library: failing(code), terminal, env: { NO_COLOR: '1' } })
+      ).stderr.match(/ {2}= hint: .*/g);
+    const hint = ['  = hint: look; `--on-fail=shell` opens a shell there'];
+    const plain = ['  = hint: look'];
+    const flag = ['--progress=plain'];
+    expect(await told(flag, true, 'STEP_FAILED')).toEqual(hint);
+    expect(await told(flag, false, 'STEP_FAILED')).toEqual(plain);
+    expect(await told(flag, true, 'COPY_SOURCE_MISSING')).toEqual(plain);
+    for (const flags of [['-q'], ['--progress=rawjson'], ['--progress=plain', '--on-fail=shell']])
+      expect(await told(flags, true, 'STEP_FAILED')).toEqual(plain);
   });
 
   test('what an id is written through stays: /dev/stdout is a link', async () => {
@@ -398,7 +456,9 @@ describe('images of the store', () => {
     expect((await runCli(['load'], { library: { loadImage }, input: 'two' })).stdout).toBe(
       'Loaded image: two:1\n',
     );
-    expect((await runCli(['load', '-i', join(folder, 'no')], { library: { loadImage } })).status).toBe(2);
+    const absent = await runCli(['load', '-i', join(folder, 'no')], { library: { loadImage } });
+    expect(absent.status).toBe(2);
+    expect(absent.stderr).toMatch(/^error\[USAGE\]: `.*\/no` does not exist\n {2}= hint: name an archive/);
     const directory = await runCli(['load', '-i', folder], { library: { loadImage } });
     expect(directory.stderr).toContain(`error[USAGE]: \`${folder}\` is a directory`);
     expect((await runCli(['load'], { library: { loadImage }, terminal: true })).status).toBe(2);

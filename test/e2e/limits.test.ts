@@ -42,7 +42,7 @@ suite('C-EX-3: a build with limits', ['root', 'memory-cgroup', ...tools], () => 
       ]);
       expect(code).toBe(1);
       expect(stderr).toContain('did not complete successfully: cannot allocate memory');
-      expect(stderr).toContain('the 33554432 bytes of --memory were used up');
+      expect(stderr).toContain('the 32 MiB of --memory were used up');
       expect(stderr).not.toContain('without the limits');
     });
   });

@@ -219,6 +219,28 @@ describe('L-FROM-3: where a base name is looked for', () => {
     ]);
   });
 
+  test('a build context that nothing could mean is told, with the name that is near', async () => {
+    const unused = async (text: string, ...names: readonly string[]) => {
+      const namedContexts = Object.fromEntries(names.map((each) => [each, tree]));
+      const { diagnostics } = await lowerText(text, { bases: both, namedContexts });
+      return diagnostics
+        .filter(({ rule }) => rule === 'UnusedBuildContext')
+        .map(({ message, hint }) => [message, hint]);
+    };
+    expect(await unused('FROM thing\nCOPY --from=tools /a /', 'tols', 'tools', 'other::linux/arm64')).toEqual(
+      [
+        ['no FROM and no --from takes the build context `tols`', 'did you mean `tools`?'],
+        ['no FROM and no --from takes the build context `other`', undefined],
+      ],
+    );
+    // In a stage that is not built, as an image, in a mount, as a stage, for another platform.
+    const text =
+      'FROM scratch AS a\nCOPY --from=one / /\nRUN --mount=from=two,target=/t x\nFROM scratch AS three\nFROM thing';
+    expect(
+      await unused(text, 'one', 'two', 'three', 'docker.io/library/thing:latest', 'one::linux/arm64'),
+    ).toEqual([]);
+  });
+
   test('a build context for the platform comes before the one for all', async () => {
     const namedContexts = {
       thing: { kind: 'image', reference: name },

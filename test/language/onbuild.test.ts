@@ -17,6 +17,14 @@ function faultsOn(triggers: readonly string[], text: string): Promise<readonly s
   return faultsOf(text, { bases: { [base]: { config: { OnBuild: triggers } } } });
 }
 
+test('a build context that only a trigger of a base takes is not unused', async () => {
+  const { diagnostics } = await lowerText('FROM base', {
+    bases: { [base]: { config: { OnBuild: ['RUN --mount=from=files,target=/f x'] } } },
+    namedContexts: { files: { kind: 'tree' } },
+  });
+  expect(diagnostics.map(({ rule }) => rule)).toEqual([]);
+});
+
 describe('L-OB-1: what ONBUILD keeps', () => {
   test('the text of the instruction, joined, with its heredocs; nothing is run, no history is written', async () => {
     const { config, history, steps } = await imageOf(

@@ -1,6 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { familiarReference, formatReference, parseReference } from '../../src/oci/reference.ts';
+import {
+  familiarReference,
+  formatReference,
+  parseReference,
+  refuseRegistryAlone,
+} from '../../src/oci/reference.ts';
 import { BuildError } from '../../src/util/build-error.ts';
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
@@ -238,4 +243,25 @@ describe('parseReference', () => {
       { numRuns: 500 },
     );
   });
+});
+
+test.each([
+  ['localhost:5911', true],
+  ['localhost:5911/', true],
+  ['localhost', true],
+  ['ghcr.io', true],
+  ['registry.example:443', true],
+  ['[::1]:5000', true],
+  ['alpine', false],
+  ['alpine:3', false],
+  ['alpine:3.20', false],
+  ['localhost:5911/a', false],
+  ['user/app', false],
+])('%s is a registry without a repository: %s', (text, alone) => {
+  const refuse = (): void => refuseRegistryAlone(text);
+  if (!alone) expect(refuse).not.toThrow();
+  else
+    expect(refuse).toThrow(
+      expect.objectContaining({ code: 'REFERENCE_INVALID', hint: `write ${text.replace(/\/$/, '')}/NAME` }),
+    );
 });

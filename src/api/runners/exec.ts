@@ -6,6 +6,7 @@ import type { LayerTrees } from '../../image/layer-tree.ts';
 import { digestOfJson } from '../../oci/digest.ts';
 import type { OpRunner, RunContext } from '../../solver/runner.ts';
 import { BuildError } from '../../util/build-error.ts';
+import { formatByteSize } from '../../util/byte-size.ts';
 import type { JsonValue } from '../../util/canonical-json.ts';
 import type { StepOutcome } from '../result.ts';
 import { layersOf } from '../result.ts';
@@ -162,7 +163,9 @@ function stepFailed(
 ): BuildError {
   const { exitCode, oomKilled = false, memory, absent } = step;
   const used =
-    memory === undefined ? 'that of this machine or container was' : `the ${memory} bytes of --memory were`;
+    memory === undefined
+      ? 'that of this machine or container was'
+      : `the ${formatByteSize(memory)} of --memory were`;
   const reason = oomKilled ? 'cannot allocate memory' : `exit code: ${exitCode}`;
   return new BuildError(
     'STEP_FAILED',

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError } from '../../util/build-error.ts';
+import { inWords } from '../../util/system-error.ts';
 import { listenAt } from '../../util/unix-socket.ts';
 import type { SshOption } from '../types.ts';
 import type { SshKey } from './key.ts';
@@ -58,7 +59,10 @@ async function socketOf(
   const found = await Promise.all(
     (paths.length === 0 ? [first] : paths).map(async (path) => {
       const stats = await stat(path).catch(() => undefined);
-      if (stats === undefined) throw new BuildError('SECRET_MISSING', `--ssh ${id}: ${path} does not exist`);
+      if (stats === undefined)
+        throw new BuildError('SECRET_MISSING', `--ssh ${id}: ${path} does not exist`, {
+          hint: `name a key or an agent’s socket: --ssh ${id}=PATH; without a path it is that of SSH_AUTH_SOCK`,
+        });
       return stats.isSocket();
     }),
   );
@@ -78,7 +82,7 @@ async function readKey(id: string, path: string): Promise<SshKey> {
   if (!stats.isFile()) throw problem('is neither a file nor an agent’s socket');
   if (stats.size > MAX_KEY_FILE) throw problem('is too large for a key');
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw problem(`cannot be read: ${(error as Error).message}`);
+    throw problem(`cannot be read: ${inWords(error)}`);
   });
   try {
     return parseSshKey(text);

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import type { BuildResult } from '../../index.ts';
 import type { OnFailure } from '../on-fail.ts';
+import { BuildError } from '../../util/build-error.ts';
 import { addBuildFlags, oldFlagNotes } from '../build-flags.ts';
 import type { BuildFlags } from '../build-flags.ts';
 import { buildOptions, planOptions } from '../build-options.ts';
-import { hasColor } from '../context.ts';
+import { hasColor, hasTerminal } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { contextWord } from '../context-word.ts';
 import { drained } from '../drain.ts';
@@ -53,7 +54,10 @@ export const build: Verb = {
         drained: () => drained(context.stderr),
         onFailedStep: onFailedStep?.(end),
       }),
-    );
+    ).catch((error: unknown) => {
+      const isShown = onFailedStep === undefined && (mode === 'plain' || mode === 'tty');
+      throw isShown ? withShellHint(error, context) : error;
+    });
     writeResultFiles(flags, result);
     if (mode === 'quiet' && result.digest !== undefined) context.stdout.write(`${result.digest}\n`);
     if (mode === 'plain' || mode === 'tty')
@@ -61,6 +65,12 @@ export const build: Verb = {
     return 0;
   },
 };
+
+/** Where a shell could be opened, that it can be. */
+function withShellHint(error: unknown, context: CliContext): unknown {
+  const isStep = error instanceof BuildError && error.code === 'STEP_FAILED';
+  return isStep && hasTerminal(context) ? error.hinted('`--on-fail=shell` opens a shell there') : error;
+}
 
 // Loaded for those who ask.
 async function shellOnFailure(context: CliContext): Promise<OnFailure> {

@@ -4,6 +4,7 @@ import { openArchiveFile } from '../../util/archive-file.ts';
 import { BuildError } from '../../util/build-error.ts';
 import { commonOptions } from '../context.ts';
 import type { CliContext, CommonFlags } from '../context.ts';
+import { inWords } from '../../util/system-error.ts';
 import { familiarName } from '../format.ts';
 import { newCommand } from '../options.ts';
 import { sanitizeLine } from '../sanitize.ts';
@@ -49,8 +50,8 @@ function open(file: string | undefined, context: CliContext): Readable {
   try {
     return openArchiveFile(file, context.signal);
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new BuildError('USAGE', `\`${file}\` ${unfit[code ?? ''] ?? `cannot be read: ${message}`}`, {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new BuildError('USAGE', `\`${file}\` ${unfit[code ?? ''] ?? `cannot be read: ${inWords(cause)}`}`, {
       hint: hints[code ?? ''],
       cause,
     });
@@ -58,10 +59,12 @@ function open(file: string | undefined, context: CliContext): Readable {
 }
 
 const unfit: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
   EISDIR: 'is a directory, and an archive is expected',
   EFTYPE: 'is no ordinary file, and an archive is expected',
 };
 const hints: Readonly<Record<string, string>> = {
+  ENOENT: 'name an archive of `tsbuild save` or `docker save`, or leave -i out to read stdin',
   EISDIR: 'give the archive itself; an OCI layout is read with `tar -C LAYOUT -c . | tsbuild load`',
   EFTYPE: 'a pipe is read from stdin: leave -i out',
 };

@@ -1,11 +1,11 @@
 import { Option } from 'commander';
 import type { Emit, RunOptions } from '../../index.ts';
 import { BuildError } from '../../util/build-error.ts';
-import { commonOptions, hasColor } from '../context.ts';
+import { commonOptions, hasColor, hasTerminal } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { drained } from '../drain.ts';
 import { addRegistryOptions, addSandboxFlags, listOption, newCommand } from '../options.ts';
-import { hasTerminal } from '../on-fail.ts';
+
 import { reportError, reportNotice } from '../report.ts';
 import { networkModes, parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';

@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Diagnostic } from '../../index.ts';
-import { BuildError } from '../../util/build-error.ts';
+import { inWords, writeError } from '../../util/system-error.ts';
 
 /** A file with the output of all steps, whole: what a step writes waits until it is there. */
 export interface LogFile {
@@ -15,13 +15,7 @@ export function openLogFile(path: string): LogFile {
   try {
     fd = openSync(path, 'w');
   } catch (error) {
-    throw new BuildError(
-      'OUTPUT_FAILED',
-      `the log file ${path} cannot be written: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    );
+    throw writeError(`the log file \`${path}\``, error);
   }
   let failure: Error | undefined;
   // One buffer for all of a gigabyte: a new one for each piece would stay in memory for long. A character has up to three bytes.
@@ -44,7 +38,7 @@ export function openLogFile(path: string): LogFile {
     close() {
       closeSync(fd);
       if (failure === undefined) return undefined;
-      const message = `the log file ${path} is not whole: ${failure.message}`;
+      const message = `the log file ${path} is not whole: ${inWords(failure)}`;
       return { severity: 'warning', rule: 'LogFile', message };
     },
   };

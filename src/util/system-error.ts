@@ -1,0 +1,38 @@
+import { BuildError } from './build-error.ts';
+
+const words: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EFBIG: 'it is too large',
+  EFTYPE: 'it is no ordinary file',
+  EISDIR: 'it is a directory',
+  ELOOP: 'there are too many symbolic links in its path',
+  ENAMETOOLONG: 'its name is too long',
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'a part of its path is no directory',
+  ENXIO: 'nobody reads it',
+  EPERM: 'operation not permitted',
+  EROFS: 'its file system is read-only',
+};
+
+/** Why a system call on a file has failed, without the call and the path, which messages name themselves. Other errors say it themselves. */
+export function inWords(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return words[code ?? ''] ?? message ?? String(error);
+}
+
+/** A file of the user that cannot be written: DISK_FULL, or OUTPUT_FAILED. `what` names it, with its path. */
+export function writeError(what: string, cause: unknown): BuildError {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new BuildError('DISK_FULL', `no space left while writing ${what}`, {
+      cause,
+      hint: 'free some space or choose another destination',
+    });
+  const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
+  return new BuildError('OUTPUT_FAILED', `cannot write ${what}: ${inWords(cause)}`, {
+    cause,
+    hint: isMissing
+      ? 'make its directory first, or choose another destination'
+      : 'choose a destination where you may write',
+  });
+}

@@ -1,0 +1,40 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { inWords, writeError } from '../../src/util/system-error.ts';
+
+function errorOf(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it did not fail');
+}
+
+test('what the system says is told without the call and the path', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tsbuild-errors-'));
+  try {
+    const file = join(folder, 'f');
+    writeFileSync(file, '');
+    expect(inWords(errorOf(() => readFileSync(join(folder, 'no'))))).toBe('no such file or directory');
+    expect(inWords(errorOf(() => readFileSync(folder)))).toBe('it is a directory');
+    expect(inWords(errorOf(() => readFileSync(join(file, 'x'))))).toBe('a part of its path is no directory');
+    expect(inWords(new Error('as it is'))).toBe('as it is');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a file that cannot be written is an error with a code, a hint and its cause', () => {
+  const missing = Object.assign(new Error('ENOENT: x'), { code: 'ENOENT' });
+  expect(writeError('`/a/b`', missing)).toMatchObject({
+    code: 'OUTPUT_FAILED',
+    message: 'cannot write `/a/b`: no such file or directory',
+    hint: expect.stringContaining('make its directory first'),
+    cause: missing,
+  });
+  const full = Object.assign(new Error('ENOSPC: x'), { code: 'ENOSPC' });
+  expect(writeError('`/a/b`', full)).toMatchObject({ code: 'DISK_FULL', hint: expect.any(String) });
+});
