@@ -63,7 +63,12 @@ export function networkFailure(error: unknown): NetworkFailure | undefined {
       };
     }
     const entry = known[code];
-    if (entry !== undefined) return { certificate: false, protocol: false, ...entry };
+    if (entry !== undefined) {
+      // Of the answer to CONNECT undici tells the status in its message alone.
+      const status = code === 'UND_ERR_ABORTED' ? /\((\d{3})\)/.exec(item.message)?.[1] : undefined;
+      const reason = status === undefined ? entry.reason : `${entry.reason} (status ${status})`;
+      return { certificate: false, protocol: false, ...entry, reason };
+    }
     // undici gives its parser's errors no code.
     if (code.startsWith('HPE_') || item.name === 'HTTPParserError') {
       return { reason: 'the answer is no HTTP', retryable: false, certificate: false, protocol: true };

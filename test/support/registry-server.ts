@@ -105,7 +105,12 @@ export async function startRegistry(options: RegistryServerOptions = {}): Promis
 
 /** Writes key.pem and cert.pem, self-signed, for `name` and localhost. */
 export async function makeCertificate(folder: string, name: string): Promise<void> {
-  const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'];
+  const subject = [
+    '-subj',
+    `/CN=${name}`,
+    '-addext',
+    `subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:${name}`,
+  ];
   const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', join(folder, 'key.pem')];
   await run('openssl', ['req', '-x509', ...key, '-out', join(folder, 'cert.pem'), '-days', '2', ...subject]);
 }
