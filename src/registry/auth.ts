@@ -3,7 +3,7 @@ import type { RetryPolicy } from '../net/retry.ts';
 import type { Emit } from '../progress/event.ts';
 import type { Challenge } from './challenge.ts';
 import { chooseChallenge } from './challenge.ts';
-import type { CredentialLookup, FindCredential } from './credentials.ts';
+import type { Credential, CredentialLookup, FindCredential } from './credentials.ts';
 import type { AccessUsed, RegistryTask } from './errors.ts';
 import { withheld } from './errors.ts';
 import type { RegistryPlace } from './safety.ts';
@@ -47,6 +47,8 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
   const tokens = new Map<string, Promise<Token>>();
   // What a registry demanded beyond the scopes we thought of, by our own scopes.
   const demanded = new Map<string, string>();
+  // A token server may replace an identity token when it is used (R-AUTH-4); the file keeps the old one, as with docker.
+  const replaced = new Map<string, string>();
   let challenge = chooseChallenge(first);
 
   function lookup(access: Access): Promise<CredentialLookup> {
@@ -85,10 +87,15 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
     return (await made).token;
   }
 
+  function latest(credential: Credential | undefined): Credential | undefined {
+    if (credential?.kind !== 'identity-token') return credential;
+    return { ...credential, token: replaced.get(credential.token) ?? credential.token };
+  }
+
   async function ask(access: Access, wanted: Challenge): Promise<Token> {
     const realm = safeRealm(wanted.parameters['realm'] ?? '', place, options.trustedRealms);
     const { credential } = await lookup(access);
-    const shown = isTrustedRealm(realm, place, options.trustedRealms) ? credential : undefined;
+    const shown = isTrustedRealm(realm, place, options.trustedRealms) ? latest(credential) : undefined;
     if (credential !== undefined && shown === undefined && access.scopes.length === 0) {
       // A login would seem to succeed, though nobody has looked at the password.
       throw withheld(access.task, realm.host);
@@ -112,6 +119,8 @@ export function createAuthorizer(first: readonly Challenge[], options: Authorize
       };
       const token = await fetchToken(http, { ...request, used: await used(access), policy: options.policy });
       tell('done');
+      if (credential?.kind === 'identity-token' && shown !== undefined && token.refreshToken !== undefined)
+        replaced.set(credential.token, token.refreshToken);
       return token;
     } catch (error) {
       tell('failed');

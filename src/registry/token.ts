@@ -13,6 +13,8 @@ export interface Token {
   readonly token: string;
   /** Milliseconds since the epoch after which it is not used any more. */
   readonly expires: number;
+  /** What takes the place of the identity token that was shown. */
+  readonly refreshToken?: string | undefined;
 }
 
 export interface TokenRequest {
@@ -128,11 +130,17 @@ async function readToken(response: HttpResponse, request: TokenRequest): Promise
     // Judged below: not an object, no token.
   }
   const token = value?.['token'] ?? value?.['access_token'];
-  if (typeof token !== 'string' || !/^[\u0021-\u007e]+$/.test(token)) {
+  if (!isToken(token)) {
     throw new BuildError('REGISTRY_ERROR', `the token server ${where} gave no token`);
   }
   const seconds = value?.['expires_in'];
   const life = typeof seconds === 'number' && seconds > 0 ? Math.min(seconds, 86_400) : 60;
   // A little early, so that it does not end on the way. `issued_at` is the other side's clock and of no use.
-  return { token, expires: Date.now() + Math.max(life * 0.9, life - 15) * 1000 };
+  const expires = Date.now() + Math.max(life * 0.9, life - 15) * 1000;
+  const refreshToken = value?.['refresh_token'];
+  return { token, expires, refreshToken: isToken(refreshToken) ? refreshToken : undefined };
+}
+
+function isToken(value: unknown): value is string {
+  return typeof value === 'string' && /^[\u0021-\u007e]+$/.test(value);
 }
