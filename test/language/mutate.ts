@@ -127,7 +127,7 @@ async function main(): Promise<number> {
       'tsconfig.json',
     ])
       cpSync(join(projectRoot, name), join(copy, name), { recursive: true });
-    for (const name of ['tsconfig.build.json', 'rolldown.config.mjs', 'README.md', 'node_modules'])
+    for (const name of ['tsconfig.build.json', 'bundle.mjs', 'README.md', 'node_modules'])
       symlinkSync(join(projectRoot, name), join(copy, name));
     for (const row of wanted) {
       const own = mutations.filter((mutation) => mutation.row === row);
