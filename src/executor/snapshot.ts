@@ -1,6 +1,6 @@
 import { makeDirectories } from '../util/make-directories.ts';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { returnMoved } from './chroot/moved-caches.ts';
 import { endProcessesIn } from './chroot/orphans.ts';
@@ -70,7 +70,8 @@ export function layOutOverlay(
     const upper = join(directory, 'upper');
     mkdirSync(upper);
     mkdirSync(join(directory, 'work'), { mode: 0o700 });
-    copyRootAttributes(layout.lower.at(-1), upper);
+    // The root directory of an overlay shows the attributes of its upper directory.
+    chmodSync(upper, 0o755);
     // volatile: nobody needs what a crash leaves, and without it the unmount flushes the whole filesystem.
     options.push(`upperdir=${prefix}upper`, `workdir=${prefix}work`, 'volatile');
   }
@@ -110,13 +111,6 @@ function namesOfLower(directory: string, prefix: string, lower: readonly string[
  */
 function withoutRepeats(lower: readonly string[]): readonly string[] {
   return [...new Set(lower.toReversed())].toReversed();
-}
-
-/** The root directory of an overlay shows the attributes of its upper directory. */
-function copyRootAttributes(lower: string | undefined, upper: string): void {
-  const stat = lower === undefined ? undefined : lstatSync(lower);
-  chownSync(upper, stat?.uid ?? 0, stat?.gid ?? 0);
-  chmodSync(upper, (stat?.mode ?? 0o755) & 0o7777);
 }
 
 /** Removes the directories of steps whose process is gone. What cannot be removed stays, and is no reason to build nothing any more. */

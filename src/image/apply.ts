@@ -22,7 +22,9 @@ import { BuildError } from '../util/build-error.ts';
 import type { Entry, EntryStream } from './entry.ts';
 import { baseName, joinPath, parentPath } from './entry-path.ts';
 import { giveTo } from './owners.ts';
-import { isPortableXattr, opaqueXattr } from './xattr.ts';
+import { strayHardlink, strayHardlinkHint } from './stray-hardlink.ts';
+import type { OverlayMark } from './xattr.ts';
+import { isPortableXattr, overlayXattr } from './xattr.ts';
 
 export interface ApplyOptions {
   /** `overlay`: one layer as overlayfs wants it, whiteouts as 0/0 devices. `plain`: whiteouts delete what earlier layers left. */
@@ -148,11 +150,18 @@ class Applier {
           throw invalid(path, 'has a parent that is no directory');
         }
         this.#directory({ mode: 0o755, uid: 0, gid: 0, mtime: 0n }, next, found);
-      }
+      } else if (this.#options.form === 'plain') this.#keepTime(next);
       this.#known.add(next);
       real = next;
     }
     return real;
+  }
+
+  /** A directory of an earlier layer that this one does not name stays as it is. */
+  #keepTime(path: string): void {
+    if (this.#directories.has(path)) return;
+    const { mode, mtimeNs } = lstatSync(this.#full(path), { bigint: true });
+    this.#directories.set(path, { mode: Number(mode) & 0o7777, mtime: mtimeNs });
   }
 
   #directory(entry: Attributes, path: string, found: Stats | undefined): void {
@@ -225,9 +234,14 @@ class Applier {
     const parent = this.#makeDirectory(parentPath(target), 'give up');
     const real = parent === undefined ? undefined : joinPath(parent, baseName(target));
     const stat = real === undefined ? undefined : this.#lstat(real);
-    if (real === undefined || stat === undefined || stat.isDirectory() || this.#isOverlayWhiteout(stat)) {
-      throw invalid(entry.path, `is a hard link to ${target}, which is no file of this layer`);
-    }
+    // One to a file of a lower layer cannot be made in a layer's own directory: containerd refuses it on overlayfs, and so do we everywhere.
+    const isOwn = real !== undefined && this.#written.has(real);
+    // A device that is not made here.
+    if (isOwn && stat === undefined) return;
+    if (!isOwn || stat?.isDirectory() !== false)
+      throw new BuildError('IMAGE_INVALID', `the layer cannot be unpacked: ${strayHardlink(entry)}`, {
+        hint: strayHardlinkHint,
+      });
     if (real === path) return;
     if (found !== undefined) this.#remove(path, found);
     // Where removing `path` took the target along, this fails: the link named something below itself.
@@ -238,8 +252,10 @@ class Applier {
   #whiteout(path: string, found: Stats | undefined): void {
     if (this.#options.form === 'plain') return this.#removeLower(path);
     // Whiteouts are about lower layers only: what this layer has made stays, and hides them.
-    if (found === undefined) mknod(this.#full(path), nodeType('char'), { major: 0, minor: 0 });
-    else if (found.isDirectory()) this.#markOpaque(path);
+    if (found?.isDirectory() === true) return this.#markOpaque(path);
+    if (found !== undefined) return;
+    mknod(this.#full(path), nodeType('char'), { major: 0, minor: 0 });
+    this.#mark(parentPath(path), 'origin', '');
   }
 
   #opaque(entry: Entry): void {
@@ -252,8 +268,12 @@ class Applier {
   }
 
   #markOpaque(path: string): void {
-    if (this.#options.form !== 'overlay') return;
-    lsetxattr(this.#full(path), opaqueXattr(this.#options.overlayXattrs ?? 'trusted'), Buffer.from('y'));
+    if (this.#options.form === 'overlay') this.#mark(path, 'opaque', 'y');
+  }
+
+  #mark(path: string, name: OverlayMark, value: string): void {
+    const xattr = overlayXattr(this.#options.overlayXattrs ?? 'trusted', name);
+    lsetxattr(this.#full(path), xattr, Buffer.from(value));
   }
 
   #isOverlayWhiteout(stat: Stats): boolean {

@@ -5,7 +5,8 @@ import type { Digest } from '../oci/digest.ts';
 import { overlayDiff } from './diff.ts';
 import { fileContent } from './file-content.ts';
 import type { IndexedEntry, LayerIndex } from './layer-index.ts';
-import { decodeIndex } from './layer-index.ts';
+import { decodeIndex, isOtherVersion } from './layer-index.ts';
+import { ownFiles } from './layer-tree.ts';
 import { onDisk } from './stored-layer.ts';
 import { writeTar } from './tar.ts';
 import { verified } from './verify.ts';
@@ -37,8 +38,7 @@ export async function* checkLayer(
   if (names.includes('index.json')) {
     const text = readFileSync(join(home, 'index.json'), 'utf8');
     index = decodeIndex(text);
-    // One of an older version is not read, and replaced when it is wanted.
-    if (index === undefined && !text.startsWith('{"version":'))
+    if (index === undefined && !isOtherVersion(text))
       yield { form: 'index.json', message: 'the list of its files is damaged' };
   }
   const ids = mappedIds();
@@ -60,23 +60,21 @@ async function treeDamage(
   index: LayerIndex,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  // A later entry of the same path replaces an earlier one.
-  const last = new Map(index.entries.map((item) => [item.entry.path, item]));
-  for (const item of last.values()) {
+  for (const file of ownFiles(index)) {
     signal?.throwIfAborted();
-    const message = await entryDamage(tree, item, signal);
+    const message = await fileDamage(tree, file, signal);
     if (message !== undefined) return message;
   }
   return undefined;
 }
 
-async function entryDamage(
+async function fileDamage(
   tree: string,
-  { entry, digest }: IndexedEntry,
+  [path, { entry, digest }]: readonly [string, IndexedEntry],
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  const { path, type, size, linkTarget } = entry;
-  if (/(?:^|\/)\.wh\./.test(path) || !['file', 'directory', 'symlink'].includes(type)) return undefined;
+  const { type, size, linkTarget } = entry;
+  if (!['file', 'directory', 'symlink'].includes(type)) return undefined;
   try {
     const place = onDisk(tree, path);
     const stat = lstatSync(place);

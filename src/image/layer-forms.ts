@@ -1,10 +1,20 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import { digestHex } from '../oci/digest.ts';
 import type { LayerIndex } from './layer-index.ts';
-import { decodeIndex, encodeIndex } from './layer-index.ts';
+import { decodeImplies, decodeIndex, encodeIndex, indexHead } from './layer-index.ts';
 import { SharedTask } from './shared-task.ts';
 
 export interface FormsOptions {
@@ -99,6 +109,22 @@ export class LayerForms {
       this.#loaded = decodeIndex(readFileSync(this.#index, 'utf8'));
     }
     return this.#loaded;
+  }
+
+  /** `impliesDirectories` of the index, of which no more than its beginning is read; undefined: there is none. */
+  impliesDirectories(): boolean | undefined {
+    let fd: number;
+    try {
+      fd = openSync(this.#index, 'r');
+    } catch {
+      return undefined;
+    }
+    try {
+      const head = Buffer.alloc(indexHead);
+      return decodeImplies(head.toString('latin1', 0, readSync(fd, head, 0, indexHead, 0)));
+    } finally {
+      closeSync(fd);
+    }
   }
 
   saveIndex(index: LayerIndex): void {

@@ -3,6 +3,7 @@ import { isDigest } from '../oci/digest.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ByteStream } from '../util/streams.ts';
 import type { Entry, EntryStream, EntryType } from './entry.ts';
+import { parentPath } from './entry-path.ts';
 
 /** One entry of a layer without its content. */
 export interface IndexedEntry {
@@ -85,7 +86,31 @@ type Row = readonly [
   },
 ];
 
-const version = 2;
+const version = 3;
+
+/**
+ * Whether a layer may put something into a directory without saying what the directory is. Steps then have to be shown what lower layers
+ * say of it: overlayfs shows what the topmost says. Where links are on the way it is not looked at more closely.
+ */
+export function impliesDirectories({ entries }: LayerIndex): boolean {
+  const named = new Set(['']);
+  for (const { entry } of entries) {
+    const { path, type } = entry;
+    if (type === 'directory') named.add(path);
+    // Something else in the place of a directory: what is named below it later may be elsewhere.
+    else if (type !== 'opaque' && type !== 'whiteout' && named.has(path)) return true;
+  }
+  return entries.some(({ entry: { path, type } }) => !named.has(type === 'opaque' ? path : parentPath(path)));
+}
+
+/** The beginning of an encoded index, in bytes, that says whether the layer implies directories. */
+export const indexHead = 128;
+
+/** What the beginning of an encoded index says of `impliesDirectories`; undefined for what is damaged or of another version. */
+export function decodeImplies(head: string): boolean | undefined {
+  const found = /^[0-9a-f]{64}\n\{"version":(\d+),"implies":(true|false),/.exec(head);
+  return found?.[1] === String(version) ? found[2] === 'true' : undefined;
+}
 
 export function encodeIndex(index: LayerIndex): string {
   const rows = index.entries.map(({ entry, offset, digest }): Row => {
@@ -101,7 +126,7 @@ export function encodeIndex(index: LayerIndex): string {
     const { type, path, mode, uid, gid, size, mtime } = entry;
     return [type, path, mode, [uid, gid], size, mtime.toString(), offset, more];
   });
-  const text = JSON.stringify({ version, rows });
+  const text = JSON.stringify({ version, implies: impliesDirectories(index), rows });
   return `${checksum(text)}\n${text}`;
 }
 
@@ -112,16 +137,25 @@ function checksum(text: string): string {
 
 /** undefined for what is damaged or no index of this version: it is made anew then. */
 export function decodeIndex(text: string): LayerIndex | undefined {
-  let parsed: { readonly version?: unknown; readonly rows?: readonly Row[] };
+  const parsed = parseIndex(text);
+  if (parsed?.version !== version || !Array.isArray(parsed.rows)) return undefined;
+  return { entries: (parsed.rows as readonly Row[]).map(decodeRow) };
+}
+
+/** One of another version is not read, and replaced when it is wanted. */
+export function isOtherVersion(text: string): boolean {
+  // The first had no checksum.
+  return text.startsWith('{"version":') || (parseIndex(text)?.version ?? version) !== version;
+}
+
+function parseIndex(text: string): { readonly version?: unknown; readonly rows?: unknown } | undefined {
   const body = text.slice(text.indexOf('\n') + 1);
   if (text !== `${checksum(body)}\n${body}`) return undefined;
   try {
-    parsed = JSON.parse(body) as typeof parsed;
+    return JSON.parse(body) as { readonly version?: unknown; readonly rows?: unknown };
   } catch {
     return undefined;
   }
-  if (parsed.version !== version || !Array.isArray(parsed.rows)) return undefined;
-  return { entries: (parsed.rows as readonly Row[]).map(decodeRow) };
 }
 
 function decodeRow([type, path, mode, [uid, gid], size, mtime, offset, more = {}]: Row): IndexedEntry {

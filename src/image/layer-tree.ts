@@ -4,7 +4,8 @@ import { BuildError } from '../util/build-error.ts';
 import { contentText, identityOf } from './content-hash.ts';
 import type { Entry } from './entry.ts';
 import { baseName, compareBytes, joinPath, parentPath } from './entry-path.ts';
-import type { IndexedEntry } from './layer-index.ts';
+import type { IndexedEntry, LayerIndex } from './layer-index.ts';
+import { strayHardlink, strayHardlinkHint } from './stray-hardlink.ts';
 import { resolveInRoot } from './root-path.ts';
 import type { StoredLayer } from './stored-layer.ts';
 import type { Tree } from './tree.ts';
@@ -17,6 +18,11 @@ export interface LayerTree extends Tree {
    * and which names are one file; never an mtime, nor which layer has what. No content is read for it. undefined: nothing is there.
    */
   identity(path: string): Promise<Digest | undefined>;
+  /**
+   * The directories that a layer has put something into without saying what they are, with those above them, as entries, parents first:
+   * where the layers are stacked as they are, the topmost shows such a directory as 0755 and root's, and not as a lower layer says.
+   */
+  covered(): Promise<readonly Entry[]>;
 }
 
 /** Trees of stacks that have layers in common: what they share is read and laid out once. It keeps all that it was asked for. */
@@ -31,7 +37,7 @@ interface Stack {
 }
 
 export function layerTrees(): LayerTrees {
-  const empty: Stack = { above: new Map(), built: Promise.resolve(impliedDirectory(-1, {})) };
+  const empty: Stack = { above: new Map(), built: Promise.resolve(impliedDirectory({ number: -1 })) };
   const build = async (layers: readonly StoredLayer[]): Promise<Node> => {
     // Read side by side, laid out one after the other.
     const indices = await Promise.all(layers.map((layer) => layer.index()));
@@ -42,11 +48,8 @@ export function layerTrees(): LayerTrees {
       if (next === undefined)
         below.above.set(layer.knownDiffId, (next = { above: new Map(), built: undefined }));
       next.built ??= (async (): Promise<Node> => {
-        const place: Place = { root: (await below.built) as Node, number, source: layer, edition: {} };
-        const entries = indices[number]?.entries ?? [];
-        for (const item of entries) add(place, item);
-        const isTold = entries.some(({ entry }) => entry.path === '' && entry.type === 'directory');
-        if (!isTold) changed(place, [{ name: '', node: place.root }]).covered = true;
+        const place: Place = { root: (await below.built) as Node, source: layer, edition: { number } };
+        for (const item of indices[number]?.entries ?? []) add(place, item);
         return place.root;
       })();
       await next.built;
@@ -77,6 +80,24 @@ export function layerTree(layers: readonly StoredLayer[]): LayerTree {
   return layerTrees().of(layers);
 }
 
+/** What one layer leaves in its own directory, by path there: its last word on each, whatever links its names went through. */
+export function ownFiles({ entries }: LayerIndex): ReadonlyMap<string, IndexedEntry> {
+  const place: Place = {
+    root: impliedDirectory({ number: -1 }),
+    source: undefined,
+    edition: { number: 0 },
+  };
+  for (const item of entries) add(place, item);
+  const files = new Map<string, IndexedEntry>();
+  const waiting: [string, Node][] = [['', place.root]];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const [path, { children, inode }] = next;
+    if (inode.item !== implied) files.set(path, inode.item);
+    for (const [name, child] of children ?? []) waiting.push([joinPath(path, name), child]);
+  }
+  return files;
+}
+
 function treeOf(root: () => Promise<Node>): LayerTree {
   const lookup = async (path: string): Promise<Node | undefined> => descend(await root(), path);
   const lstat = async (path: string): Promise<Entry | undefined> => {
@@ -101,6 +122,11 @@ function treeOf(root: () => Promise<Node>): LayerTree {
       const node = await lookup(await resolve(path.replace(/^\/+/, '')));
       return node === undefined ? undefined : identityOf(merkle(node), linkedNames(node));
     },
+    covered: async () => {
+      const found: Entry[] = [];
+      addCovered(found, await root(), '');
+      return found;
+    },
   };
 }
 
@@ -113,6 +139,11 @@ interface Inode {
   text?: string;
 }
 
+/** One layer in one stack, by its number. */
+interface Edition {
+  readonly number: number;
+}
+
 /** Nodes are shared by all stacks that have them; only those of the layer that is being added may be changed. */
 interface Node {
   inode: Inode;
@@ -121,9 +152,7 @@ interface Node {
   /** Of directories. */
   children: Map<string, Node> | undefined;
   /** Who may change it. */
-  readonly edition: object;
-  /** A layer above has put something into this directory without saying what the directory is: steps then see it with mode 0755. */
-  covered?: boolean;
+  readonly edition: Edition;
   /** Of directories: of all that is in it, once somebody asked. */
   digest?: string | undefined;
 }
@@ -134,51 +163,39 @@ const implied: IndexedEntry = {
   offset: 0,
 };
 
-const impliedText = contentText(implied.entry, '');
-
-function impliedDirectory(layer: number, edition: object): Node {
-  return { inode: { item: implied, layer: undefined, links: 1 }, layer, children: new Map(), edition };
+function impliedDirectory(edition: Edition): Node {
+  const inode = { item: implied, layer: undefined, links: 1 };
+  return { inode, layer: edition.number, children: new Map(), edition };
 }
 
 /** Where a layer is being added. */
 interface Place {
   root: Node;
-  readonly number: number;
-  readonly source: StoredLayer;
-  readonly edition: object;
+  readonly source: StoredLayer | undefined;
+  readonly edition: Edition;
 }
 
 function add(place: Place, item: IndexedEntry): void {
-  const { number, source, edition } = place;
+  const { source, edition } = place;
   const { entry } = item;
   if (entry.type === 'opaque') {
-    const directory = locate(place, entry.path);
-    if (directory === undefined) return;
-    const { children } = changed(place, directory);
+    const { children } = changed(place, locate(place, entry.path, 'make') ?? []);
     for (const [name, child] of children ?? []) replace(children, name, withoutLower(place, child));
     return;
   }
-  if (entry.path === '') {
-    const root = changed(place, [{ name: '', node: place.root }]);
-    root.inode = { item, layer: source, links: 1 };
-    root.covered = false;
-    return;
-  }
+  // What a layer says of the root counts for nothing (`readTar`).
+  if (entry.path === '') return;
   const name = baseName(entry.path);
-  if (entry.type === 'whiteout') {
-    const parent = locate(place, parentPath(entry.path));
-    if (parent === undefined) return;
-    const { children } = changed(place, parent);
-    const child = children?.get(name);
-    if (child !== undefined) replace(children, name, withoutLower(place, child));
-    return;
-  }
   const { children: siblings } = changed(place, locate(place, parentPath(entry.path), 'make') ?? []);
   const existing = siblings?.get(name);
+  if (entry.type === 'whiteout') {
+    if (existing !== undefined) replace(siblings, name, withoutLower(place, existing));
+    return;
+  }
   const inode = entry.type === 'hardlink' ? linked(place, entry) : { item, layer: source, links: 1 };
   const children =
     entry.type !== 'directory' ? undefined : new Map<string, Node>(existing?.children?.entries());
-  siblings?.set(name, { inode, layer: number, children, edition });
+  siblings?.set(name, { inode, layer: edition.number, children, edition });
 }
 
 function replace(children: Map<string, Node> | undefined, name: string, node: Node | undefined): void {
@@ -189,28 +206,27 @@ function replace(children: Map<string, Node> | undefined, name: string, node: No
 function linked(place: Place, entry: Entry): Inode {
   const target = entry.linkTarget ?? '';
   const found = locate(place, parentPath(target))?.at(-1)?.node.children?.get(baseName(target));
-  if (found === undefined || found.children !== undefined) {
-    throw new BuildError(
-      'IMAGE_INVALID',
-      `/${entry.path} is a hard link to ${target}, which is no file of the image`,
-    );
-  }
+  // Of this very layer, as `applyEntries` wants it.
+  if (found === undefined || found.children !== undefined || found.layer !== place.edition.number)
+    throw new BuildError('IMAGE_INVALID', `the layer cannot be read: ${strayHardlink(entry)}`, {
+      hint: strayHardlinkHint,
+    });
   found.inode.links += 1;
   return found.inode;
 }
 
 /** What is left of a node without what lower layers have at and below it. */
 function withoutLower(place: Place, node: Node): Node | undefined {
-  const { number, edition } = place;
+  const { edition } = place;
   const children = node.children && new Map<string, Node>();
   for (const [name, child] of node.children ?? []) {
     const left = withoutLower(place, child);
     if (left !== undefined) children?.set(name, left);
   }
-  if (node.layer === number) return { ...node, children, edition, digest: undefined };
+  if (node.layer === edition.number) return { ...node, children, edition, digest: undefined };
   if (children === undefined || children.size === 0) return undefined;
   // It stays only as the parent of what this layer has put there.
-  return { ...impliedDirectory(number, edition), children };
+  return { ...impliedDirectory(edition), children };
 }
 
 /** The directories from the root to one, each with its name. */
@@ -226,8 +242,6 @@ function changed(place: Place, trail: Trail): Node {
       else above.children?.set(step.name, step.node);
     }
     step.node.digest = undefined;
-    // The root is looked at when the whole layer is known.
-    if (above !== undefined && step.node.layer !== place.number) step.node.covered = true;
     above = step.node;
   }
   return above ?? place.root;
@@ -235,7 +249,7 @@ function changed(place: Place, trail: Trail): Node {
 
 /** The directory that a layer means by a path: through links of the same layer. */
 function locate(place: Place, path: string, missing?: 'make'): Trail | undefined {
-  const { number, edition } = place;
+  const { edition } = place;
   const waiting = path.split('/').toReversed();
   let trail: Trail = [{ name: '', node: place.root }];
   let links = 0;
@@ -247,7 +261,7 @@ function locate(place: Place, path: string, missing?: 'make'): Trail | undefined
       continue;
     }
     let child = trail.at(-1)?.node.children?.get(part);
-    const target = child?.layer === number ? child.inode.item.entry.linkTarget : undefined;
+    const target = child?.layer === edition.number ? child.inode.item.entry.linkTarget : undefined;
     if (target !== undefined) {
       links += 1;
       if (links > maxLinks)
@@ -258,9 +272,9 @@ function locate(place: Place, path: string, missing?: 'make'): Trail | undefined
     }
     if (child?.children === undefined) {
       if (missing !== 'make') return undefined;
-      if (child?.layer === number)
+      if (child?.layer === edition.number)
         throw new BuildError('IMAGE_INVALID', `/${path} has a parent that is no directory`);
-      child = impliedDirectory(number, edition);
+      child = impliedDirectory(edition);
       changed(place, trail).children?.set(part, child);
     }
     trail.push({ name: part, node: child });
@@ -276,7 +290,7 @@ function descend(root: Node, path: string): Node | undefined {
 }
 
 function entryOf({ inode }: Node, path: string): Entry {
-  const { entry } = inode.item;
+  const { entry, offset } = inode.item;
   const { xattrs: _, ...rest } = entry;
   const xattrs = portable(entry);
   const { layer } = inode;
@@ -284,8 +298,28 @@ function entryOf({ inode }: Node, path: string): Entry {
     ...rest,
     path,
     ...(xattrs.length === 0 ? {} : { xattrs: Object.fromEntries(xattrs) }),
-    ...(entry.type !== 'file' || layer === undefined ? {} : { content: () => layer.readFile(entry.path) }),
+    ...(entry.type !== 'file' || layer === undefined
+      ? {}
+      : { content: () => layer.readFile(entry.path, offset) }),
   };
+}
+
+/** Whether a layer above the one that says what this directory is has put something into it. */
+function isCovered(node: Node): boolean {
+  const { children, inode, layer, edition } = node;
+  return children !== undefined && layer !== edition.number && inode.item !== implied;
+}
+
+/** Those below a directory. */
+function addCovered(found: Entry[], directory: Node, path: string): void {
+  for (const [name, child] of directory.children ?? []) {
+    if (child.children === undefined) continue;
+    const place = joinPath(path, name);
+    const before = found.length;
+    found.push(entryOf(child, place));
+    addCovered(found, child, place);
+    if (found.length === before + 1 && !isCovered(child)) found.pop();
+  }
 }
 
 function portable(entry: Entry): [string, Uint8Array][] {
@@ -325,8 +359,7 @@ function merkle(node: Node): string {
   const { children } = node;
   if (children === undefined) return textOf(node.inode);
   if (node.digest !== undefined) return node.digest;
-  const text = textOf(node.inode);
-  const parts = node.covered === true && text !== impliedText ? [text, 'covered'] : [text];
+  const parts = [textOf(node.inode)];
   for (const name of [...children.keys()].toSorted()) parts.push(name, merkle(children.get(name) as Node));
   // An array of texts: its JSON is canonical, and none of them can run into the next.
   node.digest = digestOf(JSON.stringify(parts));

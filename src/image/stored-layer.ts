@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { lstatSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import type { Compression } from '../oci/media-type.ts';
@@ -19,7 +19,7 @@ import type { Entry } from './entry.ts';
 import { fileContent } from './file-content.ts';
 import type { LayerForms } from './layer-forms.ts';
 import type { IndexedEntry, LayerIndex } from './layer-index.ts';
-import { IndexBuilder } from './layer-index.ts';
+import { impliesDirectories, IndexBuilder } from './layer-index.ts';
 import type { BlobRecord, LayerTable, LocatedLayer } from './layer-store.ts';
 import type { Layer, OpenOptions } from './layer.ts';
 import type { LinkStat } from './root-path.ts';
@@ -37,8 +37,16 @@ export interface StoredLayer extends Layer {
   directory(signal?: AbortSignal): Promise<string>;
   /** Entries without content. Made in one pass over the layer and kept. */
   index(signal?: AbortSignal): Promise<LayerIndex>;
-  /** Content of one file of this layer, by the path its entry has; verified. Throws IMAGE_INVALID when there is none. */
-  readFile(path: string): ByteStream;
+  /**
+   * Whether it may put something into directories without saying what they are, as archives do that name no parents. Known without reading
+   * the layer where that was done before.
+   */
+  impliesDirectories(signal?: AbortSignal): Promise<boolean>;
+  /**
+   * Content of one file of this layer, by the path its entry has; verified. Of several entries with this path the last, or the one whose
+   * content is at `offset`. Throws IMAGE_INVALID when there is none.
+   */
+  readFile(path: string, offset?: number): ByteStream;
   /** Whether the compressed blob is in the blob store. */
   hasBlob(): boolean;
   /** Whether it was made here: its blob, where it has none, is made and not fetched. */
@@ -219,10 +227,14 @@ export function createStoredLayer(parts: Parts): StoredLayer {
   const index = async (signal?: AbortSignal): Promise<LayerIndex> =>
     forms.loadIndex() ?? forms.indexTask.join(makeIndex, signal);
 
+  let implies: boolean | undefined;
+
   const overlayXattrs = parts.ids === undefined ? 'trusted' : 'user';
   const unpack = async (signal: AbortSignal): Promise<void> => {
     const temp = join(await parts.tempDir(), `${randomUUID()}.fs`);
-    mkdirSync(temp, { mode: 0o755 });
+    mkdirSync(temp);
+    // Whatever the umask: it is what steps see of the root.
+    chmodSync(temp, 0o755);
     try {
       await pass(
         (entries) => applyEntries(entries, temp, { form: 'overlay', overlayXattrs, signal }),
@@ -251,16 +263,20 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     }
   };
   let byPath: ReadonlyMap<string, IndexedEntry> | undefined;
-  async function* readFile(path: string): AsyncGenerator<Uint8Array> {
-    byPath ??= new Map((await index()).entries.map((item) => [item.entry.path, item]));
-    const found = byPath.get(path);
+  async function* readFile(path: string, offset?: number): AsyncGenerator<Uint8Array> {
+    const { entries } = await index();
+    byPath ??= new Map(entries.map((item) => [item.entry.path, item]));
+    const last = byPath.get(path);
+    const isReplaced = offset !== undefined && offset !== last?.offset;
+    // It has another name yet: a hard link that was made before.
+    const found = isReplaced ? entries.find((item) => item.offset === offset) : last;
     if (found?.entry.type !== 'file' || found.digest === undefined) {
       throw new BuildError('IMAGE_INVALID', `the layer has no file /${path}`);
     }
     const { size } = found.entry;
     if (size === 0) return;
     const part = { start: 0, size };
-    if (forms.hasDirectory()) {
+    if (!isReplaced && forms.hasDirectory()) {
       yield* verified(fileContent(onDisk(forms.directory, path), part), { digest: found.digest, size });
       return;
     }
@@ -284,6 +300,8 @@ export function createStoredLayer(parts: Parts): StoredLayer {
     uncompressed: (options = {}) => tarBytes(options),
     directory,
     index,
+    impliesDirectories: async (signal) =>
+      (implies ??= forms.impliesDirectories() ?? impliesDirectories(await index(signal))),
     readFile,
     hasBlob: () =>
       (remote === undefined || descriptor !== undefined ? localBlob() : readableBlob()) !== undefined,

@@ -171,7 +171,7 @@ function gnuName(body: Buffer): string {
   return paxText(end === -1 ? body : body.subarray(0, end));
 }
 
-/** undefined for what AUFS left in a layer and means nothing. */
+/** undefined for what means nothing in a layer. */
 function toEntry(raw: RawEntry, options: ReadTarOptions): Entry | undefined {
   const { header, pax } = raw;
   const depth = options.limits?.depth ?? defaultDepth;
@@ -202,6 +202,8 @@ function toEntry(raw: RawEntry, options: ReadTarOptions): Entry | undefined {
     // CVE-2021-29136: a link in the place of the root would redirect all that follows.
     throw new BuildError('IMAGE_INVALID', `the archive has a ${type} in the place of its root`);
   }
+  // As containerd: the root of a container is 0755 and root's, whatever a layer says of it.
+  if (path === '' && options.whiteouts) return undefined;
   const xattrs = xattrsOf(pax);
   return {
     path,

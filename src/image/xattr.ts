@@ -11,9 +11,14 @@ export function isPortableXattr(name: string): boolean {
   return name === 'security.capability' || name.startsWith('user.');
 }
 
-/** Marks a directory of an overlayfs layer that hides what lower layers have in it. */
-export function opaqueXattr(kind: 'trusted' | 'user'): string {
-  return `${kind}.overlay.opaque`;
+/**
+ * What overlayfs is told of a directory of a layer: `opaque`, that it hides what lower layers have in it; `origin`, that there are whiteouts in it:
+ * without, those of a directory that no lower layer has would be listed as files.
+ */
+export type OverlayMark = 'opaque' | 'origin';
+
+export function overlayXattr(kind: 'trusted' | 'user', mark: OverlayMark): string {
+  return `${kind}.overlay.${mark}`;
 }
 
 /** Extended attributes as plain data, in the order of their names. */

@@ -46,6 +46,20 @@ const text = (path: string): string => readFileSync(at(path), 'utf8');
 const invalid = { code: 'IMAGE_INVALID' };
 
 describe('applyEntries', () => {
+  test('a directory of an earlier layer that is not named stays as it was, its time too', async () => {
+    const mtime = 1_500_000_000_000_000_007n;
+    await apply(dir('d', { mode: 0o711, mtime }), dir('d/e', { mode: 0o1777, mtime }), file('d/e/old'));
+    await apply(file('d/e/new'), whiteout('d/e/old'), whiteout('d/none'));
+    for (const [path, mode] of [
+      ['d', 0o711],
+      ['d/e', 0o1777],
+    ] as const) {
+      const stat = lstatSync(at(path), { bigint: true });
+      expect([stat.mtimeNs, Number(stat.mode) & 0o7777]).toEqual([mtime, mode]);
+    }
+    expect(readdirSync(at('d/e'))).toEqual(['new']);
+  });
+
   test('makes what the entries say, times to the nanosecond and read-only directories too', async () => {
     const mtime = 1_600_000_000_123_456_789n;
     await apply(
@@ -157,6 +171,16 @@ describe('attacks on applyEntries', () => {
     symlinkSync(outside, at('old'));
     await expect(apply(hardlink('h', 'old/secret'))).rejects.toMatchObject(invalid);
     untouched();
+  });
+
+  test('a hard link to a file of an earlier layer', async () => {
+    writeFileSync(at('old'), 'old');
+    await expect(apply(hardlink('h', 'old'))).rejects.toMatchObject({
+      ...invalid,
+      hint: expect.stringContaining('a layer can link its own files only') as string,
+    });
+    await apply(file('old', 'new'), hardlink('h', 'old'));
+    expect(text('h')).toBe('new');
   });
 
   test('a hard link to a link is a link, and writing to its name does not write through it', async () => {

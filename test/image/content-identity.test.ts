@@ -36,10 +36,15 @@ const same: Readonly<Record<string, readonly [Layers, Layers]>> = {
   ],
   'what a file replaced': [[[file('a', 'old')], [file('a', 'new')]], [[file('a', 'new')]]],
   'a directory that stands as its parent alone': [[[file('d/a')]], [[dir('d'), file('d/a')]]],
-  'a layer that does not name a directory which is as steps then see it': [
-    [[dir('d'), file('d/a')], [file('d/b')]],
-    [[dir('d'), file('d/a'), file('d/b')]],
+  'a layer that does not name a directory': [
+    [[dir('d', { mode: 0o700, uid: 5 }), file('d/a')], [file('d/b')]],
+    [[dir('d', { mode: 0o700, uid: 5 }), file('d/a'), file('d/b')]],
   ],
+  'a whiteout of nothing in a directory that is not named': [
+    [[dir('d', { mode: 0o700 })], [whiteout('d/none')]],
+    [[dir('d', { mode: 0o700 })]],
+  ],
+  'what a layer says of the root': [[[dir('', { mode: 0o700, uid: 5 }), file('a')]], [[file('a')]]],
   'a directory that is named again after it was covered': [
     [[dir('d', { mode: 0o700 }), file('d/a')], [file('d/b')], [dir('d', { mode: 0o700 })]],
     [[dir('d', { mode: 0o700 }), file('d/a'), file('d/b')]],
@@ -59,21 +64,9 @@ const different: Readonly<Record<string, readonly [Layers, Layers]>> = {
   setuid: [[[file('a', '', { mode: 0o755 })]], [[file('a', '', { mode: 0o4755 })]]],
   'an owner': [[[file('a')]], [[file('a', '', { uid: 1000 })]]],
   'a group': [[[file('a')]], [[file('a', '', { gid: 1000 })]]],
-  'the mode of the root': [[[file('a')]], [[dir('', { mode: 0o700 }), file('a')]]],
-  'a layer above that does not name the root': [
-    [[dir('', { mode: 0o700 })], [file('a')]],
-    [[dir('', { mode: 0o700 }), file('a')]],
-  ],
-  'a layer above that does not name a directory': [
-    [[dir('d', { mode: 0o700 }), file('d/a')], [file('d/b')]],
-    [
-      [dir('d', { mode: 0o700 }), file('d/a')],
-      [dir('d', { mode: 0o700 }), file('d/b')],
-    ],
-  ],
-  'a whiteout of nothing in a directory that is not named': [
-    [[dir('d', { mode: 0o700 })], [whiteout('d/none')]],
-    [[dir('d', { mode: 0o700 })]],
+  'a directory that was removed before a layer put something there again': [
+    [[dir('d', { mode: 0o700 }), file('d/a')], [whiteout('d')], [file('d/a')]],
+    [[dir('d', { mode: 0o700 }), file('d/a')]],
   ],
   'a capability': [[[file('a')]], [[file('a', '', { xattrs: capability })]]],
   'a link': [[[symlink('a', 'x')]], [[symlink('a', 'y')]]],
@@ -164,7 +157,7 @@ describe('the content identity of a filesystem (K-5, early cutoff)', () => {
       expect(seen.get(text) ?? identity).toBe(identity);
       seen.set(text, identity);
     };
-    await fc.assert(fc.asyncProperty(stack, check), { numRuns: 500, seed: 5 });
+    await fc.assert(fc.asyncProperty(stack, check), { numRuns: 300, seed: 5 });
     // Other trees have other identities.
     expect(new Set(seen.values()).size).toBe(seen.size);
     expect(seen.size).toBeGreaterThan(100);

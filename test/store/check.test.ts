@@ -3,12 +3,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { applyEntries } from '../../src/image/apply.ts';
 import { checkLayer } from '../../src/image/check-layer.ts';
 import type { StoredLayer } from '../../src/image/layer-store.ts';
 import { createLayerStore } from '../../src/image/layer-store.ts';
@@ -21,6 +23,7 @@ import type { Store } from '../../src/store/store.ts';
 import { openStore } from '../../src/store/store.ts';
 import type { TempDir } from '../../src/util/temp-dir.ts';
 import { makeTempDir } from '../../src/util/temp-dir.ts';
+import { dir, file, hardlink, streamOfEntries, symlink } from '../image/entries.ts';
 
 let temp: TempDir;
 let root: string;
@@ -162,12 +165,42 @@ test('an index.json that is lost is made again from the manifests: names go, ima
 
 test('a damaged index of records is replaced', async () => {
   await store.close();
-  const file = join(root, readdirSync(root).find((name) => /^state-v\d+\.1\.db$/.test(name)) ?? '');
-  writeFileSync(file, Buffer.concat([readFileSync(file).subarray(0, 4096), Buffer.alloc(40_000, 7)]));
+  const state = join(root, readdirSync(root).find((name) => /^state-v\d+\.1\.db$/.test(name)) ?? '');
+  writeFileSync(state, Buffer.concat([readFileSync(state).subarray(0, 4096), Buffer.alloc(40_000, 7)]));
   store = await openStore(root);
   expect(codes(await check())).toContain('INDEX_DAMAGED');
   await check(true);
   expect((await check()).problems).toEqual([]);
+});
+
+test('an unpacked layer whose archive replaces what it has said is sound, and a change in it is found', async () => {
+  const replaced = [
+    ...[dir('a'), file('a/x'), file('a'), dir('a'), file('a/y', 'left')],
+    ...[dir('d'), symlink('l', 'd'), file('l/x', 'gone'), file('d'), dir('d')],
+    ...[file('f', 'first'), hardlink('h', 'f'), file('f', 'second')],
+  ];
+  const layers = createLayerStore({
+    ...{ root, blobs: store.blobs, table: { get: () => undefined, set: () => {} } },
+    tempDir: () => store.tempDir(),
+  });
+  const { knownDiffId } = await layers.fromEntries(streamOfEntries(...replaced));
+  const place = join(root, 'layers', knownDiffId.slice(7));
+  mkdirSync(join(place, 'fs'));
+  await applyEntries(streamOfEntries(...replaced), join(place, 'fs'), { form: 'overlay', owners: 'ignore' });
+  const damage = async (): Promise<unknown[]> => Array.fromAsync(checkLayer(place, knownDiffId));
+  expect(await damage()).toEqual([]);
+  for (const [path, text] of [
+    ['h', 'FIRST'],
+    ['a/y', 'more'],
+    ['d', 'no directory'],
+  ] as const) {
+    const whole = join(place, 'fs', path);
+    renameSync(whole, join(place, 'kept'));
+    writeFileSync(whole, text);
+    expect(await damage()).toEqual([{ form: 'fs', message: expect.stringContaining(`/${path}`) as string }]);
+    rmSync(whole);
+    renameSync(join(place, 'kept'), whole);
+  }
 });
 
 test('only a directory of records may be locked by a live process: its work is no leftover', async () => {

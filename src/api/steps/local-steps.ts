@@ -6,11 +6,12 @@ import type {
   StepResult,
 } from '../../executor/executor.ts';
 import type { EntryStream } from '../../image/entry.ts';
-import type { LayerStore, StoredLayer } from '../../image/layer-store.ts';
+import type { LayerStore } from '../../image/layer-store.ts';
 import type { Diagnostic } from '../../util/diagnostic.ts';
 import type { Session } from '../session.ts';
 import type { LayerInspection, SecretGateData } from '../../image/secret-scan.ts';
 import { keptCaches } from './kept-caches.ts';
+import { LayerStacks } from './layer-stacks.ts';
 import type { FailedStep, HeldCaches, RunningStep, ShellOpening, Steps, StepTask } from './steps.ts';
 
 /** Executes steps in this process, which must have the rights of root, be it in a user namespace. */
@@ -23,6 +24,7 @@ export function localSteps({
   readonly layerStore: LayerStore;
   readonly session: Session;
 }): Steps {
+  const stacks = new LayerStacks(session.store);
   const discards: Promise<void>[] = [];
   let told = false;
   /** What a step has left is no reason for a build to fail: the next one removes it. */
@@ -47,7 +49,7 @@ export function localSteps({
     check: (platform) => executor.check(platform),
     takeCaches: (op, signal) => executor.takeCaches(op, signal),
     async run(task, { caches, onOutput, signal, keepFailed = false }) {
-      const request = await requestOf(task, { caches, onOutput, signal });
+      const request = await requestOf(task, { caches, onOutput, signal, stacks });
       const step = await executor.run(request);
       const { exitCode, upper, ownerOf, oomKilled = false } = step;
       if (exitCode !== 0 && keepFailed) {
@@ -74,9 +76,9 @@ export function localSteps({
         discards.push(discard(step));
       }
     },
-    shell: async (task, opening) => open(await requestOf(task, opening), opening),
+    shell: async (task, opening) => open(await requestOf(task, { ...opening, stacks }), opening),
     runContainer: async (task) =>
-      executor.runContainer({ ...task, layers: await directories(task.layers, task.signal) }),
+      executor.runContainer({ ...task, layers: await stacks.directories(task.layers, task.signal) }),
     async [Symbol.asyncDispose]() {
       await Promise.all(discards);
     },
@@ -92,15 +94,19 @@ function leftoverWarning(error: unknown): Diagnostic {
   };
 }
 
+interface Requesting extends Pick<RunningStep, 'caches' | 'onOutput' | 'signal'> {
+  readonly stacks: LayerStacks;
+}
+
 async function requestOf(
   task: StepTask,
-  { caches, onOutput, signal }: Pick<RunningStep, 'caches' | 'onOutput' | 'signal'>,
+  { caches, onOutput, signal, stacks }: Requesting,
 ): Promise<StepRequest> {
   const { layers: _layers, binds: _binds, clampMtime: _clamp, gate: _gate, ...rest } = task;
   return {
     ...{ ...rest, onOutput, signal },
-    layers: await directories(task.layers, signal),
-    binds: await mountSources(task, signal),
+    layers: await stacks.directories(task.layers, signal),
+    binds: await mountSources(task, stacks, signal),
     caches: taken(caches),
   };
 }
@@ -111,13 +117,9 @@ export async function inspectionOf(gate: SecretGateData): Promise<LayerInspectio
   return new Inspection(gate);
 }
 
-/** The unpacked directories of a stack; unpacking is what makes a base layer come down from its registry. */
-function directories(layers: readonly StoredLayer[], signal: AbortSignal): Promise<string[]> {
-  return Promise.all(layers.map((layer) => layer.directory(signal)));
-}
-
 async function mountSources(
   { binds }: StepTask,
+  stacks: LayerStacks,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<number, MountSource>> {
   const sources = new Map<number, MountSource>();
@@ -125,7 +127,7 @@ async function mountSources(
     const ready =
       source.kind === 'directory'
         ? source
-        : { kind: source.kind, directories: await directories(source.layers, signal) };
+        : { kind: source.kind, directories: await stacks.directories(source.layers, signal) };
     sources.set(index, ready);
   }
   return sources;
