@@ -131,6 +131,10 @@ export const inspectManifest: typeof copyApi.inspectManifest = async (options) =
 export const createIndex: typeof copyApi.createIndex = async (options) =>
   (await import('./api/copy.ts')).createIndex(options);
 
+/** Takes a tag or an image away from its registry. */
+export const deleteManifest: typeof copyApi.deleteManifest = async (options) =>
+  (await import('./api/copy.ts')).deleteManifest(options);
+
 /** The tags of a repository. */
 export const listTags: typeof copyApi.listTags = async (options) =>
   (await import('./api/copy.ts')).listTags(options);

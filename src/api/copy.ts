@@ -116,6 +116,27 @@ export function listTags(
   });
 }
 
+/**
+ * Takes a tag away from its registry, or by digest an image with all its tags; its blobs go when the registry collects them. Errors:
+ * IMAGE_NOT_FOUND, REGISTRY_*: some registries delete by digest alone, and then a tag stays.
+ */
+export function deleteManifest(options: CommonOptions & { readonly image: string }): Promise<void> {
+  return withSession(options, async (session) => {
+    const location = parseLocation(options.image);
+    if (location.kind !== 'registry')
+      throw new BuildError('USAGE', `\`${options.image}\` is no name in a registry`);
+    const { reference } = location;
+    const { digest, tag } = reference;
+    if (digest === undefined && !/:[^/]*$/.test(options.image.replace(/^docker:\/\//, '')))
+      throw new BuildError('USAGE', `\`${options.image}\` has neither tag nor digest`, {
+        hint: 'what is deleted is named in full',
+      });
+    await (
+      await session.registry()
+    ).deleteManifest(reference, digest ?? tag ?? 'latest', { signal: session.signal });
+  });
+}
+
 export interface CreateIndexOptions extends CommonOptions {
   /** Images and indexes, as in `CopyOptions.source`; the members of an index are taken one by one. */
   readonly sources: readonly string[];

@@ -86,7 +86,7 @@ export const verbs: Readonly<Record<string, VerbEntry>> = {
     load: async () => (await import('./commands/digest.ts')).digest,
   },
   manifest: {
-    summary: 'show manifests, and make an index of several images',
+    summary: 'show manifests, make an index of several images, delete in a registry',
     load: async () => (await import('./commands/manifest.ts')).manifest,
   },
   referrers: {

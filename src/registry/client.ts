@@ -19,7 +19,7 @@ import { metaHeaders, normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
 import type { EndpointAddress, Endpoints } from './endpoints.ts';
 import { endpointsOf, isListed, registryName } from './endpoints.ts';
-import { getManifest, headManifest, listTags, putManifest } from './manifest.ts';
+import { deleteManifest, getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
 import { getReferrers } from './referrers-api.ts';
 import type { Session } from './session.ts';
@@ -113,6 +113,8 @@ export interface RegistryClient extends AsyncDisposable {
    * docker: what a Dockerfile means must not depend on the machine. So this is for hints.
    */
   aliasOf(name: Repository): Promise<string | undefined>;
+  /** By tag this name alone, by digest all of them. Throws IMAGE_NOT_FOUND, REGISTRY_ERROR where the registry does not do that. */
+  deleteManifest(at: Repository, tag: string, options?: CallOptions): Promise<void>;
   /** In the registry's order. */
   listTags(from: Repository, options?: CallOptions): Promise<readonly string[]>;
   /** Whether layers may be sent there whose licence may forbid it (R-PULL-4): the user or docker's daemon.json says so. */
@@ -227,6 +229,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     // oxlint-disable-next-line max-params -- the interface's own
     putManifest: async (to, tag, manifest, call) =>
       putManifest(await upstream(to), { tag, ...manifest }, withSignal(call)),
+    deleteManifest: async (at, tag, call) => deleteManifest(await upstream(at), tag, withSignal(call)),
     // Lists are those of the place that the name stands for: a mirror may know a part.
     listTags: async (from, call) => listTags(await namesake(from), withSignal(call)),
     getReferrers: async (from, digest, call) =>

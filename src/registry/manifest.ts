@@ -91,6 +91,35 @@ export async function putManifest(
   return { subject: response.header('oci-subject') !== undefined };
 }
 
+/**
+ * Takes a tag away, or by digest a manifest with every tag that names it (distribution-spec, "Deleting Manifests"). Many registries do the latter
+ * alone: a tag is then left alone, because others may name the same.
+ */
+export async function deleteManifest(endpoint: Endpoint, tag: string, options: CallOptions): Promise<void> {
+  const subject = name(endpoint, tag);
+  const response = await endpoint.session.send({
+    method: 'DELETE',
+    target: path(endpoint, tag),
+    access: accessTo(endpoint, 'push', { subject }),
+    expect: [200, 202, 400, 404, 405],
+    signal: options.signal,
+  });
+  const { status } = response;
+  await response.discard();
+  if (status === 200 || status === 202) return;
+  if (status === 404) throw new BuildError('IMAGE_NOT_FOUND', `${subject} is not in its registry`);
+  throw new BuildError(
+    'REGISTRY_ERROR',
+    `${endpoint.session.name} does not delete ${isDigest(tag) ? 'manifests' : 'tags'}: ${subject} is still there`,
+    {
+      hint: isDigest(tag)
+        ? 'some registries delete only where their configuration allows it'
+        : `name it by its digest (\`tsbuild digest ${subject}\`): then it goes with all its tags`,
+      details: { status },
+    },
+  );
+}
+
 export async function listTags(endpoint: Endpoint, options: CallOptions): Promise<readonly string[]> {
   const tags: string[] = [];
   let target: string | URL | undefined = endpointPath(endpoint, 'tags/list?n=1000');

@@ -171,6 +171,10 @@ test('manifest inspect and create', async () => {
     'set when it is built',
   );
   expect(await usage('manifest', 'create', '-t', 'n', '--annotation', 'a', 'x')).toContain('well formed');
+  expect(await asked('deleteManifest', undefined, ['manifest', 'rm', 'q.io/w:1'])).toMatchObject({
+    image: 'q.io/w:1',
+    stdout: 'q.io/w:1\n',
+  });
   expect(await usage('manifest', 'creat', 'x')).toContain('did you mean `create`');
   expect(await usage('manifest', 'create', 'x')).toContain('the index has no name');
   expect(await usage('manifest', 'create', '-t', 'n', '--platform', 'z=linux/arm64', 'x')).toContain(

@@ -9,6 +9,7 @@ import {
   attachArtifact,
   copyImage,
   createIndex,
+  deleteManifest,
   imageDigest,
   inspectManifest,
   listReferrers,
@@ -317,6 +318,41 @@ suite('manifests', needs, () => {
     );
     const one = await inspectManifest({ ...common, image: names[0] ?? '', platform: 'linux/riscv64' });
     expect(one.descriptor.digest).toBe(riscv);
+  });
+
+  test('R-MISC-1: delete takes away what is named by digest; a registry that cannot delete a tag leaves it', async () => {
+    await using server = await startRegistry();
+    await using here = await workspace();
+    const { common } = here;
+    const repository = `${server.host}/app`;
+    const { digest } = await pushTwo(`${repository}:1`);
+    await copyImage({ ...common, source: `${repository}:1`, destination: `${repository}:2` });
+    for (const image of [repository, 'store:app'])
+      await expect(deleteManifest({ ...common, image })).rejects.toMatchObject({ code: 'USAGE' });
+    // Debian's registry knows no deletion of tags.
+    await expect(deleteManifest({ ...common, image: `${repository}:1` })).rejects.toMatchObject({
+      code: 'REGISTRY_ERROR',
+      hint: expect.stringContaining('by its digest'),
+    });
+    expect(new Set(await listTags({ ...common, repository }))).toEqual(new Set(['1', '2']));
+    await deleteManifest({ ...common, image: `${repository}@${digest}` });
+    await expect(imageDigest({ ...common, image: `${repository}:1` })).rejects.toMatchObject({
+      code: 'IMAGE_NOT_FOUND',
+    });
+    await expect(deleteManifest({ ...common, image: `${repository}@${digest}` })).rejects.toMatchObject({
+      code: 'IMAGE_NOT_FOUND',
+    });
+  });
+
+  test('R-MISC-1: a tag alone goes where the registry deletes tags', async () => {
+    await using server = await startHttpServer((request, response) => {
+      response.writeHead(request.method === 'DELETE' ? 202 : 200).end();
+    });
+    await using here = await workspace();
+    await deleteManifest({ ...here.common, image: `${server.host}/app:1` });
+    expect(server.seen.map(({ method, path }) => `${method} ${path}`)).toContain(
+      'DELETE /v2/app/manifests/1',
+    );
   });
 
   test('C-MD-3: an index that is there is annotated under its own name, and what it has stays', async () => {

@@ -19,16 +19,18 @@ interface ManifestFlags extends ProgressFlags {
   readonly dryRun?: boolean;
 }
 
-/** `tsbuild manifest inspect` shows what a name stands for; `create` makes an index of images and pushes it. */
+/** `tsbuild manifest inspect` shows what a name stands for; `create` makes an index of images and pushes it; `rm` takes names away. */
 export const manifest: Verb = {
   define: () =>
     addRegistryOptions(
       addProgressOptions(
         newCommand(
           'manifest',
-          '`inspect IMAGE` shows a manifest or index; `create -t NAME IMAGE...` makes an index of images and pushes it.',
+          '`inspect IMAGE` shows a manifest or index; `create -t NAME IMAGE...` makes an index of images and pushes it; `rm NAME...` deletes tags, or by digest images with all their tags, in their registry.',
         )
-          .usage('inspect [options] IMAGE\n       tsbuild manifest create [options] -t NAME IMAGE...')
+          .usage(
+            'inspect [options] IMAGE\n       tsbuild manifest create [options] -t NAME IMAGE...\n       tsbuild manifest rm [options] NAME...',
+          )
           .argument('<action>')
           .argument('<images...>')
           .option('--raw', 'inspect: the bytes as they are kept')
@@ -53,8 +55,9 @@ export const manifest: Verb = {
     const [action = ''] = command.args;
     if (action === 'inspect') return inspect(command, context);
     if (action === 'create') return create(command, context);
+    if (action === 'rm') return remove(command, context);
     throw new BuildError('USAGE', `\`${action}\` is nothing that \`tsbuild manifest\` does`, {
-      hint: suggestion(action, ['inspect', 'create']) ?? 'inspect and create are',
+      hint: suggestion(action, ['inspect', 'create', 'rm']) ?? 'inspect, create and rm are',
     });
   },
 };
@@ -96,6 +99,17 @@ async function create(command: Command, context: CliContext): Promise<number> {
       ? `${JSON.stringify(made.document, undefined, 2)}\n`
       : `${made.descriptor.digest}\n`,
   );
+  return 0;
+}
+
+async function remove(command: Command, context: CliContext): Promise<number> {
+  const flags = command.opts<ManifestFlags>();
+  const [, ...images] = command.args;
+  const library = await context.library();
+  for (const image of images) {
+    await library.deleteManifest({ ...commonOptions(flags, context, image), image });
+    context.stdout.write(`${image}\n`);
+  }
   return 0;
 }
 
