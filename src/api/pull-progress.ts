@@ -1,7 +1,7 @@
 import type { Layer, OpenOptions } from '../image/layer.ts';
 import type { Emit } from '../progress/event.ts';
 import type { ByteStream } from '../util/streams.ts';
-import { promisedDigest, promising } from '../util/streams.ts';
+import { through } from '../util/streams.ts';
 
 /**
  * Layers of a base image whose download is shown as a step of its own, from the first byte of the first layer to the last of those on
@@ -44,11 +44,12 @@ export function withPullProgress(layers: readonly Layer[], reference: string, em
         options.onProgress?.(bytes);
       };
       const bytes = layer.compressed({ ...options, onProgress });
-      const watched = shown(layer, (tell) => {
-        see = tell;
-        return bytes;
-      });
-      return promising(watched, promisedDigest(bytes));
+      return through(bytes, (handed) =>
+        shown(layer, (tell) => {
+          see = tell;
+          return handed;
+        }),
+      );
     },
   }));
 }

@@ -7,14 +7,17 @@ import type { Digest } from '../oci/digest.ts';
 import { digestHex, digestOf } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
-import { promisedDigest, promising, readAll } from '../util/streams.ts';
+import { promisedDigest, promising, readAll, unverified } from '../util/streams.ts';
 import type { BlobStore, ExpectedBlob, OpenBlobOptions } from './blob-store.ts';
+import { hashFile } from './file-hash.ts';
 import { storeError } from './store-error.ts';
 
 const readSize = 512 * 1024;
 /** Small chunks are gathered up to this many bytes before a write. */
 const writeSize = 256 * 1024;
 const smallChunk = 16 * 1024;
+/** From here on a thread of its own is worth its start. */
+const largeBlob = 16 * 1024 * 1024;
 
 /**
  * Blobs as files `<root>/blobs/sha256/<hex>`. Each is written beside (in `tempDir`, on the same filesystem), synced, and renamed into place,
@@ -52,7 +55,7 @@ export function openFsBlobStore(
       throw storeError(error, 'making a blob');
     });
     try {
-      const written = await write(file, stream, { expected, signal });
+      const written = await write(file, stream, { path: temporary, expected, signal });
       await rename(temporary, path(written.digest)).catch((error: unknown) => {
         throw storeError(error, `keeping blob ${written.digest}`);
       });
@@ -100,15 +103,66 @@ function tooLarge(digest: Digest, limit: number): BuildError {
   return new BuildError('STORE_FAILED', `blob ${digest} is larger than the ${limit} bytes that it may have`);
 }
 
+interface Writing {
+  readonly path: string;
+  readonly expected: ExpectedBlob;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Writes, hashes, checks, syncs and closes. */
 async function write(
   file: FileHandle,
   stream: ByteStream,
-  { expected, signal }: { readonly expected: ExpectedBlob; readonly signal: AbortSignal | undefined },
+  writing: Writing,
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
-  // Hashed already on the way here, where the stream says so.
+  const { path, expected } = writing;
   const promise = promisedDigest(stream) === expected.digest ? expected.digest : undefined;
-  const hash = promise === undefined ? createHash('sha256') : undefined;
+  const raw = (expected.size ?? 0) < largeBlob || promise === undefined ? undefined : unverified(stream);
+  let size = 0;
+  let digest: Digest;
+  if (raw !== undefined) {
+    const hash = hashFile(path);
+    try {
+      size = await writeAll(file, raw.bytes(), { ...writing, onWritten: (bytes) => hash.written(bytes) });
+    } catch (error) {
+      hash.forget();
+      throw error;
+    }
+    digest = `sha256:${await synced(file, hash.digest())}`;
+    if (digest !== expected.digest) throw raw.wrong(digest);
+  } else {
+    // Hashed already on the way here, where the stream says so.
+    const hash = promise === undefined ? createHash('sha256') : undefined;
+    size = await writeAll(file, stream, { ...writing, onChunk: (chunk) => hash?.update(chunk) });
+    digest = promise ?? `sha256:${hash?.digest('hex') ?? ''}`;
+    if (expected.digest !== undefined && digest !== expected.digest) throw mismatch(expected, digest);
+    await synced(file);
+  }
+  try {
+    await file.close();
+  } catch (error) {
+    throw storeError(error, `writing blob ${digest}`);
+  }
+  return { digest, size };
+}
+
+/** Puts it on the disk, while `other` is under way. */
+async function synced<T>(file: FileHandle, other?: Promise<T>): Promise<T | undefined> {
+  const [result, sync] = await Promise.allSettled([other, file.datasync()]);
+  const failure = [result, sync].find((each) => each.status === 'rejected');
+  if (failure !== undefined) throw storeError(failure.reason, 'writing a blob');
+  return result.status === 'fulfilled' ? result.value : undefined;
+}
+
+interface Watching extends Writing {
+  readonly onChunk?: (chunk: Uint8Array) => void;
+  /** The bytes that are in the file. */
+  readonly onWritten?: (size: number) => void;
+}
+
+/** Returns the size. Throws CHECKSUM_MISMATCH when it is not the expected one. */
+async function writeAll(file: FileHandle, stream: ByteStream, writing: Watching): Promise<number> {
+  const { expected, signal, onChunk, onWritten } = writing;
   let size = 0;
   let waiting: Uint8Array[] = [];
   let waitingSize = 0;
@@ -121,13 +175,14 @@ async function write(
     } catch (error) {
       throw storeError(error, 'writing a blob');
     }
+    onWritten?.(size);
   };
   for await (const chunk of stream) {
     signal?.throwIfAborted();
     size += chunk.length;
     if (expected.size !== undefined && size > expected.size)
       throw mismatch(expected, `more than ${expected.size} bytes`);
-    hash?.update(chunk);
+    onChunk?.(chunk);
     // Small ones are copied: they may be parts of a buffer that their source uses anew. Sockets and files give larger ones, for keeps.
     waiting.push(chunk.length < smallChunk ? Uint8Array.from(chunk) : chunk);
     waitingSize += chunk.length;
@@ -135,16 +190,8 @@ async function write(
   }
   if (waitingSize > 0) drain();
   signal?.throwIfAborted();
-  const digest: Digest = promise ?? `sha256:${hash?.digest('hex') ?? ''}`;
   if (expected.size !== undefined && size !== expected.size) throw mismatch(expected, `${size} bytes`);
-  if (expected.digest !== undefined && digest !== expected.digest) throw mismatch(expected, digest);
-  try {
-    await file.datasync();
-    await file.close();
-  } catch (error) {
-    throw storeError(error, `writing blob ${digest}`);
-  }
-  return { digest, size };
+  return size;
 }
 
 /**

@@ -33,3 +33,32 @@ export function promising<T extends ByteStream>(stream: T, digest: string | unde
 export function promisedDigest(stream: ByteStream): string | undefined {
   return promised.get(stream);
 }
+
+/** A stream before it is verified, for who verifies the bytes itself. */
+export interface Unverified<T extends ByteStream = ByteStream> {
+  /** To be consumed instead of the verified stream. */
+  readonly bytes: () => T;
+  /** What to throw when the bytes turn out to have another digest. */
+  readonly wrong: (actual: string) => Error;
+}
+
+const bare = new WeakMap<ByteStream, Unverified>();
+
+/** Like `promising`, for a stream that can also be had before it is verified. */
+export function verifying<T extends ByteStream>(stream: T, digest: string, raw: Unverified): T {
+  bare.set(stream, raw);
+  return promising(stream, digest);
+}
+
+/** Undefined where a stream can be had only as it is. */
+export function unverified(stream: ByteStream): Unverified | undefined {
+  return bare.get(stream);
+}
+
+/** A stream that hands on the bytes of another as they are: what was promised of that holds for it. */
+export function through<T extends ByteStream>(stream: ByteStream, handOn: (bytes: ByteStream) => T): T {
+  const raw = bare.get(stream);
+  const made = promising(handOn(stream), promised.get(stream));
+  if (raw !== undefined) bare.set(made, { ...raw, bytes: () => handOn(raw.bytes()) });
+  return made;
+}
