@@ -2,7 +2,8 @@ import { withoutCredentials } from '../frontend/remote.ts';
 import type { Emit, VertexEvent } from '../progress/event.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import type { ExportRequest } from './export-all.ts';
-import { checkOutputs, checkPushRights, exportAll, layerCompression } from './export-all.ts';
+import { checkOutputs, checkPushRights, exportAll, isPushed, layerCompression } from './export-all.ts';
+import type { EarlyPush } from './early-push.ts';
 import { sourceOf } from './explaining.ts';
 import { defaultLimits } from './history/build-files.ts';
 import { BuildRecorder } from './history/build-recorder.ts';
@@ -101,7 +102,8 @@ async function runBuild(
   const { lowered, platform } = prepared.plan;
   limit.planned(lowered.definition);
   recorder?.planned(lowered.definition, platform);
-  const attempt = (): Promise<BuiltImage> => solveAndExport(prepared, { options, outputs, session });
+  await using early = await openEarlyPush(prepared, { options, outputs, session });
+  const attempt = (): Promise<BuiltImage> => solveAndExport(prepared, { options, outputs, session, early });
   for (let broken = 0; ;) {
     try {
       return await attempt();
@@ -115,14 +117,24 @@ async function runBuild(
   }
 }
 
+/** undefined: nothing is pushed. */
+async function openEarlyPush(
+  prepared: PreparedBuild,
+  request: Pick<ExportRequest, 'options' | 'outputs' | 'session'>,
+): Promise<EarlyPush | undefined> {
+  if (!request.outputs.some(isPushed)) return undefined;
+  const { EarlyPush: Early } = await import('./early-push.ts');
+  return Early.open(prepared, request);
+}
+
 type BuiltImage = Omit<BuildResult, 'steps'>;
 
 async function solveAndExport(
   prepared: PreparedBuild,
-  { options, outputs, session }: Pick<ExportRequest, 'options' | 'outputs' | 'session'>,
+  { options, outputs, session, early }: Pick<ExportRequest, 'options' | 'outputs' | 'session' | 'early'>,
 ): Promise<BuiltImage> {
   const { plan, bases, gate, settings, caches, mounts } = prepared;
-  const solved = await prepared.solve();
+  const solved = await prepared.solve(undefined, { onResult: early?.result });
   const layers = layersOf(solved.result);
   const own = ownLayers(plan.image, layers);
   if (own.some(({ layer }) => layer.leaks !== undefined)) {
@@ -136,6 +148,7 @@ async function solveAndExport(
     options,
     outputs,
     session,
+    early,
     plan,
     config,
     layers,

@@ -7,10 +7,11 @@ import type { ImageConfig } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
-import type { RegistryClient } from '../registry/client.ts';
+import type { RegistryClient, Repository } from '../registry/client.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { JsonValue } from '../util/canonical-json.ts';
 import type { Origin } from './base-images.ts';
+import type { EarlyPush } from './early-push.ts';
 import { internalStep } from './internal-step.ts';
 import type { Plan } from './plan.ts';
 import type { ResultLayer } from './result.ts';
@@ -25,6 +26,8 @@ export interface ExportRequest {
   readonly config: ImageConfig;
   readonly layers: readonly ResultLayer[];
   readonly origins: ReadonlyMap<Digest, Origin>;
+  /** What of the image is on its way already; undefined: nothing. */
+  readonly early?: EarlyPush | undefined;
   /** Further keys of the image's config. */
   readonly configKeys?: Readonly<Record<string, JsonValue>> | undefined;
 }
@@ -84,14 +87,16 @@ export async function exportAll(request: ExportRequest): Promise<Omit<BuildResul
   let imageId: Digest | undefined;
   for (const output of request.outputs) {
     if (output.type === 'cacheonly') continue;
-    const all = [...names, ...(output.names ?? []).map((name) => formatReference(parseReference(name)))];
-    const sending = isPushed(output) ? sendEarly(request, output, all) : undefined;
     const image = await assembleOutput(request, output);
-    await sending;
     const result = { images: [{ platform: plan.platform, image, layers: layers.map(({ layer }) => layer) }] };
     for (const exporter of await exportersOf(output, request)) {
       const written = await internalStep(session.emit, exporter.name, (id) =>
-        exporter.export(result, { names: all, id, signal: session.signal, emit: session.emit }),
+        exporter.export(result, {
+          names: namesOf(options, output),
+          id,
+          signal: session.signal,
+          emit: session.emit,
+        }),
       );
       if (written !== undefined) {
         descriptor ??= written;
@@ -106,28 +111,6 @@ export async function exportAll(request: ExportRequest): Promise<Omit<BuildResul
     names,
     metadata: metadata(descriptor, imageId, names),
   };
-}
-
-/** New layers are on their way to the registry while they are compressed: what the image is called needs all their digests. */
-async function sendEarly(
-  request: ExportRequest,
-  output: OutputOption,
-  names: readonly string[],
-): Promise<void> {
-  const [name] = names;
-  if (name === undefined) return;
-  const fresh = request.layers.flatMap(({ layer }) => (layer.isNew() && !layer.hasBlob() ? [layer] : []));
-  if (fresh.length === 0) return;
-  const { session } = request;
-  const { sendNewLayers } = await import('../export/to-registry.ts');
-  const client = await registryOf(output, request);
-  await internalStep(session.emit, 'sending new layers', (id) =>
-    sendNewLayers(
-      client,
-      { name, layers: new Set(fresh) },
-      { id, signal: session.signal, emit: session.emit },
-    ),
-  );
 }
 
 async function assembleOutput(request: ExportRequest, output: OutputOption): Promise<PlatformImage['image']> {
@@ -174,7 +157,9 @@ async function exportersOf(output: OutputOption, request: ExportRequest): Promis
   }
   if (isPushed(output)) {
     const { registryExporter } = await import('../export/to-registry.ts');
-    exporters.push(registryExporter(await registryOf(output, request), request.origins));
+    const { origins, early } = request;
+    const from = { origins, early: (to: Repository) => early?.to(to) };
+    exporters.push(registryExporter(await registryOf(output, request), from));
   }
   const loads = options.load !== undefined && options.load !== false;
   if (loads || (output.type === 'docker' && output.dest === undefined && output.stream === undefined)) {
@@ -190,24 +175,30 @@ export async function checkPushRights(
 ): Promise<void> {
   const { outputs, session } = request;
   for (const output of outputs.filter(isPushed)) {
-    const names = [...new Set([...outputNames(request.options), ...(output.names ?? [])])];
     const { checkPushAccess } = await import('../registry/push.ts');
     const client = await registryOf(output, request);
-    for (const name of names) await checkPushAccess(client, parseReference(name), { signal: session.signal });
+    for (const name of namesOf(request.options, output))
+      await checkPushAccess(client, parseReference(name), { signal: session.signal });
   }
 }
 
-function isPushed(output: OutputOption): boolean {
+export function isPushed(output: OutputOption): boolean {
   return output.type === 'registry' || output.push === true;
 }
 
-async function registryOf(
+export async function registryOf(
   output: OutputOption,
   { options, session }: Pick<ExportRequest, 'options' | 'session'>,
 ): Promise<RegistryClient> {
   if (output.insecure !== true) return session.registry();
   const names = [...(options.tags ?? []), ...(output.names ?? [])];
   return session.registry({ insecure: names.map((name) => parseReference(name).registry) });
+}
+
+/** All names of one output. */
+export function namesOf(options: BuildOptions, output: OutputOption): readonly string[] {
+  const own = (output.names ?? []).map((name) => formatReference(parseReference(name)));
+  return [...new Set([...outputNames(options), ...own])];
 }
 
 function outputNames(options: BuildOptions): string[] {

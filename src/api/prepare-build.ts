@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { LayerStore } from '../image/layer-store.ts';
 import type { Platform } from '../oci/platform.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Solved } from '../solver/solve.ts';
+import type { Solved, SolveOptions } from '../solver/solve.ts';
 import { solve } from '../solver/solve.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import type { BaseImages } from './base-images.ts';
@@ -43,8 +43,10 @@ export interface PreparedBuild extends AsyncDisposable {
   readonly mounts: BuildCacheMounts | undefined;
   readonly steps: () => Promise<Steps>;
   /** Runs what a vertex needs and is not cached; default: the plan's target. */
-  solve(target?: Digest, how?: { readonly dry?: boolean }): Promise<Solved<StepOutcome>>;
+  solve(target?: Digest, how?: SolveHow): Promise<Solved<StepOutcome>>;
 }
+
+export type SolveHow = Pick<SolveOptions<StepOutcome>, 'dry' | 'onResult'>;
 
 export interface Preparation {
   readonly compression?: LayerCompression | undefined;
@@ -132,7 +134,7 @@ export async function prepareBuild(
     solve: (target, how) =>
       solve(plan.lowered.definition, {
         ...{ runners, cache, signal, emit, target },
-        dry: how?.dry,
+        ...how,
         explain,
         parallelism: options.parallelism ?? Math.max(2, availableParallelism()),
       }),

@@ -90,7 +90,7 @@ export class SecretGate {
 
   /** Searches layers of earlier builds that were not searched for these secrets yet. Throws SECRET_LEAK. */
   async checkLayers(layers: readonly OwnLayer[], signal: AbortSignal): Promise<void> {
-    const unknown = layers.filter(({ layer: { layer } }) => !this.#isClean(layer.knownDiffId));
+    const unknown = layers.filter(({ layer: { layer } }) => !this.isClean(layer.knownDiffId));
     if (unknown.length === 0) return;
     await internalStep(this.#surroundings.emit, '[internal] search cached layers for secrets', async () => {
       for (const { layer, source } of unknown) await this.#searchLayer(layer, source, signal);
@@ -121,7 +121,8 @@ export class SecretGate {
     });
   }
 
-  #isClean(diffId: Digest): boolean {
+  /** Whether a layer was searched for these secrets, by this build or an earlier one. */
+  isClean(diffId: Digest): boolean {
     if (this.#searched.has(diffId)) return true;
     return this.#surroundings.state.cacheRecord(this.#cleanKey(diffId)) !== undefined;
   }

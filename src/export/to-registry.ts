@@ -1,34 +1,44 @@
-import pLimit from 'p-limit';
 import type { Image } from '../image/image.ts';
 import type { Layer } from '../image/layer.ts';
-import type { StoredLayer } from '../image/layer-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Reference } from '../oci/reference.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { RegistryClient, Repository } from '../registry/client.ts';
 import { pushImage } from '../registry/push.ts';
-import type { ExportContext, Exporter, PlatformImage } from './exporter.ts';
+import type { EarlyLayers } from './early-layers.ts';
+import type { Exporter, PlatformImage } from './exporter.ts';
 
 /**
  * Pushes the image under each of its names (R-PUSH-1), to each repository once whatever its number of tags. Layers that came from a
  * repository of the same registry are mounted, also from the first repository that was pushed to; base layers that are not here stream
  * through without being stored.
- * @param origins By diffId: where base layers came from.
+ * @param from.origins By diffId: where base layers came from.
+ * @param from.early What is on its way to a repository already.
  */
-export function registryExporter(client: RegistryClient, origins: ReadonlyMap<Digest, Repository>): Exporter {
+export function registryExporter(
+  client: RegistryClient,
+  from: {
+    readonly origins: ReadonlyMap<Digest, Repository>;
+    readonly early: (to: Repository) => EarlyLayers | undefined;
+  },
+): Exporter {
   return {
     name: 'pushing to the registry',
     export: async (result, context) => {
       const mountFrom = new Map<Digest, Repository>();
+      const diffIds = new Map<Digest, Digest>();
       for (const layer of result.images.flatMap((image) => image.layers)) {
-        const origin = origins.get(layer.knownDiffId);
+        const origin = from.origins.get(layer.knownDiffId);
         if (origin !== undefined) mountFrom.set(await layer.digest(), origin);
+        diffIds.set(await layer.digest(), layer.knownDiffId);
       }
       const pushed = new Map<string, Repository>();
       let descriptor: Descriptor | undefined;
       for (const [reference, ...others] of byRepository(context.names)) {
         const { registry } = reference;
+        const early = from.early(reference);
+        void early?.finish();
         descriptor = await pushImage(client, {
           images: result.images.map((image) => inTransit(image)),
           reference,
@@ -36,6 +46,10 @@ export function registryExporter(client: RegistryClient, origins: ReadonlyMap<Di
           mountFrom: (digest) => {
             const origin = mountFrom.get(digest);
             return origin?.registry === registry ? origin : pushed.get(registry);
+          },
+          underway: (digest) => {
+            const diffId = diffIds.get(digest);
+            return diffId === undefined ? undefined : early?.takeOver(diffId);
           },
           signal: context.signal,
           emit: context.emit,
@@ -46,43 +60,6 @@ export function registryExporter(client: RegistryClient, origins: ReadonlyMap<Di
       return descriptor;
     },
   };
-}
-
-/**
- * Sends new layers while their blobs are made: compressing, hashing and sending overlap. It only saves time: what fails
- * here is sent by the push, which finds the rest there. Resolves when all have ended.
- */
-export async function sendNewLayers(
-  client: RegistryClient,
-  to: { readonly name: string; readonly layers: Iterable<StoredLayer> },
-  { signal, emit, id }: Pick<ExportContext, 'signal' | 'emit' | 'id'>,
-): Promise<void> {
-  const repository = parseReference(to.name);
-  // Each compresses with all the cores that there are.
-  const limit = pLimit(2);
-  await Promise.all(
-    [...to.layers].map((layer) =>
-      limit(async () => {
-        const name = `sending ${layer.knownDiffId.slice(7, 19)}`;
-        let shown = 0;
-        const onProgress = (current: number): void => {
-          // One event per MiB is enough for any renderer.
-          if (Math.abs(current - shown) < 1024 * 1024) return;
-          shown = current;
-          emit({ type: 'transfer', id, name, current, done: false, time: Date.now() });
-        };
-        try {
-          const { size } = await client.uploadStream(repository, () => layer.transit({ signal }), {
-            signal,
-            onProgress,
-          });
-          emit({ type: 'transfer', id, name, current: size, total: size, done: true, time: Date.now() });
-        } catch {
-          // The push says what is wrong, when it meets it again.
-        }
-      }),
-    ),
-  );
 }
 
 /** In the order of the names; each list is not empty. */

@@ -10,6 +10,7 @@ import { isNondistributable } from '../oci/media-type.ts';
 import type { Reference } from '../oci/reference.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { Emit } from '../progress/event.ts';
+import { transferTeller } from '../progress/transfer.ts';
 import { BuildError } from '../util/build-error.ts';
 import { streamOf } from '../util/streams.ts';
 import type { UploadOutcome } from './blob-upload.ts';
@@ -27,6 +28,8 @@ export interface PushOptions {
   readonly tags?: readonly string[] | undefined;
   /** Where a layer came from; used when that is another repository of the same registry. */
   readonly mountFrom?: ((layer: Digest) => Repository | undefined) | undefined;
+  /** Blobs that are on their way already: waited for before they are looked at. Must not reject. */
+  readonly underway?: ((layer: Digest) => Promise<void> | undefined) | undefined;
   readonly emit?: Emit | undefined;
   /** The step that transfers are shown under. */
   readonly id?: string | undefined;
@@ -52,6 +55,7 @@ export async function pushImage(client: RegistryClient, options: PushOptions): P
       signal.throwIfAborted();
       return layer.digest();
     });
+    await options.underway?.(digest);
     await blobs.once(digest, () => sendLayer(client, layer, { ...options, signal }));
   };
   const pushParts = async (image: Image): Promise<void> => {
@@ -133,7 +137,7 @@ class BlobQueue {
 const patience = 4;
 
 /** Whether the failure of one blob says nothing of the others. */
-function endsOne(error: unknown): boolean {
+export function endsOne(error: unknown): boolean {
   if (!(error instanceof BuildError)) return false;
   return (
     isPassing(error) ||
@@ -169,13 +173,7 @@ async function sendLayer(
   const origin = options.mountFrom?.(digest);
   const id = options.id ?? `internal:push ${formatReference(reference)}`;
   const name = `pushing ${digest.slice(7, 19)}`;
-  let shown = 0;
-  const tell = (current: number, done: boolean): void => {
-    // One event per MiB is enough for any renderer.
-    if (!done && current - shown < 1024 * 1024 && current >= shown) return;
-    shown = current;
-    emit?.({ type: 'transfer', id, name, current, total: size, done, time: Date.now() });
-  };
+  const progress = transferTeller(emit, { id, name, total: size });
   const outcome = await client.uploadBlob(
     reference,
     {
@@ -184,9 +182,9 @@ async function sendLayer(
       open: () => layer.compressed({ signal }),
       mountFrom: origin?.registry === reference.registry ? origin.repository : undefined,
     },
-    { signal, onProgress: (bytes) => tell(bytes, false) },
+    { signal, onProgress: progress.at },
   );
-  if (outcome === 'uploaded') tell(size, true);
+  if (outcome === 'uploaded') progress.done(size);
   return outcome;
 }
 

@@ -14,7 +14,7 @@ import { interrupted, messageOf } from './outcome.ts';
 import type { OpRunner, OpRunners } from './runner.ts';
 import { StepStates } from './step-states.ts';
 import type { Step, StepIdentity } from './step.ts';
-import { anyBase, keyOf, onInputs, selected, sources } from './step.ts';
+import { anyBase, keyOf, keysOf, onInputs, selected, sources } from './step.ts';
 
 export interface SolveOptions<R> {
   readonly runners: OpRunners<R>;
@@ -28,6 +28,8 @@ export interface SolveOptions<R> {
   readonly explain?: ExplainOptions | undefined;
   /** Runs and records nothing but what keys are made of (contexts, images): a step that would be run is told as running, with its reason. */
   readonly dry?: boolean | undefined;
+  /** Told of each result as soon as it is known, from wherever; of what a hit made needless nothing is told. Must not throw. */
+  readonly onResult?: ((vertex: Digest, result: R) => void) | undefined;
 }
 
 export interface Solved<R> {
@@ -95,24 +97,18 @@ class Solver<R> {
         await Promise.allSettled(this.#work);
       }
       if (this.#failure !== undefined) throw this.#failure.error;
-      return { result: await result, keys: await this.#keys(), results: await settled(this.#results) };
+      const [keys, results] = [await keysOf(this.#identities), await settled(this.#results)];
+      return { result: await result, keys, results };
     } finally {
       signal.removeEventListener('abort', interrupt);
     }
-  }
-
-  async #keys(): Promise<ReadonlyMap<Digest, Digest>> {
-    const keys = new Map<Digest, Digest>();
-    for (const [digest, { key }] of await settled(this.#identities))
-      if (key !== undefined) keys.set(digest, key);
-    return keys;
   }
 
   #result(digest: Digest): Promise<R> {
     let result = this.#results.get(digest);
     if (result === undefined) {
       this.#states.asked(digest);
-      result = this.#track(this.#solveVertex(this.#vertex(digest)));
+      result = this.#track(this.#resultOf(this.#vertex(digest)));
       this.#results.set(digest, result);
     }
     return result;
@@ -145,6 +141,12 @@ class Solver<R> {
     if (runner.inputKey === undefined || digest === undefined) return undefined;
     const input = known ?? (await this.#result(digest));
     return this.#own(vertex, async () => runner.inputKey?.(vertex.op, index, input, this.#signal));
+  }
+
+  async #resultOf(vertex: Vertex): Promise<R> {
+    const result = await this.#solveVertex(vertex);
+    if (!this.#signal.aborted) this.#options.onResult?.(vertex.digest, result);
+    return result;
   }
 
   async #solveVertex(vertex: Vertex): Promise<R> {

@@ -3,6 +3,7 @@ import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOf, digestOfJson } from '../oci/digest.ts';
 import { stepKey } from './cache-key.ts';
+import { settled } from './needed.ts';
 import type { OpRunner } from './runner.ts';
 
 /** A step's identity; `key` is undefined for what cannot be cached. */
@@ -47,3 +48,12 @@ export function onInputs<R>({ vertex, runner, inputs }: Step<R>, result: R): R {
 
 /** Ops whose results cost nothing until something reads them, or are needed for keys. */
 export const sources: ReadonlySet<OpKind> = new Set(['image', 'context', 'http', 'git', 'merge']);
+
+/** The keys of those steps that have one. */
+export async function keysOf(
+  identities: ReadonlyMap<Digest, Promise<StepIdentity>>,
+): Promise<ReadonlyMap<Digest, Digest>> {
+  const keys = new Map<Digest, Digest>();
+  for (const [digest, { key }] of await settled(identities)) if (key !== undefined) keys.set(digest, key);
+  return keys;
+}

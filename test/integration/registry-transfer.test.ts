@@ -133,8 +133,10 @@ suite('what goes over the wire', [tool('docker-registry')], () => {
     await push([...tags, `${second.host}/many/other:1`]);
     const seen = second.taken();
     const blobs = baseLayers.length + 3;
-    // Each once for either repository; layers that were sent while they were made are looked at as all others.
-    expect(seen.filter((line) => line.startsWith('HEAD blob'))).toHaveLength(2 * blobs);
+    // Each once for either repository, also those that were sent early; layers of the base perhaps early as well.
+    const looks = seen.filter((line) => line.startsWith('HEAD blob')).length;
+    expect(looks).toBeGreaterThanOrEqual(2 * blobs);
+    expect(looks).toBeLessThanOrEqual(2 * blobs + baseLayers.length);
     expect(ends(seen)).toHaveLength(blobs + 1);
     expect(seen.filter((line) => line === 'mount')).toHaveLength(blobs - 1);
     expect(seen.filter((line) => line.startsWith('PUT '))).toHaveLength(6);
@@ -145,11 +147,13 @@ suite('what goes over the wire', [tool('docker-registry')], () => {
       dockerfile: { text: 'FROM scratch\nCOPY file /early\n' },
     });
     const seen = second.taken();
-    expect(seen.indexOf('send')).toBeGreaterThanOrEqual(0);
-    expect(seen.indexOf('send')).toBeLessThan(seen.findIndex((line) => line.startsWith('HEAD blob')));
-    const [layer] = ends(seen);
+    await using http = testClient();
+    const { image } = await resolveImage(http, parseReference(`${second.host}/early/app:1`), amd64);
+    const [layer] = (await image.manifest()).layers;
+    expect(seen).toContain('send');
+    expect(seen.indexOf('send')).toBeLessThan(seen.indexOf(`HEAD blob ${layer?.digest}`));
     expect(
-      statSync(join(root, 'blobs/sha256', layer?.slice('end sha256:'.length) ?? '?')).size,
+      statSync(join(root, 'blobs/sha256', layer?.digest.slice('sha256:'.length) ?? '?')).size,
     ).toBeGreaterThan(0);
   });
 

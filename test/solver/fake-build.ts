@@ -109,6 +109,8 @@ export interface FakeBuildOptions {
   reserve?(name: string): Promise<Disposable>;
   /** Refuses a step before what it needs is run. */
   check?(name: string): void;
+  /** Told of results. */
+  onResult?(vertex: Digest, result: string): void;
   /** What copy and exec read of an input; default: all of it. */
   content?(name: string, input: string): string | undefined;
 }
@@ -170,6 +172,7 @@ export function fakeBuild(definition: Definition, options: FakeBuildOptions = {}
     signal: options.signal ?? new AbortController().signal,
     emit: (event) => events.push(event),
     ...(options.target === undefined ? {} : { target: options.target }),
+    onResult: options.onResult?.bind(options),
   });
   solved.catch(() => undefined);
   const ofVertices = (): Extract<ProgressEvent, { type: 'vertex' }>[] =>

@@ -36,6 +36,30 @@ describe('order and slots', () => {
     expect((await build.solved).result).toBe('s1999');
   });
 
+  test('a result is told before a step that stands on it begins; what a hit makes needless is not told', async () => {
+    const vertices = chain(3);
+    const cache = new MemoryCache();
+    const story: string[] = [];
+    const one = async (run: (name: string) => string): Promise<unknown> => {
+      story.length = 0;
+      const onResult = (_: unknown, result: string): void => void story.push(`told ${result}`);
+      return fakeBuild(definitionOf(...vertices), { cache, run, onResult }).solved.catch(String);
+    };
+    const said = (name: string): string => {
+      story.push(`run ${name}`);
+      return name;
+    };
+    await one((name) => {
+      if (name === 's2') throw new Error('broken');
+      return said(name);
+    });
+    expect(story).toEqual(['run s0', 'told s0', 'run s1', 'told s1']);
+    await one(said);
+    expect(story).toEqual(['told s1', 'run s2', 'told s2']);
+    await one(said);
+    expect(story).toEqual(['told s2']);
+  });
+
   test('each step of a diamond runs once, and only what the target needs', async () => {
     const a = step('mkdir', 'a');
     const [b, c] = [step('mkdir', 'b', { inputs: [a] }), step('mkdir', 'c', { inputs: [a] })];

@@ -29,6 +29,8 @@ export interface FaultProxyOptions {
   readonly target: string;
   /** Decides for each request; undefined: nothing is done to it. */
   readonly choose: (request: IncomingMessage) => Fault | undefined;
+  /** Told of each answer that is handed on whole, once the registry has given it. */
+  readonly onAnswer?: (request: IncomingMessage, status: number) => void;
 }
 
 export interface FaultProxy extends AsyncDisposable {
@@ -63,7 +65,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     // Whoever leaves a broken exchange is expected to.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
-    exchange(options.target, { request, response, fault });
+    exchange(options, { request, response, fault });
   });
   server.keepAliveTimeout = 60_000;
   server.on('connection', (socket) => {
@@ -93,8 +95,12 @@ interface Exchange {
   readonly fault: Fault | undefined;
 }
 
-function exchange(target: string, { request, response, fault }: Exchange): void {
-  if (fault === 'stall') return;
+function exchange(options: FaultProxyOptions, { request, response, fault }: Exchange): void {
+  if (fault === 'stall') {
+    // Only who reads sees that the other side has left.
+    request.resume();
+    return;
+  }
   if (fault === 'reset before') request.socket.resetAndDestroy();
   else if (fault === '429') {
     response.writeHead(429, { 'retry-after': '0', 'ratelimit-remaining': '0;w=21600' });
@@ -107,10 +113,10 @@ function exchange(target: string, { request, response, fault }: Exchange): void 
       'www-authenticate': `Bearer realm="${realm}",service="x",error="invalid_token"`,
     });
     response.end('{"errors":[{"code":"UNAUTHORIZED","message":"token expired"}]}');
-  } else pass(target, { request, response, fault });
+  } else pass(options, { request, response, fault });
 }
 
-function pass(target: string, { request, response, fault }: Exchange): void {
+function pass({ target, onAnswer }: FaultProxyOptions, { request, response, fault }: Exchange): void {
   if (request.url?.startsWith('/fault-token') === true) {
     response.end('{"token":"fresh","expires_in":300}');
     return;
@@ -126,7 +132,10 @@ function pass(target: string, { request, response, fault }: Exchange): void {
     const chunks: Buffer[] = [];
     answer.on('data', (chunk: Buffer) => chunks.push(chunk));
     answer.on('error', () => request.socket.destroy());
-    answer.on('end', () => reply(Buffer.concat(chunks), answer, { request, response, fault }));
+    answer.on('end', () => {
+      reply(Buffer.concat(chunks), answer, { request, response, fault });
+      if (fault === undefined) onAnswer?.(request, answer.statusCode ?? 0);
+    });
   });
   onward.on('error', () => request.socket.destroy());
   let first = true;
