@@ -1,9 +1,9 @@
 import pLimit from 'p-limit';
 import type { StoredLayer } from '../image/layer-store.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isNondistributable } from '../oci/media-type.ts';
 import type { Emit } from '../progress/event.ts';
 import { transferTeller } from '../progress/transfer.ts';
-import { isNondistributable } from '../registry/blob-download.ts';
 import type { RegistryClient, Repository } from '../registry/client.ts';
 import { endsOne } from '../registry/push.ts';
 import type { ByteStream } from '../util/streams.ts';
@@ -107,6 +107,7 @@ export class EarlyLayers implements AsyncDisposable {
       return;
     }
     if (isUnmade) await layer.storeBlob({ signal });
+    // The push knows who may have these.
     if (isNondistributable(await layer.mediaType())) return;
     const [digest, size] = [await layer.digest(), await layer.size()];
     const progress = transferTeller(this.#emit, { ...about, total: size });
