@@ -2,21 +2,45 @@ import type { Image } from '../image/image.ts';
 import { openLayoutImage } from '../image/oci-layout.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import { isImageConfigType } from '../oci/media-type.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
+import { BuildError } from '../util/build-error.ts';
+import type { Diagnostic } from '../util/diagnostic.ts';
 import { withSession } from './session.ts';
-import { findStoreImage } from './store-image.ts';
+import { findStoreEntry, findStoreImage } from './store-image.ts';
 import type { CommonOptions, HistoryLine, ImageDetails, ImageSummary } from './types.ts';
 
-/** The images of the store, newest first; one line a name. */
+/** The images of the store, newest first; one line a name. What is no image, or cannot be read, is left out and told as a diagnostic. */
 export function listImages(options: CommonOptions = {}): Promise<readonly ImageSummary[]> {
-  return withSession(options, async ({ store }) => {
+  return withSession(options, async ({ store, emit }) => {
     const summaries: ImageSummary[] = [];
     for (const { name, descriptor } of await store.images.list()) {
-      summaries.push(await summarize(await openLayoutImage(store.root, { descriptor }), descriptor, name));
+      let image: Image | undefined;
+      try {
+        image = await openLayoutImage(store.root, { descriptor });
+        summaries.push(await summarize(image, descriptor, name));
+      } catch (error) {
+        if (!(error instanceof BuildError)) throw error;
+        const diagnostic = await leftOut(name ?? descriptor.digest, image, error);
+        emit({ type: 'diagnostic', diagnostic });
+      }
     }
     return summaries.toSorted((a, b) => (b.created ?? '').localeCompare(a.created ?? ''));
   });
+}
+
+async function leftOut(name: string, image: Image | undefined, error: BuildError): Promise<Diagnostic> {
+  const manifest = await image?.manifest();
+  const type = manifest?.artifactType ?? manifest?.config.mediaType;
+  if (manifest !== undefined && !isImageConfigType(manifest.config.mediaType))
+    return { severity: 'note', rule: 'NoImage', message: `\`${name}\` is no image but an artifact: ${type}` };
+  return {
+    severity: 'warning',
+    rule: 'ImageUnreadable',
+    message: `\`${name}\` cannot be listed: ${error.message}`,
+    hint: `\`tsbuild rmi ${name}\` removes it; \`tsbuild store check\` looks for more that is damaged`,
+  };
 }
 
 /** One image with its manifest and config. Error: IMAGE_NOT_FOUND. */
@@ -63,7 +87,7 @@ export function tagImage(
   options: CommonOptions & { readonly image: string; readonly name: string },
 ): Promise<void> {
   return withSession(options, async (session) => {
-    const { descriptor } = await findStoreImage(session, options.image);
+    const { descriptor } = await findStoreEntry(session, options.image);
     await session.store.images.tag(descriptor, [formatReference(parseReference(options.name))]);
   });
 }
@@ -76,7 +100,7 @@ export function removeImage(
   options: CommonOptions & { readonly image: string },
 ): Promise<{ readonly untagged: readonly string[]; readonly deleted: Digest | undefined }> {
   return withSession(options, async (session) => {
-    const { descriptor, name } = await findStoreImage(session, options.image);
+    const { descriptor, name } = await findStoreEntry(session, options.image);
     const { images } = session.store;
     const untagged = await images.remove(name ?? descriptor.digest);
     const left = (await images.list()).some((item) => item.descriptor.digest === descriptor.digest);

@@ -1,35 +1,42 @@
 import type { Image } from '../image/image.ts';
 import { openLayoutImage } from '../image/oci-layout.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Session } from './session.ts';
 
-/** An image of the local store. */
-export interface StoreImage {
-  readonly image: Image;
+/** Something that the local store has, be it whole or not. */
+export interface StoreEntry {
   readonly descriptor: Descriptor;
   /** The canonical name it was found by, if it was by name. */
   readonly name: string | undefined;
 }
 
-/** Finds an image by name, by digest, or by the start (12 digits or more) of its digest or id. Error: IMAGE_NOT_FOUND. */
+/** An image of the local store. */
+export interface StoreImage extends StoreEntry {
+  readonly image: Image;
+}
+
+/** Finds an image by name, by digest, or by the start (12 digits or more) of its digest or id. Errors: IMAGE_NOT_FOUND, IMAGE_INVALID. */
 export async function findStoreImage(session: Session, text: string): Promise<StoreImage> {
+  const entry = await findStoreEntry(session, text);
+  return { ...entry, image: await openLayoutImage(session.store.root, entry) };
+}
+
+/** The same where the image is not looked into. Error: IMAGE_NOT_FOUND. */
+export async function findStoreEntry(session: Session, text: string): Promise<StoreEntry> {
   const { images, root } = session.store;
   const name = canonicalName(text);
   const named = name === undefined ? undefined : await images.find(name);
-  if (named !== undefined) {
-    return { image: await openLayoutImage(root, { descriptor: named }), descriptor: named, name };
-  }
+  if (named !== undefined) return { descriptor: named, name };
   const hex = text.replace(/^sha256:/, '');
   if (/^[a-f0-9]{12,64}$/.test(hex)) {
+    const isMeant = (digest: Digest | undefined): boolean => digest?.slice(7).startsWith(hex) === true;
     for (const { descriptor } of await images.list()) {
-      const image = await openLayoutImage(root, { descriptor });
-      const id = (await image.manifest()).config.digest;
-      if ([descriptor.digest, id].some((digest) => digest.slice(7).startsWith(hex))) {
-        return { image, descriptor, name: undefined };
-      }
+      if (isMeant(descriptor.digest) || isMeant(await idOf(root, descriptor)))
+        return { descriptor, name: undefined };
     }
   }
   throw new BuildError('IMAGE_NOT_FOUND', `the store has no image \`${text}\``, {
@@ -37,6 +44,16 @@ export async function findStoreImage(session: Session, text: string): Promise<St
       ? 'the start of an id needs 12 digits or more, as `tsbuild images` shows them'
       : '`tsbuild images` lists what is there; `tsbuild pull` gets one from a registry',
   });
+}
+
+/** undefined: it is no image, or a damaged one. */
+async function idOf(root: string, descriptor: Descriptor): Promise<Digest | undefined> {
+  try {
+    return (await (await openLayoutImage(root, { descriptor })).manifest()).config.digest;
+  } catch (error) {
+    if (error instanceof BuildError) return undefined;
+    throw error;
+  }
 }
 
 /** undefined for a text that can only be a digest. Error: REFERENCE_INVALID. */

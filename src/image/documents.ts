@@ -4,7 +4,7 @@ import type { OpenOptions } from './layer.ts';
 import { configLimit, decodeConfig, decodeDocument } from '../oci/decode.ts';
 import type { Document } from '../oci/decode.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { mediaType } from '../oci/media-type.ts';
+import { isImageConfigType, mediaType } from '../oci/media-type.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
@@ -90,8 +90,7 @@ export async function chooseDocument(
 export async function platformOf(source: DocumentSource, raw: RawDocument): Promise<Platform | undefined> {
   if (raw.document.kind !== 'manifest') return undefined;
   const { config } = raw.document.manifest;
-  const images: readonly string[] = [mediaType.ociConfig, mediaType.dockerConfig];
-  if (!images.includes(config.mediaType) || config.size > configLimit) return undefined;
+  if (!isImageConfigType(config.mediaType) || config.size > configLimit) return undefined;
   const read = decodeConfig(await readAll(source.blob(config), configLimit));
   const { os, architecture, variant, 'os.version': version, 'os.features': features } = read;
   return {

@@ -35,6 +35,11 @@ export function isManifestType(type: string): boolean {
   return type === mediaType.ociManifest || type === mediaType.dockerManifest;
 }
 
+/** Whether a manifest with such a config is that of an image. */
+export function isImageConfigType(type: string): boolean {
+  return type === mediaType.ociConfig || type === mediaType.dockerConfig;
+}
+
 /** Layer types whose licence may forbid to push them (R-PULL-4). */
 export function isNondistributable(type: string): boolean {
   return /\.(?:foreign|nondistributable)\./.test(type);

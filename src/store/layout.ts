@@ -116,6 +116,11 @@ export function readIndex(root: string): Index {
     return { ...index, schemaVersion: 2, manifests };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return emptyIndex;
+    if (error instanceof SyntaxError || error instanceof TypeError)
+      throw new BuildError('STORE_FAILED', `${path} is damaged: ${error.message}`, {
+        hint: '`tsbuild store check --repair` makes it anew from the images that are there; their names are lost',
+        cause: error,
+      });
     throw storeError(error, `reading ${path}`);
   }
 }

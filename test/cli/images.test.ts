@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { ImageSummary } from '../../src/index.ts';
+import type { CommonOptions, ImageSummary } from '../../src/index.ts';
 import { runCli } from './fake-context.ts';
 
 function image(letter: string, name: string | undefined): ImageSummary {
@@ -44,4 +44,21 @@ test('a filter that is none is told', async () => {
   const { stderr, status } = await runCli(['images', '-f', 'before=x'], { library });
   expect(status).toBe(2);
   expect(stderr).toContain('dangling=true');
+});
+
+test('what is no image is told beside the list', async () => {
+  const telling = {
+    listImages: (options: CommonOptions = {}) => {
+      const diagnostic = {
+        severity: 'note',
+        rule: 'NoImage',
+        message: '`x` is no image\n\u001b[2J',
+      } as const;
+      options.onEvent?.({ type: 'diagnostic', diagnostic });
+      return library.listImages();
+    },
+  };
+  const { stdout, stderr, status } = await runCli(['images', '-q'], { library: telling });
+  expect([status, stdout.split('\n').length]).toEqual([0, 5]);
+  expect(stderr).toMatch(/^note: `x` is no image[^\n\u001b]*\n$/);
 });

@@ -1,9 +1,10 @@
 import { Option } from 'commander';
 import type { ImageSummary } from '../../index.ts';
-import { commonOptions } from '../context.ts';
+import { commonOptions, hasColor } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { familiarName, formatAgo, formatBytes, formatTable, shortId, splitName } from '../format.ts';
 import { newCommand } from '../options.ts';
+import { reportNotice } from '../report.ts';
 import { sanitizeLine } from '../sanitize.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
@@ -40,7 +41,13 @@ export const images: Verb = {
     const flags = command.opts<ImagesFlags>();
     const library = await context.library();
     const [name] = command.args;
-    const list = await library.listImages(commonOptions(flags, context));
+    const list = await library.listImages({
+      ...commonOptions(flags, context),
+      onEvent(event) {
+        if (event.type === 'diagnostic')
+          context.stderr.write(reportNotice(event.diagnostic, hasColor(context.stderr, context.env)));
+      },
+    });
     const { filter: nameless } = flags;
     const wanted = list.filter(
       (image) =>
