@@ -1,3 +1,5 @@
+import { BuildError } from '../util/build-error.ts';
+import { didYouMean } from '../util/suggest.ts';
 import type { ExecSettings } from './runners/exec.ts';
 import { openSecrets } from './secrets.ts';
 import type { SshSockets } from './ssh/sockets.ts';
@@ -24,18 +26,54 @@ export async function execSettings(
     sshSockets: ssh.sockets,
     certificates: (env['TSBUILD_CA'] ?? '') === '' ? undefined : await stepAuthorities(env),
     proxyEnv: proxyVariables(options.buildArgs ?? {}, env),
-    extraHosts: options.addHosts ?? [],
+    extraHosts: checkedHosts(options.addHosts ?? []),
     shmSize: options.shmSize,
     limits: options.limits,
     isolated: options.network === 'isolated',
     ulimits: options.ulimits ?? [],
-    allow: new Set([...(options.allow ?? []), ...(options.network === 'host' ? ['network.host'] : [])]),
+    allow: new Set([
+      ...checkedRights(options.allow ?? []),
+      ...(options.network === 'host' ? ['network.host'] : []),
+    ]),
     drained: options.drained,
     onFailedStep: options.onFailedStep,
     signal: options.signal ?? new AbortController().signal,
     tempDir,
     [Symbol.asyncDispose]: () => ssh[Symbol.asyncDispose](),
   };
+}
+
+/** Of --add-host (C-EX-2). What is no address would make /etc/hosts useless. Throws USAGE. */
+function checkedHosts(hosts: readonly string[]): readonly string[] {
+  // Few builds have any: the module costs start-up time.
+  const isAddress = (text: string): boolean => process.getBuiltinModule('node:net').isIP(text) !== 0;
+  for (const host of hosts) {
+    const [, name = '', address = ''] = /^([^:=\s]+)[:=](\S+)$/.exec(host) ?? [];
+    if (name !== '' && (address === 'host-gateway' || isAddress(address.replace(/^\[(.*)\]$/, '$1'))))
+      continue;
+    throw new BuildError('USAGE', `\`${host}\` of --add-host has no address`, {
+      hint:
+        didYouMean(address, ['host-gateway']) ??
+        'write it like name:10.0.0.1, name=[fd00::1] or name:host-gateway',
+    });
+  }
+  return hosts;
+}
+
+/** Of --allow (C-EX-5); that of devices is BuildKit's, and grants nothing here. */
+const rights = ['network.host', 'security.insecure', 'secret.leak', 'device'];
+
+/** A misspelt right would be missed when a step asks for it. Throws USAGE. */
+function checkedRights(given: readonly string[]): readonly string[] {
+  for (const right of given) {
+    const [name = '', value] = right.split(/=(.*)/s);
+    const hasValue = name === 'secret.leak' || name === 'device';
+    if (rights.includes(name) && (value === undefined || hasValue)) continue;
+    throw new BuildError('USAGE', `there is no right \`${right}\` for --allow to grant`, {
+      hint: didYouMean(name, rights) ?? 'network.host, security.insecure and secret.leak are',
+    });
+  }
+  return given;
 }
 
 async function sshSockets(

@@ -74,6 +74,10 @@ function environmentOf(image: ContainerConfig, options: RunOptions, env: NodeJS.
   set(defaultPath);
   for (const assignment of image.Env ?? []) set(assignment);
   for (const assignment of options.environment ?? []) {
+    if (assignment.startsWith('='))
+      throw new BuildError('USAGE', `\`${assignment}\` has no name for a variable`, {
+        hint: 'write it like -e NAME=value',
+      });
     if (assignment.includes('=')) set(assignment);
     else if (env[assignment] !== undefined) set(`${assignment}=${env[assignment]}`);
   }

@@ -22,7 +22,7 @@ export interface LimitFlags {
 type Key = keyof ResourceLimits;
 
 const parsers: { readonly [K in Key]-?: (text: string, flag: string) => NonNullable<ResourceLimits[K]> } = {
-  memory: (text, flag) => atLeast(parseBytes(text), 1, flag),
+  memory: parseMemory,
   memorySwap: (text) => (text === '-1' ? -1 : parseBytes(text)),
   cpus: parseCpus,
   cpuShares: (text, flag) => parseWhole(text, flag, 2),
@@ -79,7 +79,13 @@ function parseList(text: string, flag: string): string {
   throw new BuildError('USAGE', `\`${flag} ${text}\` is no list`, { hint: 'write it like 0-2,4' });
 }
 
-function atLeast(value: number, least: number, flag: string): number {
-  if (value >= least) return value;
-  throw new BuildError('USAGE', `\`${flag}\` must be at least ${least}`);
+/** Docker's least: with less no program starts. */
+const leastMemory = 6 << 20;
+
+function parseMemory(text: string, flag: string): number {
+  const value = parseBytes(text);
+  if (value >= leastMemory) return value;
+  throw new BuildError('USAGE', `\`${flag} ${text}\` is less than 6m, with which nothing runs`, {
+    hint: /^\d+$/.test(text) ? `a number alone is bytes: write ${text}m or ${text}g` : undefined,
+  });
 }

@@ -135,9 +135,11 @@ export function reportNotice(diagnostic: Diagnostic, color: boolean): string {
   return diagnosticLine(diagnostic, `${label}: `);
 }
 
+/** Other hints are told with --debug; a spelling is what most are for (E-3). */
 function diagnosticLine(item: Diagnostic, start: string): string {
+  const near = item.hint?.startsWith('did you mean ') === true ? `: ${item.hint}` : '';
   const place = item.source === undefined ? '' : ` (line ${item.source.range.start.line})`;
-  return `${start}${sanitizeLine(item.message)}${place}\n`;
+  return `${start}${sanitizeLine(`${item.message}${near}`)}${place}\n`;
 }
 
 /** One finding of the build checks with the user's lines. */

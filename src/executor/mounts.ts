@@ -6,7 +6,7 @@ import { overlayDiff } from '../image/diff.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { CacheDirectories } from './cache-mounts.ts';
 import type { StepNetwork } from './network.ts';
-import { hostResolvers, hostsFile, resolvConf } from './network.ts';
+import { hostGateway, hostResolvers, hostsFile, resolvConf } from './network.ts';
 import { RootTree } from './root-tree.ts';
 import type { SpecMount } from './runtime-spec.ts';
 import type { SandboxProcess } from './sandbox-process.ts';
@@ -100,7 +100,10 @@ export async function prepareMounts(context: MountContext): Promise<MountPlan> {
       content: resolvConf(context.network, hostResolvers()),
       mode: 0o644,
     });
-    file('hosts', '/etc/hosts', { content: hostsFile(op.hostname, request.extraHosts), mode: 0o644 });
+    file('hosts', '/etc/hosts', {
+      content: hostsFile(op.hostname, request.extraHosts, () => hostGateway(context.network)),
+      mode: 0o644,
+    });
     if (context.single && tree.plainDirectory(posix.dirname(aptSettings.path)) === true)
       file('apt.conf', aptSettings.path, { content: aptSettings.content, mode: 0o644 });
     op.files.forEach(({ path, content, mode }, index) =>
@@ -274,7 +277,10 @@ async function bind(
 
 function hostVolume(volume: HostVolume): Ready {
   const stat = statSync(volume.source, { throwIfNoEntry: false });
-  if (stat === undefined) throw new BuildError('STEP_START', `the volume ${volume.source} does not exist`);
+  if (stat === undefined)
+    throw new BuildError('STEP_START', `the volume ${volume.source} does not exist`, {
+      hint: 'make the directory or file first; nothing is made on the host',
+    });
   return {
     source: volume.source,
     target: volume.target,

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { BuildError } from '../util/build-error.ts';
 
 // What a step knows of its network (L-RUN-7): resolv.conf and hosts.
 
@@ -70,18 +72,40 @@ function serversOf(text: string): readonly string[] {
   return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
 }
 
-/** /etc/hosts of a step. `extraHosts` are `name:ip` or `name=ip`; an address in brackets loses them. */
-export function hostsFile(hostname: string, extraHosts: readonly string[]): string {
+/**
+ * /etc/hosts of a step. `extraHosts` are `name:ip` or `name=ip`; an address in brackets loses them, and `host-gateway` is that of `gateway`
+ * (C-EX-2).
+ */
+export function hostsFile(hostname: string, extraHosts: readonly string[], gateway: () => string): string {
   const lines = [
     `127.0.0.1\tlocalhost ${hostname}`,
     '::1\tlocalhost ip6-localhost ip6-loopback',
     ...extraHosts.map((host) => {
       const cut = host.search(/[:=]/);
       const address = host.slice(cut + 1).replace(/^\[(.*)\]$/, '$1');
-      return `${address}\t${host.slice(0, cut)}`;
+      return `${address === 'host-gateway' ? gateway() : address}\t${host.slice(0, cut)}`;
     }),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/**
+ * The address by which a step reaches this host: on the host's own network its loopback; elsewhere one of its interfaces, since neither pasta nor
+ * slirp4netns lets a step reach the host's loopback. Throws NETWORK_UNAVAILABLE where there is none.
+ */
+export function hostGateway(
+  network: StepNetwork,
+  interfaces: ReturnType<typeof networkInterfaces> = networkInterfaces(),
+): string {
+  if (network === 'host') return '127.0.0.1';
+  const all = Object.values(interfaces).flatMap((each = []) => each.filter(({ internal }) => !internal));
+  const found =
+    all.find(({ family }) => family === 'IPv4') ??
+    all.find(({ family, address }) => family === 'IPv6' && !/^fe[89ab]/i.test(address));
+  if (found !== undefined) return found.address;
+  throw new BuildError('NETWORK_UNAVAILABLE', 'this host has no address for `host-gateway` of --add-host', {
+    hint: 'with --network=host it is the loopback',
+  });
 }
 
 function readText(path: string): string | undefined {

@@ -18,7 +18,7 @@ import { attempt } from './checks/finding.ts';
 import { asFilesystem, lowerStage } from './lower-stage.ts';
 import type { Lowering, LowerOptions, ResolvedImage } from './lowering.ts';
 import { placed } from './lowering.ts';
-import { noCacheOf, withDependents } from './no-cache.ts';
+import { noCacheOf, unknownFilters, withDependents } from './no-cache.ts';
 import type { ParsedDockerfile } from './parse.ts';
 import { byPlace } from './parse.ts';
 import type { EnvList } from './scope.ts';
@@ -149,6 +149,7 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ...diagnostics,
     ...unusedArgs(parsed, options, usedArgs),
     ...argsWithoutEffect(options),
+    ...unknownFilters(parsed, options),
     ...unusedContexts(options.namedContexts, { names: saidNames(parsed, bases), used: usedContexts }),
   ].toSorted(bySource);
   if (check.error) failOnFindings(told, givenCheck !== undefined);

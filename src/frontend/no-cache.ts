@@ -1,6 +1,8 @@
 import type { Definition } from '../graph/definition.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
+import type { Diagnostic } from '../util/diagnostic.ts';
+import { didYouMean } from '../util/suggest.ts';
 import type { Instruction } from './instruction.ts';
 import type { LowerOptions } from './lowering.ts';
 import type { ParsedDockerfile } from './parse.ts';
@@ -38,6 +40,27 @@ export function noCacheOf(
     const isOwn = instruction.source === stage.from.source;
     return (isOwn ? instruction : stage.from).range.start.line >= start.line;
   };
+}
+
+/** Warnings for names of --no-cache-filter that no stage has: all of it would stay cached. */
+export function unknownFilters(
+  { stages }: ParsedDockerfile,
+  { noCacheFilter = [] }: LowerOptions,
+): readonly Diagnostic[] {
+  const known = new Set(
+    stages.flatMap(({ name, index }) => [String(index), ...(name === undefined ? [] : [name])]),
+  );
+  return noCacheFilter
+    .filter((name) => name !== '' && !known.has(name.toLowerCase()))
+    .map((name) => {
+      const hint = didYouMean(name, known);
+      return {
+        severity: 'warning',
+        rule: 'UnusedNoCacheFilter',
+        message: `no stage is called \`${name}\`, which --no-cache-filter names`,
+        ...(hint === undefined ? {} : { hint }),
+      };
+    });
 }
 
 /** With all that depends on a step that is run anew run anew too. */

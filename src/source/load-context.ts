@@ -175,7 +175,10 @@ async function fromFile(file: string, options: OpenContextOptions): Promise<Open
     return { ...opened(unpacked.tree, options), ...unpacked };
   }
   const { size } = await stat(file);
-  if (size === 0) throw new BuildError('CONTEXT_INVALID', 'the context from the stream is empty');
+  if (size === 0)
+    throw new BuildError('CONTEXT_INVALID', 'the context from the stream is empty', {
+      hint: 'a tar archive or a Dockerfile is expected there; what should write it may have failed',
+    });
   const bytes = size > dockerfileLimit ? undefined : await readAll(content(), dockerfileLimit);
   if (bytes === undefined || bytes.includes(0)) {
     throw new BuildError('CONTEXT_INVALID', 'the context is neither a tar archive nor a Dockerfile', {

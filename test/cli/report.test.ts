@@ -159,4 +159,17 @@ describe('warnings (U-13)', () => {
     );
     expect(reportDiagnostics([], plain)).toBe('');
   });
+
+  test('E-3: what was probably meant stands in the line', () => {
+    const hint = 'did you mean `VERSION`?';
+    const unused: Diagnostic = {
+      severity: 'warning',
+      rule: 'UnusedBuildArg',
+      message: 'nothing takes `VERSOIN`',
+      hint,
+    };
+    expect(reportDiagnostics([unused], plain)).toContain(
+      ' - UnusedBuildArg: nothing takes `VERSOIN`: did you mean `VERSION`?\n',
+    );
+  });
 });

@@ -84,6 +84,7 @@ describe('M-4: the words of `tsbuild shell`', () => {
     ['@/Dockerfile', '2 error[USAGE]: of `'],
     ['@/Dockerfile.dev @', '2 error[USAGE]: of `'],
     ['a b c', '2 error[USAGE]: too many arguments'],
+    ['no/Dockerfile:3 @', '1 error[DOCKERFILE_NOT_FOUND]: there is no `no/Dockerfile` here'],
   ])('%s is refused', async (words, expected) => {
     expect(await asked(words)).toContain(expected);
   });

@@ -1,4 +1,6 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxRootfs } from '../support/base-images.ts';
@@ -25,15 +27,30 @@ afterAll(() => folder[Symbol.asyncDispose]());
 /** Builds a step that tells of its network, as a user without rights. */
 async function build(
   ids: 'subordinate' | 'none',
-  how: { readonly runtime: string; readonly tun: 'open' | 'closed'; readonly network: string },
+  how: {
+    readonly runtime: string;
+    readonly tun: 'open' | 'closed';
+    readonly network: string;
+    readonly flags?: readonly string[];
+    readonly step?: string;
+  },
 ): Promise<CommandResult> {
   await using user = await makeUser(ids);
   const context = join(user.home, 'context');
   mkdirSync(context);
   copyFileSync(busyboxRootfs(), join(context, 'rootfs.tar'));
-  const dockerfile = 'FROM scratch\nADD rootfs.tar /\nRUN ip addr show eth0 | grep -o "inet 10[.0-9]*"\n';
+  const { step = 'ip addr show eth0 | grep -o "inet 10[.0-9]*"' } = how;
+  const dockerfile = `FROM scratch\nADD rootfs.tar /\nRUN ${step}\n`;
   writeFileSync(join(context, 'Dockerfile'), dockerfile);
-  const flags = ['--progress', 'plain', '--runtime', how.runtime, '--network', how.network];
+  const flags = [
+    '--progress',
+    'plain',
+    '--runtime',
+    how.runtime,
+    '--network',
+    how.network,
+    ...(how.flags ?? []),
+  ];
   const argv = [process.execPath, binary, 'build', ...flags, '-o', 'type=cacheonly', context];
   const asUser = [
     'setpriv',
@@ -71,6 +88,28 @@ suite('L-RUN-4: the isolated network of a step without root', needs, () => {
   ] as const)('%s ids, %s', async (ids, runtime) => {
     const { code, stderr } = await build(ids, { runtime, tun: 'open', network: 'isolated' });
     expect([code, /^#\d+ [\d.]+ inet 10\.0\.2\.100$/m.test(stderr)], stderr).toEqual([0, true]);
+  });
+
+  test.each(['isolated', 'host'])('C-EX-2: host-gateway reaches this host, --network=%s', async (network) => {
+    const server = createServer((_, answer) => answer.end('from-the-host'));
+    await new Promise<void>((resolve) => {
+      server.listen(0, '0.0.0.0', resolve);
+    });
+    try {
+      const { port } = server.address() as AddressInfo;
+      const flags = ['--add-host', 'gw:host-gateway', '--allow', 'network.host'];
+      const step = `wget -q -O - http://gw:${port}/ && echo`;
+      const { code, stderr } = await build('subordinate', {
+        runtime: 'runc',
+        tun: 'open',
+        network,
+        flags,
+        step,
+      });
+      expect([code, /^#\d+ [\d.]+ from-the-host$/m.test(stderr)], stderr).toEqual([0, true]);
+    } finally {
+      server.close();
+    }
   });
 
   test('where /dev/net/tun is closed, isolated is an error that says so', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { hostsFile, resolvConf } from '../../src/executor/network.ts';
+import { hostGateway, hostsFile, resolvConf } from '../../src/executor/network.ts';
 import type { ExecOp } from '../../src/graph/op.ts';
 import type { LowerSetup } from './lowered.ts';
 import { faultsOf, lowerText } from './lowered.ts';
@@ -126,11 +126,27 @@ describe('L-RUN-7: what a step finds', () => {
   });
 
   test('/etc/hosts', () => {
-    expect(hostsFile('box', [])).toBe(
+    const gateway = (): string => '192.0.2.1';
+    expect(hostsFile('box', [], gateway)).toBe(
       '127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n',
     );
-    expect(hostsFile('box', ['a:1.2.3.4', 'b=::1', 'c:[fe80::2]'])).toMatch(
-      /\n1\.2\.3\.4\ta\n::1\tb\nfe80::2\tc\n$/,
+    expect(hostsFile('box', ['a:1.2.3.4', 'b=::1', 'c:[fe80::2]', 'd:host-gateway'], gateway)).toMatch(
+      /\n1\.2\.3\.4\ta\n::1\tb\nfe80::2\tc\n192\.0\.2\.1\td\n$/,
+    );
+  });
+
+  test('C-EX-2: host-gateway is where a step reaches this host', () => {
+    const face = (address: string, internal = false) => ({
+      ...{ address, internal, netmask: '', mac: '', cidr: null },
+      ...(address.includes(':') ? { family: 'IPv6' as const, scopeid: 0 } : { family: 'IPv4' as const }),
+    });
+    const loopback = [face('127.0.0.1', true), face('::1', true)];
+    const both = { lo: loopback, eth0: [face('fe80::5'), face('2001:db8::5'), face('192.0.2.5')] };
+    expect(hostGateway('host', both)).toBe('127.0.0.1');
+    expect(hostGateway('pasta', both)).toBe('192.0.2.5');
+    expect(hostGateway('slirp4netns', { lo: loopback, eth0: both.eth0.slice(0, 2) })).toBe('2001:db8::5');
+    expect(() => hostGateway('pasta', { lo: loopback, eth0: [face('fe80::5')] })).toThrow(
+      expect.objectContaining({ code: 'NETWORK_UNAVAILABLE' }),
     );
   });
 

@@ -123,6 +123,21 @@ describe('ARG and ENV of one name', () => {
   });
 });
 
+test('--no-cache-filter with a name that no stage has is told, with the name that is near', async () => {
+  const { diagnostics } = await lowerText('FROM base AS build\nFROM base\n', {
+    bases,
+    noCacheFilter: ['biuld', 'BUILD', '1', 'other'],
+  });
+  expect(diagnostics.map(({ rule, message, hint }) => [rule, message, hint])).toEqual([
+    [
+      'UnusedNoCacheFilter',
+      'no stage is called `biuld`, which --no-cache-filter names',
+      'did you mean `build`?',
+    ],
+    ['UnusedNoCacheFilter', 'no stage is called `other`, which --no-cache-filter names', undefined],
+  ]);
+});
+
 describe('--build-arg', () => {
   test('L-ARG-6: one that nothing takes is told, with the name that is near', async () => {
     const { diagnostics } = await lowerText('FROM base\nARG VERSION\n', {

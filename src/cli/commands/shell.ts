@@ -79,6 +79,14 @@ async function placeOf(
   const file = [name, join(contextWord, name)].find((path) => name !== '' && existsSync(path));
   if (digits !== undefined && (name === '' || file !== undefined))
     return { line: Number(digits), ...(file === undefined ? {} : { dockerfile: file }) };
+  if (digits !== undefined && isDockerfileName(name))
+    throw new BuildError(
+      'DOCKERFILE_NOT_FOUND',
+      `there is no \`${name}\` here and none in \`${contextWord}\``,
+      {
+        hint: `name its directory too: \`tsbuild shell ${where} DIRECTORY\``,
+      },
+    );
   if (flags.before === true)
     throw new BuildError('USAGE', '`--before` needs a line', {
       hint: 'such as `tsbuild shell Dockerfile:7 --before`',
@@ -89,10 +97,14 @@ async function placeOf(
   const stages = await listStages(planOptions(flags, contextWord, context)).catch(() => undefined);
   const isStage = stages?.targets.some((stage) => stage.name === where.toLowerCase()) === true;
   if (isStage) return { target: where };
-  if (/(?:^|[/.])(?:docker|container)file[^/]*$/i.test(where) && existsSync(where)) {
+  if (isDockerfileName(where) && existsSync(where)) {
     throw new BuildError('USAGE', `of \`${where}\` a line is needed`, {
       hint: `such as \`tsbuild shell ${where}:7\`; -f names the file of a stage`,
     });
   }
   return { image: where };
+}
+
+function isDockerfileName(path: string): boolean {
+  return /(?:^|[/.])(?:docker|container)file[^/]*$/i.test(path);
 }

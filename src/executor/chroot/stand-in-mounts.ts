@@ -7,7 +7,7 @@ import { readTar } from '../../image/tar.ts';
 import { BuildError } from '../../util/build-error.ts';
 import type { CacheDirectories } from '../cache-mounts.ts';
 import { checkSystemDirectories, depth, isBelow } from '../mounts.ts';
-import { hostResolvers, hostsFile, resolvConf } from '../network.ts';
+import { hostGateway, hostResolvers, hostsFile, resolvConf } from '../network.ts';
 import { RootTree } from '../root-tree.ts';
 import { listenForAgent } from '../ssh-agent.ts';
 import { agentSocketOf, secretOf, secretText } from '../step-secrets.ts';
@@ -106,7 +106,11 @@ async function prepared(
   const env: string[] = [];
   const mounts: Placing[] = [
     file('/etc/resolv.conf', resolvConf('host', hostResolvers()), 0o644),
-    file('/etc/hosts', hostsFile(op.hostname, request.extraHosts), 0o644),
+    file(
+      '/etc/hosts',
+      hostsFile(op.hostname, request.extraHosts, () => hostGateway('host')),
+      0o644,
+    ),
     ...op.files.map(({ path, content, mode }) => file(path, content, mode)),
   ];
   for (const [index, mount] of op.mounts.entries()) {
