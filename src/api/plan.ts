@@ -83,14 +83,26 @@ export async function makePlan(
   };
 }
 
+/** undefined: nobody asked for one. Throws USAGE, which names the variable where the platform comes from that. */
+function wantedPlatform({ platform }: BuildOptions, env: NodeJS.ProcessEnv): Platform | undefined {
+  const { DOCKER_DEFAULT_PLATFORM: usual } = env;
+  const text = platform ?? usual ?? '';
+  if (text === '') return undefined;
+  try {
+    return parsePlatform(text);
+  } catch (error) {
+    if (platform !== undefined || !(error instanceof BuildError)) throw error;
+    throw new BuildError(error.code, `DOCKER_DEFAULT_PLATFORM: ${error.message}`, { hint: error.hint });
+  }
+}
+
 /** What lowering is told of the options; who resolves images is the caller's choice. */
 export function lowerOptions(
   options: BuildOptions,
   env: NodeJS.ProcessEnv,
   namedContexts: LowerOptions['namedContexts'],
 ): Omit<LowerOptions, 'resolveImage'> {
-  const wanted = options.platform ?? env.DOCKER_DEFAULT_PLATFORM;
-  const isExplicit = wanted !== undefined && wanted !== '';
+  const wanted = wantedPlatform(options, env);
   const epoch = options.sourceDateEpoch ?? options.buildArgs?.SOURCE_DATE_EPOCH ?? env.SOURCE_DATE_EPOCH;
   return {
     target: options.target,
@@ -99,9 +111,9 @@ export function lowerOptions(
       ...(epoch === undefined || epoch === '' ? {} : { SOURCE_DATE_EPOCH: String(epoch) }),
     },
     labels: options.labels ?? {},
-    platform: isExplicit ? parsePlatform(wanted) : hostPlatform(),
+    platform: wanted ?? hostPlatform(),
     buildPlatform: hostPlatform(),
-    platformIsExplicit: isExplicit,
+    platformIsExplicit: wanted !== undefined,
     runsHere: async (each) => (await import('../executor/foreign-programs.ts')).runsHere(each),
     noCache: options.noCache ?? false,
     noCacheFilter: options.noCacheFilter ?? [],

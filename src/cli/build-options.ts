@@ -142,7 +142,8 @@ function onePlatform(given: readonly string[], env: NodeJS.ProcessEnv): string |
       hint: 'run tsbuild once for each platform',
     });
   }
-  return platforms[0];
+  // That of the environment is the library's to read, which says where a wrong one comes from.
+  return given.length > 0 ? platforms[0] : undefined;
 }
 
 function pipedStdin(context: CliContext, what: string): NodeJS.ReadStream {

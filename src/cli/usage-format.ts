@@ -1,7 +1,5 @@
 import type { UsageRecord } from '../index.ts';
-import { BuildError } from '../util/build-error.ts';
 import { formatAgo, formatBytes, formatTable } from './format.ts';
-import { suggestion } from './nearest.ts';
 import { sanitizeLine } from './sanitize.ts';
 
 /** Records of the store as `docker buildx du` shows them: `*` after the id marks what steps can change, and after the size what is shared with an image. */
@@ -48,33 +46,6 @@ export function usageFields(record: UsageRecord, now: number): Readonly<Record<s
     LastUsedSince: formatAgo(new Date(record.lastUsedAt).toISOString(), now),
     Type: record.type,
   };
-}
-
-/** A template as of Go's with plain fields (`{{.ID}}\t{{.Size}}`), one line a record; `json` gives JSON. Throws USAGE. */
-export function usageTemplate(template: string, records: readonly UsageRecord[], now: number): string {
-  if (template === 'json')
-    return records.map((record) => `${JSON.stringify(usageFields(record, now))}\n`).join('');
-  const isTable = template.startsWith('table ');
-  const text = (isTable ? template.slice('table '.length) : template)
-    .replaceAll('\\t', '\t')
-    .replaceAll('\\n', '\n');
-  const head: string[] = [];
-  const lines = records.map((record) => fill(text, usageFields(record, now)));
-  if (isTable) head.push(text.replaceAll(/\{\{\s*\.(\w+)\s*\}\}/g, (_, name: string) => name.toUpperCase()));
-  if (!isTable) return lines.map((line) => `${line}\n`).join('');
-  return formatTable([...head, ...lines].map((line) => line.split('\t')));
-}
-
-function fill(text: string, fields: Readonly<Record<string, unknown>>): string {
-  return text.replaceAll(/\{\{(.*?)\}\}/gs, (whole, inside: string) => {
-    const name = /^\s*\.(\w+)\s*$/.exec(inside)?.[1];
-    if (name === undefined || !Object.hasOwn(fields, name)) {
-      throw new BuildError('USAGE', `\`${whole}\` in \`--format\` is not understood`, {
-        hint: name === undefined ? 'fields are written like {{.ID}}' : suggestion(name, Object.keys(fields)),
-      });
-    }
-    return String(fields[name]);
-  });
 }
 
 function shortRecordId(id: string): string {

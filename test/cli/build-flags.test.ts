@@ -19,7 +19,7 @@ const rows: readonly Row[] = [
   ],
   ['--annotation org.example/x:y=z .', { annotations: { 'org.example/x:y': 'z' } }],
   ['--platform linux/arm64 .', { platform: 'linux/arm64' }],
-  ['.', { platform: 'linux/arm/v7' }, { DOCKER_DEFAULT_PLATFORM: 'linux/arm/v7' }],
+  ['.', { platform: undefined }, { DOCKER_DEFAULT_PLATFORM: 'linux/arm/v7' }],
   ['--platform linux/amd64 .', { platform: 'linux/amd64' }, { DOCKER_DEFAULT_PLATFORM: 'linux/arm/v7' }],
   ['--no-cache .', { noCache: true }],
   ['--no-cache=false .', { noCache: undefined }],

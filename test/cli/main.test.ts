@@ -350,6 +350,20 @@ describe('images of the store', () => {
     expect(await out('-q')).toBe('bbbbbbbbbbbb\n');
     expect(await out('-q', '--no-trunc')).toBe(`${imageId}\n`);
     expect(await out('--digests')).toContain(digest);
+    expect((await out('--format', '{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}}')).split('\n')[0]).toBe(
+      `app:1.0 ${imageId.slice(7, 19)} 12.3MB`,
+    );
+    expect((await out('--format', 'table {{.Tag}}\\t{{.ID}}', '--no-trunc')).split('\n').slice(0, 2)).toEqual(
+      [expect.stringMatching(/^TAG +ID$/), expect.stringMatching(`^1\\.0 +${imageId}$`)],
+    );
+    const misspelt = await runCli(['images', '--format', '{{.Repositry}}'], { library });
+    expect([misspelt.status, misspelt.stderr]).toEqual([
+      2,
+      expect.stringContaining('did you mean `Repository`?'),
+    ]);
+    expect((await runCli(['images', '--format', 'jsn'], { library })).stderr).toContain(
+      'did you mean `json`?',
+    );
     const lines = (await out('--format', 'json')).trimEnd().split('\n');
     expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
       { Repository: 'app', Tag: '1.0', ID: imageId, Digest: digest, Bytes: 12_345_678 },

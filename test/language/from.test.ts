@@ -387,6 +387,14 @@ describe('L-FROM-5: platforms', () => {
     ]);
     const { code, exitStatus } = await errorOf('FROM scratch', { platform: 'foo' });
     expect({ code, exitStatus }).toEqual({ code: 'USAGE', exitStatus: 2 });
+    const fromEnvironment = await errorOf('FROM scratch', {
+      platform: undefined,
+      env: { DOCKER_DEFAULT_PLATFORM: 'linux/amd6' },
+    });
+    expect(fromEnvironment.message).toBe(
+      'DOCKER_DEFAULT_PLATFORM: `linux/amd6` is no platform: `amd6` is no processor',
+    );
+    expect(fromEnvironment.hint).toBe('did you mean `amd64`?');
   });
 
   const foreign: Bases = {

@@ -4,7 +4,8 @@ import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { formatBytes, formatTable } from '../format.ts';
 import { listOption, newCommand } from '../options.ts';
-import { usageDetails, usageTable, usageTemplate } from '../usage-format.ts';
+import { formatRecords } from '../template.ts';
+import { usageDetails, usageFields, usageTable } from '../usage-format.ts';
 import type { Verb } from '../verbs.ts';
 
 interface DuFlags extends CommonFlags {
@@ -36,7 +37,11 @@ export const du: Verb = {
 
 function render(usage: DiskUsage, { verbose, format }: DuFlags): string {
   const now = Date.now();
-  if (format !== undefined && format !== 'table') return usageTemplate(format, usage.records, now);
+  if (format !== undefined && format !== 'table')
+    return formatRecords(
+      format,
+      usage.records.map((record) => usageFields(record, now)),
+    );
   const records = (verbose === true ? usageDetails : usageTable)(usage.records, now);
   const totals = [
     ['Shared:', formatBytes(usage.shared)],

@@ -6,6 +6,8 @@ import { familiarName, formatAgo, formatBytes, formatTable, shortId, splitName }
 import { newCommand } from '../options.ts';
 import { reportNotice } from '../report.ts';
 import { sanitizeLine } from '../sanitize.ts';
+import type { Fields } from '../template.ts';
+import { formatRecords } from '../template.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -15,7 +17,7 @@ interface ImagesFlags extends CommonFlags {
   readonly digests?: boolean;
   /** Of `dangling=`. */
   readonly filter?: boolean;
-  readonly format: 'table' | 'json';
+  readonly format: string;
 }
 
 /** `tsbuild images`: a table, ids, or one JSON object a line. */
@@ -33,9 +35,9 @@ export const images: Verb = {
       .option('--digests', 'show the digest of the manifest')
       .option('--no-trunc', 'show whole ids')
       .addOption(
-        new Option('--format <format>', 'table or json')
+        new Option('--format <format>', 'table, json, or a template such as {{.Repository}}:{{.Tag}}')
           .default('table')
-          .argParser((text) => parseChoice(text, '--format', ['table', 'json'] as const)),
+          .argParser(checkFormat),
       ),
   run: async (command, context) => {
     const flags = command.opts<ImagesFlags>();
@@ -70,7 +72,11 @@ function render(list: readonly ImageSummary[], flags: ImagesFlags): string {
   const id = (digest: string): string => (flags.trunc ? shortId(digest) : digest);
   if (flags.quiet === true)
     return [...new Set(list.map(({ imageId }) => id(imageId)))].map((text) => `${text}\n`).join('');
-  if (flags.format === 'json') return list.map((image) => `${JSON.stringify(asJson(image))}\n`).join('');
+  if (flags.format !== 'table')
+    return formatRecords(
+      flags.format,
+      list.map((image) => fieldsOf(image, flags.format === 'json' ? image.imageId : id(image.imageId))),
+    );
   const head = [
     'REPOSITORY',
     'TAG',
@@ -100,14 +106,21 @@ function parts(image: ImageSummary): { readonly repository: string; readonly tag
   return { repository, tag };
 }
 
-function asJson(image: ImageSummary): Readonly<Record<string, unknown>> {
+/** A word that is no template would be printed as often as there are images. */
+function checkFormat(text: string): string {
+  return text.includes('{{') ? text : parseChoice(text, '--format', ['table', 'json'] as const);
+}
+
+/** With the names of docker's templates. */
+function fieldsOf(image: ImageSummary, id: string): Fields {
   const { repository, tag } = parts(image);
   return {
     Repository: repository,
     Tag: tag,
     Digest: image.digest,
-    ID: image.imageId,
+    ID: id,
     CreatedAt: image.created,
+    CreatedSince: formatAgo(image.created, Date.now()),
     Size: formatBytes(image.size),
     Bytes: image.size,
     Platform: image.platform,
