@@ -193,7 +193,10 @@ async function openTty({ stderr, env }: CliContext): Promise<Shown> {
       return stderr.rows || 24;
     },
   };
-  const renderer = new TtyRenderer(screen, { logLines: positive(env['BUILDKIT_TTY_LOG_LINES']) });
+  const renderer = new TtyRenderer(screen, {
+    logLines: positive(env['BUILDKIT_TTY_LOG_LINES']),
+    colors: env['BUILDKIT_COLORS'],
+  });
   const draw = (): void => renderer.draw();
   const timer = setInterval(draw, positive(env['TTY_DISPLAY_RATE']) ?? 100).unref();
   stderr.on('resize', draw);

@@ -126,6 +126,29 @@ describe('tty (U-5)', () => {
     expectGolden('cli/tty-good.txt', [frames.at(5), frames.at(-5), frames.at(-1)].join('\n----\n'));
   });
 
+  test.each([
+    ['run=1,2,255:error=magenta', ['38;2;1;2;255', '35']],
+    ['error=light-red', ['34', '91']],
+    // What is not understood stays as it was.
+    ['run=300,0,0:error=pnik:cancel:x=red', ['34', '31']],
+    [undefined, ['34', '31']],
+  ])('U-3: colours of BUILDKIT_COLORS=%s', (colors, [done, error]) => {
+    const drawn = (color: boolean): string => {
+      let text = '';
+      const write = (part: string): void => void (text += part);
+      const renderer = new TtyRenderer({ write, color, columns: 70, rows: 24 }, { now: () => at(1), colors });
+      renderer.onEvent(vertex('good', 'running', { seconds: 0 }));
+      renderer.onEvent(vertex('good', 'done', { seconds: 1 }));
+      renderer.onEvent(vertex('bad', 'running', { seconds: 0 }));
+      renderer.onEvent(vertex('bad', 'failed', { seconds: 1, error: 'no' }));
+      renderer.draw();
+      return text;
+    };
+    expect(drawn(true)).toContain(`\x1b[${done}m => good`);
+    expect(drawn(true)).toContain(`\x1b[${error}m => ERROR bad`);
+    expect(drawn(false)).not.toContain('m =>');
+  });
+
   test('a failure', () => {
     expectGolden('cli/tty-bad.txt', play(badBuild, failed, { columns: 70, rows: 24 }).at(-1) ?? '');
   });

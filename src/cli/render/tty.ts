@@ -4,6 +4,7 @@ import { styleFor } from '../style.ts';
 import type { Style } from '../style.ts';
 import { displayWidth } from '../width.ts';
 import { lastLines, LogLines } from './log-lines.ts';
+import { withPalette } from './palette.ts';
 import { hasEnded } from './renderer.ts';
 import type { Renderer, Screen, TransferEvent, VertexEvent } from './renderer.ts';
 import { ttyFrame } from './tty-frame.ts';
@@ -20,6 +21,8 @@ interface Step extends Writable<Omit<TtyStep, 'transfers' | 'log'>> {
 export interface TtyOptions {
   /** Lines of output shown of a running step; default 6 (BUILDKIT_TTY_LOG_LINES). */
   readonly logLines?: number | undefined;
+  /** BUILDKIT_COLORS; counts only where there are colours. */
+  readonly colors?: string | undefined;
   /** Milliseconds since the epoch; default the clock. */
   readonly now?: (() => number) | undefined;
 }
@@ -40,7 +43,8 @@ export class TtyRenderer implements Renderer {
     this.logLines = options.logLines ?? 6;
     this.now = options.now ?? Date.now;
     this.started = this.now();
-    this.style = styleFor(screen.color);
+    const style = styleFor(screen.color);
+    this.style = screen.color ? withPalette(style, options.colors ?? '') : style;
   }
 
   onEvent(event: ProgressEvent): void {
