@@ -16,6 +16,7 @@ import type { ByteStream } from '../util/streams.ts';
 import { streamOf } from '../util/streams.ts';
 import { decompress } from './compression.ts';
 import { toLayer } from './derive.ts';
+import type { Entry } from './entry.ts';
 import { joinPath, normalizeEntryPath, parentPath } from './entry-path.ts';
 import { fileContent } from './file-content.ts';
 import { findImage, namesOf } from './find-image.ts';
@@ -37,10 +38,14 @@ export async function readImageArchive(bytes: ByteStream, tempDir: string): Prom
   const files = await unpack(bytes, await mkdtemp(join(tempDir, 'archive-')));
   if (files.has('oci-layout') && files.has('index.json')) return readLayout(files);
   if (files.has('manifest.json')) return readDockerManifest(files);
-  throw new BuildError(
-    'IMAGE_INVALID',
-    'this is no archive of images: it has neither index.json nor manifest.json',
-  );
+  throw noImages('it has neither index.json nor manifest.json');
+}
+
+function noImages(why: string, cause?: unknown): BuildError {
+  return new BuildError('IMAGE_INVALID', `this is no archive of images: ${why}`, {
+    hint: 'such are made by `tsbuild save`, by `docker save`, or as an OCI archive',
+    cause,
+  });
 }
 
 /**
@@ -67,8 +72,7 @@ async function unpack(bytes: ByteStream, directory: string): Promise<Files> {
   const files = new Map<string, string>();
   const links: [string, string][] = [];
   let count = 0;
-  const limits = { entries: 100_000, depth: 16 };
-  for await (const entry of readTar(await plain(bytes), { whiteouts: false, limits })) {
+  for await (const entry of entriesOf(bytes)) {
     if (entry.type === 'file') {
       const file = join(directory, String((count += 1)));
       await writeHashed(entry.content?.() ?? streamOf(), file);
@@ -85,6 +89,21 @@ async function unpack(bytes: ByteStream, directory: string): Promise<Files> {
     if (file !== undefined) files.set(path, file);
   }
   return files;
+}
+
+/** What is wrong before the first entry is no archive, more likely than a damaged one. */
+async function* entriesOf(bytes: ByteStream): AsyncGenerator<Entry> {
+  const limits = { entries: 100_000, depth: 16 };
+  let isArchive = false;
+  try {
+    for await (const entry of readTar(await plain(bytes), { whiteouts: false, limits })) {
+      isArchive = true;
+      yield entry;
+    }
+  } catch (error) {
+    if (isArchive || !(error instanceof BuildError) || error.code !== 'IMAGE_INVALID') throw error;
+    throw noImages(error.message, error);
+  }
 }
 
 function lexical(path: string): string {

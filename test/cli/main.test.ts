@@ -389,6 +389,11 @@ describe('images of the store', () => {
       RootFS: { Type: 'layers', Layers: [digest] },
       Descriptor: details.descriptor,
     });
+    const format = '{{.Id}} {{json .Config.Cmd}}';
+    const line = await runCli(['inspect', '-f', format, 'app'], {
+      library: { inspectImage: async () => details },
+    });
+    expect(line.stdout).toBe(`${imageId} ["/bin/sh"]\n`);
   });
 
   test('history', async () => {
@@ -412,6 +417,7 @@ describe('images of the store', () => {
     );
     expect(await out('--no-trunc')).toContain(`${'x'.repeat(60)} end`);
     expect(await out('-q')).toBe('<none>\naaaaaaaaaaaa\n');
+    expect(await out('--format', '{{.ID}} {{.Size}} {{.Comment}}')).toBe(`<none> 0B c\n${digest} 5B \n`);
     expect(JSON.parse((await out('--format=json')).split('\n')[1] ?? '')).toMatchObject({
       CreatedBy: line.createdBy,
       Bytes: 5,

@@ -213,7 +213,14 @@ describe('an archive of images', () => {
     for (const path of ['../../../etc/passwd', '/etc/passwd', 'l', 'none']) {
       await expect(readImageArchive(archive(path, path), temp)).rejects.toMatchObject(invalid);
     }
-    await expect(readImageArchive(streamOf('not a tar'), temp)).rejects.toMatchObject(invalid);
+    // Shorter than a header, as long as one, and packed.
+    for (const content of ['', 'not a tar', 'x'.repeat(2000), gzipSync('x'.repeat(2000))]) {
+      await expect(readImageArchive(streamOf(content), temp)).rejects.toMatchObject({
+        ...invalid,
+        message: expect.stringMatching(/^this is no archive of images: /),
+        hint: expect.stringContaining('`docker save`'),
+      });
+    }
     await expect(readImageArchive(writeTar(streamOfEntries(file('x'))), temp)).rejects.toMatchObject(invalid);
     const broken = writeTar(streamOfEntries(file('manifest.json', '[{"Config":1}]')));
     await expect(readImageArchive(broken, temp)).rejects.toMatchObject(invalid);

@@ -5,14 +5,15 @@ import type { CommonFlags } from '../context.ts';
 import { formatAgo, formatBytes, formatTable, shortId } from '../format.ts';
 import { newCommand } from '../options.ts';
 import { sanitizeLine } from '../sanitize.ts';
-import { parseChoice } from '../values.ts';
+import type { Fields } from '../template.ts';
+import { formatRecords, parseFormat } from '../template.ts';
 import type { Verb } from '../verbs.ts';
 import { truncate } from '../width.ts';
 
 interface HistoryFlags extends CommonFlags {
   readonly quiet?: boolean;
   readonly trunc: boolean;
-  readonly format: 'table' | 'json';
+  readonly format: string;
 }
 
 /** `tsbuild history`: how an image was made, newest first. */
@@ -24,9 +25,9 @@ export const history: Verb = {
       .option('-q, --quiet', 'digests of the layers only')
       .option('--no-trunc', 'show whole commands and digests')
       .addOption(
-        new Option('--format <format>', 'table or json')
+        new Option('--format <format>', 'table, json, or a template such as {{.CreatedBy}}')
           .default('table')
-          .argParser((text) => parseChoice(text, '--format', ['table', 'json'] as const)),
+          .argParser(parseFormat),
       ),
   run: async (command, context) => {
     const flags = command.opts<HistoryFlags>();
@@ -46,7 +47,7 @@ function render(lines: readonly HistoryLine[], flags: HistoryFlags): string {
       .map(({ layer }) => `${layer === undefined ? '<none>' : flags.trunc ? shortId(layer) : layer}\n`)
       .join('');
   }
-  if (flags.format === 'json') return lines.map((line) => `${JSON.stringify(asJson(line))}\n`).join('');
+  if (flags.format !== 'table') return formatRecords(flags.format, lines.map(fieldsOf));
   const cell = (text: string): string =>
     flags.trunc ? truncate(sanitizeLine(text), 45) : sanitizeLine(text);
   const rows = lines.map((line) => [
@@ -58,10 +59,12 @@ function render(lines: readonly HistoryLine[], flags: HistoryFlags): string {
   return formatTable([['CREATED', 'CREATED BY', 'SIZE', 'COMMENT'], ...rows]);
 }
 
-function asJson(line: HistoryLine): Readonly<Record<string, unknown>> {
+/** With the names of docker's templates. */
+function fieldsOf(line: HistoryLine): Fields {
   return {
     ID: line.layer ?? '<none>',
     CreatedAt: line.created,
+    CreatedSince: formatAgo(line.created, Date.now()),
     CreatedBy: line.createdBy,
     Size: formatBytes(line.size),
     Bytes: line.size,

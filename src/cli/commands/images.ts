@@ -7,7 +7,7 @@ import { newCommand } from '../options.ts';
 import { reportNotice } from '../report.ts';
 import { sanitizeLine } from '../sanitize.ts';
 import type { Fields } from '../template.ts';
-import { formatRecords } from '../template.ts';
+import { formatRecords, parseFormat } from '../template.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -37,7 +37,7 @@ export const images: Verb = {
       .addOption(
         new Option('--format <format>', 'table, json, or a template such as {{.Repository}}:{{.Tag}}')
           .default('table')
-          .argParser(checkFormat),
+          .argParser(parseFormat),
       ),
   run: async (command, context) => {
     const flags = command.opts<ImagesFlags>();
@@ -104,11 +104,6 @@ function parts(image: ImageSummary): { readonly repository: string; readonly tag
   if (image.name === undefined) return { repository: '<none>', tag: '<none>' };
   const { repository, tag = '<none>' } = splitName(familiarName(sanitizeLine(image.name)));
   return { repository, tag };
-}
-
-/** A word that is no template would be printed as often as there are images. */
-function checkFormat(text: string): string {
-  return text.includes('{{') ? text : parseChoice(text, '--format', ['table', 'json'] as const);
 }
 
 /** With the names of docker's templates. */

@@ -3,25 +3,35 @@ import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { familiarName, splitName } from '../format.ts';
 import { newCommand } from '../options.ts';
+import type { Fields } from '../template.ts';
+import { formatRecords } from '../template.ts';
 import type { Verb } from '../verbs.ts';
+
+interface InspectFlags extends CommonFlags {
+  readonly format?: string;
+}
 
 /** `tsbuild inspect`: a JSON array with the keys of `docker inspect`, and the descriptor. */
 export const inspect: Verb = {
   define: () =>
     newCommand('inspect', 'Shows all about images of the store, as JSON.')
       .usage('[options] IMAGE...')
-      .argument('<images...>'),
+      .argument('<images...>')
+      .option('-f, --format <template>', 'a line for each, such as {{.Id}} or {{json .Config}}; or json'),
   run: async (command, context) => {
     const library = await context.library();
-    const common = commonOptions(command.opts<CommonFlags>(), context);
-    const found: unknown[] = [];
+    const { format, ...flags } = command.opts<InspectFlags>();
+    const common = commonOptions(flags, context);
+    const found: Fields[] = [];
     for (const image of command.args) found.push(asDocker(await library.inspectImage({ ...common, image })));
-    context.stdout.write(`${JSON.stringify(found, undefined, 4)}\n`);
+    context.stdout.write(
+      format === undefined ? `${JSON.stringify(found, undefined, 4)}\n` : formatRecords(format, found),
+    );
     return 0;
   },
 };
 
-function asDocker(image: ImageDetails): Readonly<Record<string, unknown>> {
+function asDocker(image: ImageDetails): Fields {
   const names = image.names.map(familiarName);
   const repositories = new Set(names.map((name) => splitName(name).repository));
   const { config } = image;
