@@ -29,11 +29,12 @@ beforeEach(async () => {
 });
 afterEach(() => work[Symbol.asyncDispose]());
 
-/** Mounts below this test's folder, and how many there are in all. */
+/** Mounts that have to do with tsbuild, but for those below the folders of other tests, which come and go. */
 function mountPoints(): string {
   return readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
     .filter((line) => line.includes('tsbuild'))
+    .filter((line) => line.includes(work.path) || !/ \/\S*\/tsbuild-[\w-]+\//.test(line))
     .join('\n');
 }
 

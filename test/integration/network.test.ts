@@ -174,7 +174,7 @@ suite(
 
       test('no helper is left after the step', async () => {
         await only().run('true');
-        await until(() => processesWith(`${name}\0-`).length === 0, 5000);
+        await until(() => processesWith(`${name}\0-`).length === 0, 60_000);
       });
     });
 

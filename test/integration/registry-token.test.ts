@@ -4,7 +4,8 @@ import { resolveImage } from '../../src/registry/pull.ts';
 import { checkPushAccess, pushImage } from '../../src/registry/push.ts';
 import { readAll } from '../../src/util/streams.ts';
 import { amd64, failure, makeImage, testClient as client } from '../support/registry-client.ts';
-import { freePort, startRegistry } from '../support/registry-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { startRegistry } from '../support/registry-server.ts';
 import { suite, tool } from '../support/require.ts';
 import { startTokenServer } from '../support/token-server.ts';
 

@@ -14,7 +14,8 @@ import { resolveImage } from '../../src/registry/pull.ts';
 import { checkPushAccess, pushImage } from '../../src/registry/push.ts';
 import { readAll, streamOf } from '../../src/util/streams.ts';
 import { amd64, arm64, failure, makeImage, testClient as client } from '../support/registry-client.ts';
-import { freePort, startRegistry } from '../support/registry-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { startRegistry } from '../support/registry-server.ts';
 import { suite, tool } from '../support/require.ts';
 import { tempFolder } from '../support/temp.ts';
 
@@ -186,7 +187,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
     const down = await failure(resolveImage(http, parseReference(`127.0.0.1:${port}/app:1`), amd64));
     expect(down).toEqual(code('REGISTRY_UNREACHABLE'));
     expect(String(down)).toContain('connection refused');
-    expect(performance.now() - before).toBeLessThan(2000);
+    expect(performance.now() - before).toBeLessThan(20_000);
   });
 
   test('checking for access leaves nothing behind', async () => {

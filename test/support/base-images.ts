@@ -3,6 +3,8 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync
 import { copyFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Lock } from '../../src/store/lock.ts';
+import { tryLockFile } from '../../src/store/lock.ts';
 import { must, tsbuild } from './cli.ts';
 import { examples } from './paths.ts';
 import { requireTool } from './require.ts';
@@ -106,14 +108,26 @@ export function arm64Busybox(): string {
   });
 }
 
+/** Two test files that need it at the same time make it once. */
 function cached(name: string, make: (out: string) => void): string {
   const file = join(cache, name);
   if (existsSync(file)) return file;
   mkdirSync(cache, { recursive: true, mode: 0o755 });
+  using _ = lockNow(`${file}.lock`);
+  if (existsSync(file)) return file;
   const partial = `${file}.${process.pid}`;
   make(partial);
   renameSync(partial, file);
   return file;
+}
+
+/** Waits without letting anything else run, as what makes a base does. */
+function lockNow(path: string): Lock {
+  for (;;) {
+    const lock = tryLockFile(path);
+    if (lock !== undefined) return lock;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
 }
 
 function run(program: string, args: readonly string[]): void {

@@ -5,7 +5,8 @@ import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, makeCertificate } from './registry-server.ts';
+import { freePort } from './free-port.ts';
+import { makeCertificate } from './registry-server.ts';
 
 export interface TokenServerOptions {
   /** Password by user name; each may do everything. */

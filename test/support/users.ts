@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import type { CommandOptions, CommandResult } from './cli.ts';
 import { command } from './cli.ts';
@@ -29,15 +29,18 @@ export interface TestUser extends AsyncDisposable {
 export async function makeUser(ids: 'subordinate' | 'none'): Promise<TestUser> {
   const name = `ts${randomBytes(4).toString('hex')}`;
   const home: TempFolder = await tempFolder('user');
-  execFileSync('useradd', ['--no-create-home', '--home-dir', home.path, '--shell', '/bin/sh', name]);
+  changeUsers(
+    // useradd gives subordinate ids or none, as the machine's login.defs says. The range is this test's own.
+    `useradd --no-create-home --home-dir "$1" --shell /bin/sh "$2"
+    sed -i "/^$2:/d" /etc/subuid /etc/subgid
+    if [ "$3" = subordinate ]; then
+      for file in /etc/subuid /etc/subgid; do echo "$2:$((200000000 + $(id -u "$2") * 65536)):65536" >>$file; done
+    fi`,
+    [home.path, name, ids],
+  );
   const id = (flag: string): number => Number(execFileSync('id', [flag, name], { encoding: 'utf8' }));
   const [uid, gid] = [id('-u'), id('-g')];
   chownSync(home.path, uid, gid);
-  for (const file of ['/etc/subuid', '/etc/subgid']) {
-    // useradd gives some or none, as the machine's login.defs says. The range is this test's own.
-    removeLines(file, name);
-    if (ids === 'subordinate') appendFileSync(file, `${name}:${200_000_000 + uid * 65_536}:65536\n`);
-  }
   const become = ['setpriv', '--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--'];
   const run: TestUser['run'] = (program, args, options = {}) => {
     const [first = '', ...as] = [...become, program, ...args];
@@ -52,14 +55,13 @@ export async function makeUser(ids: 'subordinate' | 'none'): Promise<TestUser> {
     run,
     tsbuild: (args, options) => run(process.execPath, [binary, ...args], options),
     async [Symbol.asyncDispose]() {
-      execFileSync('userdel', [name], { stdio: 'ignore' });
-      for (const file of ['/etc/subuid', '/etc/subgid']) removeLines(file, name);
+      changeUsers('userdel "$1" 2>/dev/null; sed -i "/^$1:/d" /etc/subuid /etc/subgid', [name]);
       await home[Symbol.asyncDispose]();
     },
   };
 }
 
-function removeLines(file: string, name: string): void {
-  const lines = readFileSync(file, 'utf8').split('\n');
-  writeFileSync(file, lines.filter((line) => !line.startsWith(`${name}:`)).join('\n'));
+/** Runs a shell script that changes files which all tests share, one at a time. */
+function changeUsers(script: string, args: readonly string[]): void {
+  execFileSync('flock', ['/run/lock/tsbuild-test-users', 'sh', '-c', `set -e\n${script}`, 'sh', ...args]);
 }
