@@ -4,8 +4,8 @@ import { defineConfig } from 'vitest/config';
 
 // Projects by what they need: `unit` needs Node alone, `integration` real tools and root, `e2e` the built command. Their files run
 // two at a time at least, as what they make on the machine (users, mounts, ports) is each file's own. Those of `alone` do not: they kill builds,
-// fill disks, or look at the machine as a whole.
-const alone = ['test/chaos/**/*.test.ts', 'test/e2e/kills.test.ts'];
+// fill disks, look at the machine as a whole, or compare times.
+const alone = ['test/chaos/**/*.test.ts', 'test/e2e/kills.test.ts', 'test/e2e/parallel.test.ts'];
 const maxWorkers = Math.min(4, Math.max(2, availableParallelism() - 1));
 const globalSetup = ['test/support/global-setup.ts'];
 // Limits are for what hangs, not for what is slow on a busy machine.

@@ -6,12 +6,15 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { projectRoot } from '../support/paths.ts';
 
@@ -54,16 +57,35 @@ function launch(
     const child = spawn(process.execPath, [...node, launcher, ...args], {
       env: { PATH: join(folder, 'path'), HOME: folder },
       stdio: [keepStdin ? 'pipe' : 'ignore', target, 'pipe'],
-      timeout: 20_000,
+      timeout: 60_000,
     });
     let [stdout, stderr] = ['', ''];
     child.stdout?.on('data', (data: Buffer) => (stdout += data.toString()));
     child.stderr?.on('data', (data: Buffer) => (stderr += data.toString()));
-    // The command is certain to wait for stdin only after a while; nothing tells when.
-    if (interrupt) setTimeout(() => child.kill('SIGINT'), 1500);
+    if (interrupt) void whenItReads(child.pid ?? 0).then(() => child.kill('SIGINT'));
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
+}
+
+/** Until the process, or one that it has started, waits for what comes on stdin. */
+async function whenItReads(pid: number): Promise<void> {
+  if (process.platform !== 'linux') return sleep(3000);
+  while (!reads(pid)) await sleep(20);
+}
+
+function reads(pid: number): boolean {
+  try {
+    // What a process waits for by epoll stands where its descriptors are described (proc_pid_fdinfo(5)).
+    const waits = readdirSync(`/proc/${pid}/fdinfo`).some((fd) =>
+      /^tfd: +0 /m.test(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')),
+    );
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return waits || children.split(' ').some((child) => child !== '' && reads(Number(child)));
+  } catch {
+    // A descriptor, or the process, that has just gone.
+    return false;
+  }
 }
 
 /** Puts this Node, or a program that says it is version 18, on the launcher's PATH. */
@@ -108,5 +130,5 @@ describe('the launcher', () => {
       expect(ended.stderr).toContain('error[INTERRUPTED]');
       expect(ended.code).toBe(130);
     }
-  }, 30_000);
+  });
 });

@@ -51,7 +51,7 @@ export async function startBuildah(jail: Jail, work: string): Promise<Peer> {
       await buildah('push', '--quiet', '--signature-policy', policy, tag, `docker-archive:${archive}:${tag}`);
     },
     read: async (tag) => {
-      const archive = join(state, 'saved.tar');
+      const archive = join(state, `${tag.replaceAll('/', '-')}.tar`);
       await buildah('push', '--quiet', '--signature-policy', policy, tag, `docker-archive:${archive}:${tag}`);
       return readArchive(archive);
     },

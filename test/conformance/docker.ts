@@ -62,7 +62,7 @@ export async function startDocker(jail: Jail, work: string): Promise<Peer> {
       await must(docker('save', '--output', archive, tag));
     },
     read: async (tag) => {
-      const archive = join(state, 'saved.tar');
+      const archive = join(state, `${tag.replaceAll('/', '-')}.tar`);
       await must(docker('save', '--output', archive, tag));
       return readArchive(archive);
     },

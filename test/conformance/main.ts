@@ -40,11 +40,15 @@ async function main(): Promise<number> {
     ({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
   );
   const withViews = positionals.length === 0 || positionals.some((word) => word.startsWith('view'));
+  const waiting = [...cases];
   let stopped: number | undefined;
   const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
   for (const [signal, number] of Object.entries(signals)) {
-    // The case under way is ended first: what a builder was doing is then over when its folders go.
-    process.once(signal, () => (stopped ??= 128 + number));
+    // The cases under way are ended first: what a builder was doing is then over when its folders go.
+    process.once(signal, () => {
+      stopped ??= 128 + number;
+      waiting.length = 0;
+    });
   }
   setup();
   const needs = [
@@ -69,15 +73,16 @@ async function main(): Promise<number> {
     for (const line of result.lines) say(`       ${line}`);
     results.push(result);
   };
-  for (const item of cases) {
-    if (stopped !== undefined) return stopped;
-    const start = performance.now();
-    const verdict = await judge(item, bench).catch((error: unknown) => ({
-      against: item.peer,
-      ...failure(error),
-    }));
-    tell({ name: item.name, ...verdict }, (performance.now() - start) / 1000);
-  }
+  const judgeWaiting = async (): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
+      const { name, peer: against } = item;
+      const start = performance.now();
+      const verdict = await judge(item, bench).catch((error: unknown) => ({ against, ...failure(error) }));
+      tell({ name, ...verdict }, (performance.now() - start) / 1000);
+    }
+  };
+  // A case waits much: for its builders one after the other, and for what they start.
+  await Promise.all([judgeWaiting(), judgeWaiting(), judgeWaiting()]);
   if (stopped !== undefined) return stopped;
   if (withViews) {
     const verdicts = await judgeViews(bench).catch((error: unknown) => [

@@ -23,6 +23,7 @@ const needs = [
 suite('examples', needs, () => {
   let work: TempFolder;
   let store: string;
+  let packed: Promise<string> | undefined;
 
   beforeAll(async () => {
     work = await tempFolder('examples');
@@ -80,9 +81,8 @@ suite('examples', needs, () => {
 
   test.for(['github', 'gitlab'])('ci: the %s job builds and pushes', async (system) => {
     await using registry = await startRegistry({ htpasswd: { username: 'ci', password: 'from-the-vault' } });
-    await using packed = await tempFolder('packed');
     // The job installs the package as it would be published.
-    const tarball = await packPackage(packed.path);
+    const tarball = await (packed ??= packPackage(work.path));
     const variables = [
       `TSBUILD=${tarball}`,
       `REGISTRY=${registry.host}`,
