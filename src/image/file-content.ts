@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { BuildError } from '../util/build-error.ts';
+import { lend } from '../util/streams.ts';
 
 const chunkSize = 512 * 1024;
 
@@ -16,16 +17,18 @@ export async function* fileContent(
   try {
     let position = part?.start ?? 0;
     let left = part?.size ?? Infinity;
+    const free: Buffer[] = [];
     while (left > 0) {
-      const chunk = Buffer.allocUnsafeSlow(Math.min(chunkSize, left));
-      const count = readSync(fd, chunk, 0, chunk.length, position);
+      const size = Math.min(chunkSize, left);
+      const buffer = free.pop() ?? Buffer.allocUnsafeSlow(size);
+      const count = readSync(fd, buffer, 0, size, position);
       if (count === 0) {
         if (part !== undefined) throw new BuildError('STORE_FAILED', `${path} is shorter than it was`);
         return;
       }
       position += count;
       left -= count;
-      yield chunk.subarray(0, count);
+      yield lend(buffer.subarray(0, count), () => free.push(buffer));
     }
   } finally {
     closeSync(fd);

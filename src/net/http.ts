@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import type { ByteStream } from '../util/streams.ts';
-import { readAll } from '../util/streams.ts';
+import { giveBack, readAll } from '../util/streams.ts';
 import { connectionCertificates, hostContext, systemContext } from './certificates.ts';
 import type { HostCertificates, TlsSettings } from './certificates.ts';
 import { networkFailure } from './network-error.ts';
@@ -231,6 +231,9 @@ async function send(
   };
 }
 
+/** A socket that is given this much at once is asked for more only when it has handed all of it to the system (undici's high-water mark). */
+const flushedAtOnce = 64 * 1024;
+
 /** undici gives up servers that do not answer, but not those that stop reading. */
 async function* taken(body: ByteStream, idle: number, stalled: AbortController): ByteStream {
   let timer: NodeJS.Timeout | undefined;
@@ -241,6 +244,7 @@ async function* taken(body: ByteStream, idle: number, stalled: AbortController):
       timer = setTimeout(giveUp, idle);
       yield chunk;
       clearTimeout(timer);
+      if (chunk.length >= flushedAtOnce) giveBack(chunk);
     }
   } finally {
     clearTimeout(timer);

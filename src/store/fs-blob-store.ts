@@ -7,7 +7,7 @@ import type { Digest } from '../oci/digest.ts';
 import { digestHex, digestOf } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
-import { promisedDigest, promising, readAll, unverified } from '../util/streams.ts';
+import { lend, promisedDigest, promising, readAll, unverified } from '../util/streams.ts';
 import type { BlobStore, ExpectedBlob, OpenBlobOptions } from './blob-store.ts';
 import { hashFile } from './file-hash.ts';
 import { storeError } from './store-error.ts';
@@ -233,11 +233,12 @@ async function* readAndVerify(path: string, digest: Digest, options: Reading): B
   });
   try {
     const hash = createHash('sha256');
+    const free: Buffer[] = [];
     let total = 0;
     for (;;) {
       options.signal?.throwIfAborted();
-      // A new buffer each time: consumers may keep what they get.
-      const buffer = Buffer.allocUnsafeSlow(readSize);
+      // A new buffer each time, unless one was given back: consumers may keep what they get.
+      const buffer = free.pop() ?? Buffer.allocUnsafeSlow(readSize);
       const { bytesRead } = await file.read(buffer, 0, readSize).catch((error: unknown) => {
         throw storeError(error, doing);
       });
@@ -246,7 +247,7 @@ async function* readAndVerify(path: string, digest: Digest, options: Reading): B
       hash.update(chunk);
       total += bytesRead;
       options.onProgress?.(total);
-      yield chunk;
+      yield lend(chunk, () => free.push(buffer));
     }
     if (`sha256:${hash.digest('hex')}` === digest) return;
     await options.onDamage();

@@ -62,3 +62,21 @@ export function through<T extends ByteStream>(stream: ByteStream, handOn: (bytes
   if (raw !== undefined) bare.set(made, { ...raw, bytes: () => handOn(raw.bytes()) });
   return made;
 }
+
+const lenders = new WeakMap<ArrayBufferLike, () => void>();
+
+/** A chunk whose source would use its memory again: `takeBack` is called at most once, when a consumer says that it is done with it. */
+export function lend<T extends Uint8Array>(chunk: T, takeBack: () => void): T {
+  lenders.set(chunk.buffer, takeBack);
+  return chunk;
+}
+
+/**
+ * Nobody will read this chunk again: for consumers that get each chunk for themselves. To say nothing is always right, and leaves
+ * the memory to the garbage collector, which lets much more of it come together.
+ */
+export function giveBack(chunk: Uint8Array): void {
+  const takeBack = lenders.get(chunk.buffer);
+  lenders.delete(chunk.buffer);
+  takeBack?.();
+}
