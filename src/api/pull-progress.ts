@@ -1,5 +1,6 @@
 import type { Layer, OpenOptions } from '../image/layer.ts';
 import type { Emit } from '../progress/event.ts';
+import { isSpoilt } from '../util/spoilt.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { through } from '../util/streams.ts';
 
@@ -14,6 +15,7 @@ export function withPullProgress(layers: readonly Layer[], reference: string, em
     const reason = error === undefined ? {} : { error: error instanceof Error ? error.message : 'cancelled' };
     emit({ type: 'vertex', id, name: `[internal] pull ${reference}`, state, time: Date.now(), ...reason });
   };
+  const spoilt = new Set<Layer>();
   async function* shown(layer: Layer, open: (onProgress: (bytes: number) => void) => ByteStream): ByteStream {
     const [digest, total] = [await layer.digest(), await layer.size()];
     const tell = (current: number, done: boolean): void =>
@@ -31,7 +33,9 @@ export function withPullProgress(layers: readonly Layer[], reference: string, em
       throw error;
     } finally {
       active -= 1;
-      if (failure !== undefined || !ended) step('failed', failure?.error ?? 'cancelled');
+      // Whoever reads it reads it once more.
+      if (isSpoilt(failure?.error) && !spoilt.has(layer)) spoilt.add(layer);
+      else if (failure !== undefined || !ended) step('failed', failure?.error ?? 'cancelled');
       else if (active === 0) step('done');
     }
   }

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { isIndexType, isManifestType } from '../oci/media-type.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
+import { againIfSpoilt } from '../util/spoilt.ts';
 import type { DocumentSource, DocumentTarget, RawDocument } from './documents.ts';
 
 export interface CopyDocumentsOptions {
@@ -38,7 +39,7 @@ export async function copyParts(
   const transfers = [...blobs.values()].map((blob) =>
     limit(async () => {
       signal.throwIfAborted();
-      await copyBlob({ source, target }, blob, { ...options, signal });
+      await againIfSpoilt(() => copyBlob({ source, target }, blob, { ...options, signal }));
     }),
   );
   try {

@@ -4,6 +4,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { digestOf } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
+import { againIfSpoilt } from '../util/spoilt.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
 import { toLayer } from './derive.ts';
@@ -25,7 +26,7 @@ export function openImage(
   };
   let loaded: Promise<Uint8Array> | undefined;
   const rawConfig = (): Promise<Uint8Array> =>
-    (loaded ??= readLimited(open, manifest.config).catch((error: unknown) => {
+    (loaded ??= againIfSpoilt(() => readLimited(open, manifest.config)).catch((error: unknown) => {
       loaded = undefined;
       throw error;
     }));

@@ -8,6 +8,7 @@ import type { BlobStore } from '../store/blob-store.ts';
 import { storeError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import { removeTree } from '../util/remove-tree.ts';
+import { againIfSpoilt } from '../util/spoilt.ts';
 import type { ByteStream } from '../util/streams.ts';
 import type { Tapped } from '../util/tap.ts';
 import { tapped } from '../util/tap.ts';
@@ -107,7 +108,7 @@ export function createStoredLayer(parts: Parts): StoredLayer {
       for (const listener of listeners) listener(bytes);
     };
     const { digest, size } = record;
-    await blobs.put(layer.compressed({ signal, onProgress }), { digest, size }, signal);
+    await againIfSpoilt(() => blobs.put(layer.compressed({ signal, onProgress }), { digest, size }, signal));
   };
   const makeBlob = async (
     signal: AbortSignal,

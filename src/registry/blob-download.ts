@@ -18,6 +18,8 @@ import { safeTarget } from './safety.ts';
 import type { Slots } from './slots.ts';
 
 export interface DownloadOptions extends OpenOptions {
+  /** Told when bytes came that are not those of the digest. */
+  readonly onSpoilt?: ((error: BuildError) => void) | undefined;
   readonly http: HttpClient;
   readonly policy: RetryPolicy;
 }
@@ -62,20 +64,26 @@ export function readBlob(
 ): ByteStream {
   const { digest } = descriptor;
   let known: readonly Endpoint[] = [];
+  const wrong = (why: string): BuildError => {
+    const message = `the registry sent wrong bytes for the blob ${subjectOf(digest, known)}: ${why}`;
+    const error = new BuildError('CHECKSUM_MISMATCH', message);
+    options.onSpoilt?.(error);
+    return error;
+  };
   const bytes = async function* (verify: boolean): ByteStream {
     known = await endpoints();
-    yield* download(known, descriptor, { ...options, verify });
+    yield* download(known, descriptor, { ...options, verify, wrong });
   };
   return verifying(bytes(true), digest, {
     bytes: () => bytes(false),
-    wrong: (actual) => corrupt(subjectOf(digest, known), otherDigest(actual)),
+    wrong: (actual) => wrong(otherDigest(actual)),
   });
 }
 
 async function* download(
   endpoints: readonly Endpoint[],
   descriptor: Descriptor,
-  options: DownloadOptions & { readonly verify: boolean },
+  options: DownloadOptions & { readonly verify: boolean; readonly wrong: (why: string) => BuildError },
 ): AsyncGenerator<Uint8Array> {
   const { digest, size } = descriptor;
   const { policy, signal } = options;
@@ -96,7 +104,7 @@ async function* download(
       const response = await source.open(offset);
       for await (const chunk of rest(response, offset)) {
         offset += chunk.length;
-        if (offset > size) throw corrupt(subject, `it has more than ${size} bytes`);
+        if (offset > size) throw options.wrong(`it has more than ${size} bytes`);
         hash?.update(chunk);
         options.onProgress?.(offset);
         yield chunk;
@@ -132,7 +140,7 @@ async function* download(
     }
   }
   const actual = hash === undefined ? digest : `sha256:${hash.digest('hex')}`;
-  if (actual !== digest) throw corrupt(subject, otherDigest(actual));
+  if (actual !== digest) throw options.wrong(otherDigest(actual));
 }
 
 function subjectOf(digest: Digest, endpoints: readonly Endpoint[]): string {
@@ -202,8 +210,4 @@ function foreign(
     open: (offset) => open(location, offset),
     slot: own.session.downloads,
   }));
-}
-
-function corrupt(subject: string, why: string): BuildError {
-  return new BuildError('CHECKSUM_MISMATCH', `the registry sent wrong bytes for the blob ${subject}: ${why}`);
 }

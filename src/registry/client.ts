@@ -6,8 +6,9 @@ import type { OpenOptions } from '../image/layer.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
-import type { Emit } from '../progress/event.ts';
+import type { Diagnostic, Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
+import { againIfSpoilt } from '../util/spoilt.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { blobExists, readBlob } from './blob-download.ts';
 import { checkUpload, uploadBlob, uploadStream } from './blob-upload.ts';
@@ -84,7 +85,10 @@ export interface RegistryClient extends AsyncDisposable {
   /** Descriptor by HEAD, or by GET where a registry's HEAD says too little. undefined: there is none. */
   headManifest(from: Repository, tag: string, options?: CallOptions): Promise<Descriptor | undefined>;
   getManifest(from: Repository, tag: string, options?: CallOptions): Promise<FetchedManifest>;
-  /** Verified: never more than `descriptor.size` bytes, throws at the end when they are not the digest's. Goes on after a broken connection. */
+  /**
+   * Verified: never more than `descriptor.size` bytes, throws at the end when they are not the digest's; read again then, they come from the
+   * registry itself and no mirror. Goes on after a broken connection.
+   */
   getBlob(from: Repository, descriptor: Descriptor, options?: OpenOptions): ByteStream;
   blobExists(at: Repository, digest: Digest, options?: CallOptions): Promise<boolean>;
   /** Makes sure that the blob is there: looks, mounts, sends. Its `open` is called only for sending. */
@@ -125,12 +129,19 @@ export interface RegistryClient extends AsyncDisposable {
   checkLogin(registry: string, options?: CallOptions): Promise<void>;
 }
 
+function spoiltWarning({ message }: BuildError): Diagnostic {
+  const hint = 'a proxy, a mirror or the line may be broken: it is read once more, from the registry itself';
+  return { severity: 'warning', rule: 'SpoiltBlob', message, hint };
+}
+
 /** Connections, tokens and what was learnt of each registry live as long as the client. Does nothing before its first call. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const insecure = options.insecure ?? [];
   const http = createHttpClient({ ...options.http, env: options.env, insecure });
   const find = options.credentials ?? credentialFinder(options.env);
   const sessions = new Map<string, Session>();
+  /** Blobs that have come with wrong bytes: from then on the registry itself is asked for them, no mirror. */
+  const spoilt = new Set<Digest>();
 
   const files = openRegistryFiles(
     options.files === false ? noPlaces : (options.files ?? registryPlaces(options.env)),
@@ -213,22 +224,34 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     headManifest: (from, tag, call) =>
       fromAny(from, tag, (endpoint) => headManifest(endpoint, tag, withSignal(call))),
     async getManifest(from, tag, call) {
-      const found = await fromAny(from, tag, (endpoint) => getManifest(endpoint, tag, withSignal(call)));
+      const found = await againIfSpoilt(() =>
+        fromAny(from, tag, (endpoint) => getManifest(endpoint, tag, withSignal(call))),
+      );
       if (found === undefined) throw new Error('the last endpoint throws');
       return found;
     },
-    getBlob: (from, descriptor, call) =>
-      readBlob(() => readers(from, descriptor.digest), descriptor, {
+    getBlob: (from, descriptor, call) => {
+      const { digest } = descriptor;
+      const endpoints = async (): Promise<readonly Endpoint[]> => {
+        const all = await readers(from, digest);
+        return spoilt.has(digest) ? all.slice(-1) : all;
+      };
+      return readBlob(endpoints, descriptor, {
         ...withSignal(call),
         http,
         policy: options.retry ?? defaultRetryPolicy,
-      }),
+        onSpoilt: (error) => {
+          if (!spoilt.has(digest)) options.emit?.({ type: 'diagnostic', diagnostic: spoiltWarning(error) });
+          spoilt.add(digest);
+        },
+      });
+    },
     blobExists: async (at, digest, call) => blobExists(await upstream(at), digest, withSignal(call)),
     uploadBlob: async (to, blob, call) => uploadBlob(await upstream(to), blob, withSignal(call)),
     uploadStream: async (to, open, call) => uploadStream(await upstream(to), open, withSignal(call)),
     // oxlint-disable-next-line max-params -- the interface's own
     putManifest: async (to, tag, manifest, call) =>
-      putManifest(await upstream(to), { tag, ...manifest }, withSignal(call)),
+      againIfSpoilt(async () => putManifest(await upstream(to), { tag, ...manifest }, withSignal(call))),
     deleteManifest: async (at, tag, call) => deleteManifest(await upstream(at), tag, withSignal(call)),
     // Lists are those of the place that the name stands for: a mirror may know a part.
     listTags: async (from, call) => listTags(await namesake(from), withSignal(call)),

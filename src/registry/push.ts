@@ -12,6 +12,7 @@ import { formatReference } from '../oci/reference.ts';
 import type { Emit } from '../progress/event.ts';
 import { transferTeller } from '../progress/transfer.ts';
 import { BuildError } from '../util/build-error.ts';
+import { isSpoilt } from '../util/spoilt.ts';
 import { streamOf } from '../util/streams.ts';
 import type { UploadOutcome } from './blob-upload.ts';
 import type { RegistryClient, Repository } from './client.ts';
@@ -124,7 +125,7 @@ class BlobQueue {
 
   /** Those that failed, once more; the first that cannot be mended is thrown. */
   async secondRound(): Promise<void> {
-    const lost = this.#failed.find(({ error }) => !isPassing(error));
+    const lost = this.#failed.find(({ error }) => !isPassing(error) && !isSpoilt(error));
     if (lost !== undefined) throw lost.error;
     await Promise.all(this.#failed.map(({ push }) => this.#limit(push)));
   }
