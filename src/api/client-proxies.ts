@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { BuildError } from '../util/build-error.ts';
+import { readSmallFileSync } from '../util/small-file.ts';
 import { dockerConfigPath } from '../util/docker-config.ts';
 
 const names: Readonly<Record<string, string>> = {
@@ -37,9 +37,12 @@ export function clientProxies(env: NodeJS.ProcessEnv): Readonly<Record<string, s
   return args;
 }
 
+/** Of a file with credentials, in bytes. */
+const largest = 16 * 1024 * 1024;
+
 function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readSmallFileSync(path, largest).toString('utf8');
   } catch {
     // Whoever needs credentials of it says why it cannot be read.
     return undefined;

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
 import { readSmallFile } from '../util/small-file.ts';
@@ -81,8 +80,10 @@ export async function readCredentialFile(place: CredentialPlace): Promise<Creden
  */
 export async function metaHeaders(env: NodeJS.ProcessEnv): Promise<Readonly<Record<string, string>>> {
   const path = dockerConfigPath(env);
-  const text = path === undefined ? '' : await readFile(path, 'utf8').catch(() => '');
-  if (path === undefined || !text.includes('"HttpHeaders"')) return {};
+  if (path === undefined) return {};
+  // What cannot be read is told by whoever looks for credentials there.
+  const text = (await readSmallFile(path, largest).catch(() => '')).toString();
+  if (!text.includes('"HttpHeaders"')) return {};
   const value = (await readJsonObject({ source: path, text })) ?? {};
   const found: Record<string, string> = {};
   for (const [name, item] of Object.entries(mapOf(value, 'HttpHeaders', path))) {

@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { clientProxies } from '../../src/api/client-proxies.ts';
 import { metaHeaders } from '../../src/registry/credential-file.ts';
 import { credentialFinder } from '../../src/registry/credentials.ts';
 import { login, logout } from '../../src/registry/login.ts';
@@ -39,11 +41,11 @@ esac
   await chmod(join(home, `bin/docker-credential-${name}`), 0o755);
 }
 
-test('no files: no credentials', async () => {
+test('R-AUTH-5: no files: no credentials', async () => {
   expect(await credentialFinder(env)('ghcr.io', 'a/b')).toEqual({ credential: undefined, searched: [] });
 });
 
-test('the places in their order: R-AUTH-5', async () => {
+test('R-AUTH-5: the places in their order', async () => {
   const entry = (user: string): unknown => ({ auths: { 'ghcr.io': auth(`${user}:x`) } });
   env = { ...env, XDG_RUNTIME_DIR: join(home, 'run') };
   const user = async (): Promise<unknown> => ((await find('ghcr.io')) as { username: string }).username;
@@ -63,7 +65,7 @@ test('the places in their order: R-AUTH-5', async () => {
   expect(await user()).toBe('inline');
 });
 
-test('the longest path counts, and never a sibling: R-AUTH-8', async () => {
+test('R-AUTH-8: the longest path counts, and never a sibling', async () => {
   await write('.docker/config.json', {
     auths: { 'ghcr.io': auth('host:x'), 'ghcr.io/team': auth('team:x'), 'ghcr.io/team/app': auth('app:x') },
   });
@@ -77,7 +79,7 @@ test('the longest path counts, and never a sibling: R-AUTH-8', async () => {
 });
 
 test.each(['https://index.docker.io/v1/', 'docker.io', 'index.docker.io', 'https://registry-1.docker.io'])(
-  'Docker Hub by the key %s',
+  'R-AUTH-5: Docker Hub by the key %s',
   async (key) => {
     await write('.docker/config.json', { auths: { [key]: auth('me:pass:word') } });
     expect(await find('docker.io')).toMatchObject({
@@ -88,7 +90,7 @@ test.each(['https://index.docker.io/v1/', 'docker.io', 'index.docker.io', 'https
   },
 );
 
-test('tokens of both kinds', async () => {
+test('R-AUTH-6: tokens of both kinds', async () => {
   await write('.docker/config.json', {
     auths: { 'a.io': { ...auth('me:'), identitytoken: 'id' }, 'b.io': { registrytoken: 'reg' } },
   });
@@ -105,7 +107,7 @@ test.each([
   ['a helper of a wrong kind', '{"credHelpers": {"ghcr.io": 1}}'],
   ['a helper with a path', '{"credsStore": "../../bin/sh"}'],
   ['a helper that is not installed', '{"credsStore": "missing"}'],
-])('a broken file fails closed: %s (CVE-2021-41092)', async (_, text) => {
+])('R-AUTH-6: a broken file fails closed: %s (CVE-2021-41092)', async (_, text) => {
   await write('.docker/config.json', text);
   await write('.config/containers/auth.json', { auths: { 'ghcr.io': auth('me:x') } });
   const error = await find('ghcr.io').catch((caught: unknown) => caught);
@@ -113,7 +115,7 @@ test.each([
   expect(String(error)).not.toContain('secret');
 });
 
-test('helpers: found, token, not found, and what they see', async () => {
+test('R-AUTH-7: helpers: found, token, not found, and what they see', async () => {
   await helper('own');
   await helper('all');
   await write('.docker/config.json', { credsStore: 'all', credHelpers: { 'ghcr.io': 'own' } });
@@ -147,7 +149,7 @@ test('login keeps the rest of the file, and the file to its owner', async () => 
   expect(await find('ghcr.io')).toBeUndefined();
 });
 
-test('login uses the helper, and docker’s key for Docker Hub', async () => {
+test('R-AUTH-7: login uses the helper, and docker’s key for Docker Hub', async () => {
   await helper('all');
   await write('.docker/config.json', { credsStore: 'all' });
   expect(await login('docker.io', { username: 'me', password: 'pw' }, { env })).toMatchObject({
@@ -174,7 +176,7 @@ test('login never replaces a file that it does not understand, and keeps a link 
   expect(await readFile(join(home, 'dotfiles/docker.json'), 'utf8')).toContain('a.io');
 });
 
-test('a file that cannot be read fails closed', async () => {
+test('R-AUTH-6: a file that cannot be read fails closed', async () => {
   await mkdir(join(home, '.docker/config.json'), { recursive: true });
   await write('.config/containers/auth.json', { auths: { 'ghcr.io': auth('me:x') } });
   await expect(find('ghcr.io')).rejects.toEqual(invalid);
@@ -217,14 +219,17 @@ test.each([
   ['a failure', 'echo "the key chain is locked"; exit 1'],
   ['a signal', 'kill -9 $$'],
   ['too much', 'head -c 100000 /dev/zero; exit 0'],
-])('a helper that gives %s is an error, and what it said of secrets is not shown', async (_, body) => {
-  await scriptedHelper('bad', `${body}; echo s3cretText >&2`);
-  const error = await find('quay.io').catch((caught: unknown) => caught);
-  expect(error).toEqual(invalid);
-  expect(String(error)).not.toContain('s3cretText');
-});
+])(
+  'R-AUTH-7: a helper that gives %s is an error, and what it said of secrets is not shown',
+  async (_, body) => {
+    await scriptedHelper('bad', `${body}; echo s3cretText >&2`);
+    const error = await find('quay.io').catch((caught: unknown) => caught);
+    expect(error).toEqual(invalid);
+    expect(String(error)).not.toContain('s3cretText');
+  },
+);
 
-test('a helper of one registry is not asked for another; the file’s own entries count before the store', async () => {
+test('R-AUTH-7: a helper of one registry is not asked for another; the file’s own entries count before the store', async () => {
   await scriptedHelper(
     'all',
     'echo asked >>"$HOME/asked"; echo "credentials not found in native keychain"; exit 1',
@@ -234,7 +239,7 @@ test('a helper of one registry is not asked for another; the file’s own entrie
   expect(await readFile(join(home, 'asked'), 'utf8')).toBe('asked\n');
 });
 
-test('login keeps the credentials of a path apart, also in a file of its own', async () => {
+test('R-AUTH-8: login keeps the credentials of a path apart, also in a file of its own', async () => {
   const file = join(home, 'auth.json');
   await login('ghcr.io/team', { username: 'team', password: 'pw' }, { env, file });
   await login('ghcr.io', { username: 'me', password: 'pw' }, { env, file });
@@ -247,7 +252,15 @@ test('login keeps the credentials of a path apart, also in a file of its own', a
   expect(await find('ghcr.io', 'team/app')).toMatchObject({ username: 'team' });
 });
 
-test('HttpHeaders: those that docker’s engine passes on', async () => {
+test('R-AUTH-6: a FIFO in the place of config.json is not waited for', async () => {
+  await mkdir(join(home, '.docker'), { recursive: true });
+  execFileSync('mkfifo', [join(home, '.docker/config.json')]);
+  expect(await metaHeaders(env)).toEqual({});
+  expect(clientProxies(env)).toEqual({});
+  await expect(find('ghcr.io')).rejects.toEqual(invalid);
+});
+
+test('R-AUTH-6: HttpHeaders: those that docker’s engine passes on', async () => {
   await write('.docker/config.json', {
     HttpHeaders: { 'X-Meta-Team': 'a', Authorization: 'secret', 'User-Agent': 'x' },
   });
