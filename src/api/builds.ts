@@ -2,6 +2,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { defaultStoreRoot } from '../store/store.ts';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 import type { BuildRecord, BuildsOptions, BuildStep } from './build-record.ts';
 import { listBuildFiles, logFile, removeBuildFiles } from './history/build-files.ts';
 import { chooseSteps, findBuild, readBuild } from './history/find-build.ts';
@@ -64,7 +65,7 @@ async function* readLog(path: string): AsyncGenerator<Uint8Array> {
     for await (const chunk of createReadStream(path)) yield chunk as Uint8Array;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-      throw new BuildError('STORE_FAILED', `reading ${path}: ${(error as Error).message}`, { cause: error });
+      throw new BuildError('STORE_FAILED', `${path} cannot be read: ${inWords(error)}`, { cause: error });
   }
 }
 

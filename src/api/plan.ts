@@ -45,13 +45,15 @@ export async function makePlan(
   );
   const parsed = cut === undefined ? whole : cut(whole);
   const given = lowerOptions(options, session.env, contexts.named);
-  const epoch = await epochOf(parsed, given, { session, contexts });
+  const timeFrom = epochText(parsed, given);
+  const epoch = await resolveEpoch(timeFrom, { session, contexts, file: parsed });
   const { SOURCE_DATE_EPOCH: _, ...buildArgs } = given.buildArgs;
   const tell = (diagnostics: readonly Diagnostic[]): void => {
     for (const diagnostic of diagnostics) session.emit({ type: 'diagnostic', diagnostic });
   };
   const lowered = await lower(parsed, {
     ...given,
+    timeFrom,
     buildArgs: epoch === undefined ? buildArgs : { ...buildArgs, SOURCE_DATE_EPOCH: String(epoch) },
     ignoredBy: ignoredBy(contexts.main),
     resolveImage: (reference, forPlatform, source) => bases.resolve(reference, forPlatform, source),
@@ -139,14 +141,9 @@ export function ignoredBy({ ignore }: OpenedContext): LowerOptions['ignoredBy'] 
 }
 
 /** SOURCE_DATE_EPOCH of the options, else of an ARG before the first FROM. A faulty file is told by lowering it. */
-async function epochOf(
-  parsed: ParsedDockerfile,
-  given: Omit<LowerOptions, 'resolveImage'>,
-  from: { readonly session: Session; readonly contexts: BuildContexts },
-): Promise<number | undefined> {
+function epochText(parsed: ParsedDockerfile, given: Omit<LowerOptions, 'resolveImage'>): string | undefined {
   const name = 'SOURCE_DATE_EPOCH';
   const declared = parsed.globalArgs.some(({ args }) => args.some((arg) => arg.name.text === name));
   if (parsed.errors.length > 0 || (given.buildArgs[name] === undefined && !declared)) return undefined;
-  const text = getEnv(globalsOf(parsed, given), name) ?? given.buildArgs[name];
-  return resolveEpoch(text, { ...from, file: parsed });
+  return getEnv(globalsOf(parsed, given), name) ?? given.buildArgs[name];
 }

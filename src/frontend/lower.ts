@@ -150,7 +150,10 @@ export async function lower(parsed: ParsedDockerfile, options: LowerOptions): Pr
     ...unusedArgs(parsed, options, usedArgs),
     ...argsWithoutEffect(options),
     ...unknownFilters(parsed, options),
-    ...unusedContexts(options.namedContexts, { names: saidNames(parsed, bases), used: usedContexts }),
+    ...unusedContexts(options.namedContexts, {
+      names: saidNames(parsed, bases, options),
+      used: usedContexts,
+    }),
   ].toSorted(bySource);
   if (check.error) failOnFindings(told, givenCheck !== undefined);
   const labels = { ...Object.fromEntries(listOf(state.labels)), ...options.labels };
@@ -272,10 +275,15 @@ function syntaxNotice(parsed: ParsedDockerfile, options: LowerOptions): readonly
 }
 
 /** All that may mean a build context, in stages that are not built too. */
-function* saidNames(parsed: ParsedDockerfile, bases: readonly StageBase[]): Generator<string> {
+function* saidNames(
+  parsed: ParsedDockerfile,
+  bases: readonly StageBase[],
+  { buildArgs, timeFrom }: LowerOptions,
+): Generator<string> {
   for (const { text } of bases) yield text;
   for (const { name } of parsed.stages) if (name !== undefined) yield name;
-  if (parsed.directives.syntax !== undefined) yield parsed.directives.syntax.text;
+  yield ownValue(buildArgs, 'BUILDKIT_SYNTAX') ?? parsed.directives.syntax?.text ?? '';
+  yield timeFrom ?? '';
   for (const instruction of parsed.instructions) {
     if (instruction.kind === 'copy' && instruction.from !== undefined) yield instruction.from.text;
     if (instruction.kind !== 'run') continue;

@@ -54,6 +54,8 @@ export interface LowerOptions {
   readonly hostname?: string | undefined;
   /** --build-context: found before the registry (L-FROM-3). */
   readonly namedContexts: Readonly<Record<string, NamedContext>>;
+  /** What SOURCE_DATE_EPOCH named: it may be one of these. */
+  readonly timeFrom?: string | undefined;
   /** Lowers the stages that the target does not reach as well, for what the checks find in them. */
   readonly allStages?: boolean | undefined;
   /** What of the ignore file excludes a path of the main context: shown to the user; undefined: it is not excluded. */

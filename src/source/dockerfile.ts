@@ -3,6 +3,7 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
 import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 import type { SourceText } from '../util/source.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
@@ -107,12 +108,12 @@ async function readNamed(place: DockerfilePlace, where: Where): Promise<string |
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined;
-      throw error instanceof BuildError ? error : unreadable(where.file, String(code), error);
+      throw error instanceof BuildError ? error : unreadable(where.file, inWords(error), error);
     }
   }
   const path = await place.tree.resolve(where.inTree).catch((error: unknown) => {
     // Links that lead in a circle.
-    throw unreadable(where.inTree, error instanceof Error ? error.message : String(error), error);
+    throw unreadable(where.inTree, inWords(error), error);
   });
   const entry = await place.tree.lstat(path);
   if (entry?.type !== 'file' || entry.content === undefined) return undefined;
@@ -130,7 +131,10 @@ async function limited(stream: ByteStream, name: string): Promise<string> {
 }
 
 function unreadable(name: string, why: string, cause?: unknown): BuildError {
-  return new BuildError('DOCKERFILE_NOT_FOUND', `cannot read \`${name}\`: ${why}`, { cause });
+  return new BuildError('DOCKERFILE_NOT_FOUND', `cannot read \`${name}\`: ${why}`, {
+    hint: 'make it readable, or name another file with -f',
+    cause,
+  });
 }
 
 async function notFound(place: DockerfilePlace, spec: string | undefined): Promise<BuildError> {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 
 /** A regular file as it was when its directory was read. */
 export interface KnownFile {
@@ -100,7 +101,7 @@ function failed(known: KnownFile, cause: unknown): BuildError {
   const { path } = known;
   return new BuildError(
     'CONTEXT_INVALID',
-    `cannot read \`${path}\` of the build context: ${code ?? String(cause)}`,
+    `cannot read \`${path}\` of the build context: ${inWords(cause)}`,
     {
       hint: 'make it readable, or list it in .dockerignore',
       details: { path, code },

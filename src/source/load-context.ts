@@ -6,6 +6,7 @@ import { openArchive } from '../image/archive-detect.ts';
 import type { Tree } from '../image/tree.ts';
 import { fullDiskError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 import type { SourceText } from '../util/source.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { readAll } from '../util/streams.ts';
@@ -131,7 +132,7 @@ async function localDirectory(spec: string, cwd = process.cwd()): Promise<string
       missing ? 'CONTEXT_NOT_FOUND' : 'CONTEXT_INVALID',
       missing
         ? `the build context \`${spec}\` does not exist`
-        : `cannot read the build context \`${spec}\`: ${code}`,
+        : `cannot read the build context \`${spec}\`: ${inWords(error)}`,
       { hint: 'name a directory; `.` is the current one', details: { context: spec }, cause: error },
     );
   }

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BuildOptions } from '../../src/index.ts';
+import type { BuildOptions, ProgressEvent } from '../../src/index.ts';
 import { build, inspectImage } from '../../src/index.ts';
 import type { GitServer } from '../support/git-server.ts';
 import { startGitServer } from '../support/git-server.ts';
@@ -107,7 +107,14 @@ describe('SOURCE_DATE_EPOCH', () => {
 
   test('L-ARG-10: the name of a build context', async () => {
     const buildContexts = { src: `${repositories.url}/app.git` };
-    expect(await created({ context, buildContexts, ...wanted('src') })).toBe(seconds + 3);
+    const rules: string[] = [];
+    const onEvent = (event: ProgressEvent): void => {
+      if (event.type === 'diagnostic') rules.push(event.diagnostic.rule);
+    };
+    expect(await created({ context, buildContexts, onEvent, ...wanted('src') })).toBe(seconds + 3);
+    expect(rules).not.toContain('UnusedBuildContext');
+    await created({ context, buildContexts, onEvent, ...wanted('0') });
+    expect(rules).toContain('UnusedBuildContext');
   });
 
   test('L-ARG-10: a stage FROM scratch with one remote ADD', async () => {

@@ -3,6 +3,7 @@ import { relative } from 'node:path';
 import { Option } from 'commander';
 import type { BuildOptions, CheckResult } from '../../index.ts';
 import { BuildError } from '../../util/build-error.ts';
+import { inWords } from '../../util/system-error.ts';
 import type { PlanFlags } from '../build-flags.ts';
 import { addPlanFlags } from '../build-flags.ts';
 import { planOptions } from '../build-options.ts';
@@ -130,9 +131,7 @@ function replaceFile(file: string, before: string, text: string): void {
     renameSync(temporary, file);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    throw cause instanceof BuildError
-      ? cause
-      : fail(cause instanceof Error ? cause.message : String(cause), cause);
+    throw cause instanceof BuildError ? cause : fail(inWords(cause), cause);
   }
 }
 
