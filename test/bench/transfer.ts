@@ -55,7 +55,9 @@ async function main(): Promise<void> {
         const runs: Record<string, Run> = {};
         runs[`push ${pusher}`] = await push(pusher, { store, source: big, name, engine, work: work.path });
         if (pusher === 'tsbuild') {
-          for (const puller of ['tsbuild', 'skopeo'] as const) {
+          // In turns, so that neither is always the one that comes first.
+          const pullers = ['tsbuild', 'skopeo'] as const;
+          for (const puller of round % 2 === 0 ? pullers : pullers.toReversed()) {
             runs[`pull ${puller}`] = await pull(puller, { name, work: work.path });
           }
         }
@@ -142,6 +144,8 @@ async function pull(
 
 async function timed(work: string, words: readonly string[]): Promise<Run> {
   mkdirSync(work, { recursive: true });
+  // What the run before, or the registry, has yet to write is not this one's to wait for.
+  await must(command('sync', []));
   const report = join(work, 'time');
   await must(command('time', ['-f', '%e %M', '-o', report, ...words], { timeout: 300_000 }));
   const [elapsed, kibibytes] = readFileSync(report, 'utf8').trim().split(' ').map(Number);
