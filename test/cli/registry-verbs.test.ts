@@ -76,7 +76,7 @@ describe('--creds', () => {
   });
 });
 
-test('how registries are reached', async () => {
+test('C-RE-2, C-RE-3, C-RE-4: how registries are reached', async () => {
   const flags = [
     '--ca',
     'a.pem',

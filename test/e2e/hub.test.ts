@@ -11,7 +11,7 @@ import { startTokenServer } from '../support/token-server.ts';
 const needs = ['root', tool('docker-registry'), tool('openssl'), tool('busybox', 'busybox-static')] as const;
 
 suite('a registry that answers as Docker Hub does', needs, () => {
-  test('push after login, then anonymous pull of a short name, by tokens from another host', async () => {
+  test('R-AUTH-3, R-NAME-1: push after login, then anonymous pull of a short name, by tokens from another host', async () => {
     await using work = await tempFolder('hub');
     // Hub's realm is not its registry: here another port.
     await using tokens = await startTokenServer({ users: { ada: 'correct' } });
@@ -50,7 +50,7 @@ suite('a registry that answers as Docker Hub does', needs, () => {
     expect(anonymous.flatMap((request) => request.scopes)).toContain('repository:library/base:pull');
   });
 
-  test('a token server of another organisation never sees the password', async () => {
+  test('R-AUTH-9: a token server of another organisation never sees the password', async () => {
     await using work = await tempFolder('hub-realm');
     await using tokens = await startTokenServer({ users: { ada: 'correct' }, hostname: 'localhost' });
     await using registry = await startRegistry({ token: tokens.config });

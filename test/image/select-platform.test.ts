@@ -27,7 +27,7 @@ function choose(wanted: string, ...offered: readonly Descriptor[]): string | und
     : [platform.os, platform.architecture, platform.variant].filter(Boolean).join('/');
 }
 
-describe('selectPlatform', () => {
+describe('R-PULL-2: selectPlatform', () => {
   const [amd64, arm64, v5, v6, v7] = ['amd64', 'arm64/v8', 'arm/v5', 'arm/v6', 'arm/v7'].map((name) =>
     manifest(`linux/${name}`),
   ) as [Descriptor, Descriptor, Descriptor, Descriptor, Descriptor];

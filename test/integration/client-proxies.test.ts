@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { suite, tool } from '../support/require.ts';
 import { openSteps } from './language/steps.ts';
 
-suite('R-AUTH-6 proxies of docker’s config.json', ['root', tool('runc')], () => {
+suite('R-AUTH-6: proxies of docker’s config.json', ['root', tool('runc')], () => {
   test('steps see them, --build-arg comes first, and they decide no cache key', async () => {
     await using steps = await openSteps('proxies');
     const home = join(steps.path, 'home');

@@ -384,7 +384,7 @@ suite('manifests', needs, () => {
 });
 
 suite('referrers', needs, () => {
-  test('a registry without a list of referrers gets the fallback tag', async () => {
+  test('R-REF-1: a registry without a list of referrers gets the fallback tag', async () => {
     await using server = await startRegistry();
     await using here = await workspace();
     const { common, path } = here;
@@ -436,7 +436,7 @@ suite('referrers', needs, () => {
     expect((await listReferrers({ ...common, image })).referrers).toHaveLength(2);
   });
 
-  test('a copied artifact is found beside the copied image', async () => {
+  test('R-REF-1: a copied artifact is found beside the copied image', async () => {
     await using server = await startRegistry();
     await using other = await startRegistry();
     await using here = await workspace();

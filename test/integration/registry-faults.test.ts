@@ -73,7 +73,7 @@ suite('a network that breaks things', [tool('docker-registry')], () => {
       http: { timeouts: { connect: 1000, headers: 300, storing: 300, idle: 300 } },
     });
 
-  test(`${runs} pushes and pulls end with the right bytes or the right error, in time`, async () => {
+  test(`R-RETRY-1: ${runs} pushes and pulls end with the right bytes or the right error, in time`, async () => {
     await using folder = await tempFolder('faults');
     await using store = await openStore(folder.path);
     const outcomes: Record<string, number> = {};

@@ -72,13 +72,13 @@ suite(
       });
     });
 
-    test('with tokens', async () => {
+    test('R-AUTH-3: with tokens', async () => {
       await using tokens = await startTokenServer({ users: { [user.username]: user.password } });
       await using server = await startRegistry({ token: tokens.config });
       await roundTrip(server.host, { env: login(server.host) });
     });
 
-    test('whose blobs are on another origin, which must not see credentials', async () => {
+    test('R-PULL-3, R-AUTH-9: whose blobs are on another origin, which must not see credentials', async () => {
       await using server = await startRegistry({ htpasswd: user });
       const authorization = `Basic ${Buffer.from(`${user.username}:${user.password}`).toString('base64')}`;
       await using face = await startRedirectingProxy(server.host, authorization);
@@ -88,7 +88,7 @@ suite(
       expect(face.storage.seen.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
     });
 
-    test('that is a pull-through mirror of another', async () => {
+    test('R-MIR-1: that is a pull-through mirror of another', async () => {
       await using upstream = await startRegistry();
       await using mirror = await startRegistry({ mirrorOf: `http://${upstream.host}` });
       const image = await makeImage(['one', 'two']);
@@ -107,7 +107,7 @@ suite(
 const tools = [registry, tool('skopeo'), tool('podman'), tool('buildah'), 'root'] as const;
 
 suite('skopeo, podman and buildah read what is pushed, and what they push is read', tools, () => {
-  test.each(['gzip', 'zstd'] as const)('an image, %s', async (compression) => {
+  test.each(['gzip', 'zstd'] as const)('R-MT-1: an image, %s', async (compression) => {
     await using server = await startRegistry();
     await using folder = await tempFolder('engines');
     const image = await makeImage(['one', 'two'], { compression });
@@ -157,7 +157,7 @@ suite('skopeo, podman and buildah read what is pushed, and what they push is rea
     }
   });
 
-  test('an index of two platforms, there and back', async () => {
+  test('R-PULL-2, R-MT-1: an index of two platforms, there and back', async () => {
     await using server = await startRegistry();
     await using folder = await tempFolder('engines');
     const images = [

@@ -76,7 +76,7 @@ async function tlsRegistry(): Promise<TlsRegistry> {
 }
 
 suite('TLS as hosts.toml sets it', [tool('openssl')], () => {
-  test('the CA, a client certificate as pair or as one file, and each without the other', async () => {
+  test('R-MIR-1, R-TLS-1: the CA, a client certificate as pair or as one file, and each without the other', async () => {
     await using registry = await tlsRegistry();
     const { folder } = registry;
     const both = await Promise.all(
@@ -101,7 +101,7 @@ suite('TLS as hosts.toml sets it', [tool('openssl')], () => {
     expect(await get(`ca = "$DIR/none.pem"\n${pair}`)).toMatchObject({ code: 'CREDENTIALS_INVALID' });
   });
 
-  test('what one registry’s file allows for a host, another registry’s use of that host does not have', async () => {
+  test('R-MIR-1: what one registry’s file allows for a host, another registry’s use of that host does not have', async () => {
     await using registry = await tlsRegistry();
     const lax = await registry.client(
       'skip_verify = true\nclient = [["$DIR/client/cert.pem", "$DIR/client/key.pem"]]\n',

@@ -20,7 +20,7 @@ suite('a registry with a token server, as Docker Hub has', [registry, tool('open
     }),
   });
 
-  test('a short name is pulled anonymously; pushing it needs a login', async () => {
+  test('R-AUTH-3, R-NAME-1: a short name is pulled anonymously; pushing it needs a login', async () => {
     await using tokens = await startTokenServer({ users: { [user.username]: user.password } });
     await using server = await startRegistry({ token: tokens.config });
     const hostAliases = { 'docker.io': server.host };
@@ -49,7 +49,7 @@ suite('a registry with a token server, as Docker Hub has', [registry, tool('open
     );
   });
 
-  test('a mirror of Docker Hub', async () => {
+  test('R-MIR-1: a mirror of Docker Hub', async () => {
     await using tokens = await startTokenServer({ users: { [user.username]: user.password } });
     await using server = await startRegistry({ token: tokens.config });
     const image = await makeImage(['one']);
@@ -64,7 +64,7 @@ suite('a registry with a token server, as Docker Hub has', [registry, tool('open
     expect(found.descriptor.digest).toBe(await image.digest());
   });
 
-  test('mounting asks for the source in the same token', async () => {
+  test('R-PUSH-2: mounting asks for the source in the same token', async () => {
     await using tokens = await startTokenServer({ users: { [user.username]: user.password } });
     await using server = await startRegistry({ token: tokens.config });
     await using http = client({ env: known(server.host) });
@@ -82,7 +82,7 @@ suite('a registry with a token server, as Docker Hub has', [registry, tool('open
     ]);
   });
 
-  test('tokens that run out are renewed', async () => {
+  test('R-AUTH-3: tokens that run out are renewed', async () => {
     await using tokens = await startTokenServer({ users: { [user.username]: user.password }, lifetime: 1 });
     await using server = await startRegistry({ token: tokens.config });
     await using http = client({ env: known(server.host) });
@@ -95,7 +95,7 @@ suite('a registry with a token server, as Docker Hub has', [registry, tool('open
     expect(tokens.seen.length).toBeGreaterThan(before);
   });
 
-  test('identity tokens go by OAuth2, wrong passwords are told', async () => {
+  test('R-AUTH-4: identity tokens go by OAuth2, wrong passwords are told', async () => {
     const identityTokens = { [user.username]: 'refresh-me' };
     await using tokens = await startTokenServer({
       users: { [user.username]: user.password },

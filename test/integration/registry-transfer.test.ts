@@ -99,7 +99,7 @@ suite('what goes over the wire', [tool('docker-registry')], () => {
   const stored = (root: string): readonly string[] =>
     readdirSync(join(root, 'blobs/sha256')).filter((name) => baseLayers.includes(`sha256:${name}`));
 
-  test('an image whose base is in the same registry uploads its new layers alone', async () => {
+  test('R-PUSH-1: an image whose base is in the same registry uploads its new layers alone', async () => {
     const root = await push([`${first.host}/team/app:1`]);
     const seen = first.taken();
     // Two layers and the config.
@@ -112,7 +112,7 @@ suite('what goes over the wire', [tool('docker-registry')], () => {
     expect(stored(root)).toEqual([]);
   });
 
-  test('pushed to another registry, each base layer is downloaded once and stored nowhere', async () => {
+  test('R-PULL-3: pushed to another registry, each base layer is downloaded once and stored nowhere', async () => {
     const root = await push([`${second.host}/team/app:1`]);
     const [from, to] = [first.taken(), second.taken()];
     for (const layer of baseLayers) {
@@ -157,7 +157,7 @@ suite('what goes over the wire', [tool('docker-registry')], () => {
     ).toBeGreaterThan(0);
   });
 
-  test('a base whose documents are known is looked up by HEAD alone', async () => {
+  test('R-PULL-1: a base whose documents are known is looked up by HEAD alone', async () => {
     const root = await push([`${second.host}/again/app:1`]);
     first.taken();
     await build({

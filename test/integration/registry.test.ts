@@ -31,7 +31,7 @@ async function skopeo(...args: string[]): Promise<string> {
 const registry = tool('docker-registry');
 
 suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
-  test('what is pushed has the digest that skopeo sees, layers and all', async () => {
+  test('R-PUSH-1: what is pushed has the digest that skopeo sees, layers and all', async () => {
     await using server = await startRegistry();
     await using http = client();
     const events: ProgressEvent[] = [];
@@ -61,7 +61,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
     expect(done).toHaveLength(3);
   });
 
-  test('a second push sends nothing, and another repository mounts', async () => {
+  test('R-PUSH-1: a second push sends nothing, and another repository mounts', async () => {
     await using server = await startRegistry();
     const image = await makeImage(['one', 'two']);
     const reference = parseReference(`${server.host}/team/app:1`);
@@ -83,7 +83,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
     expect((await http.headManifest(other, '1'))?.digest).toBe(await image.digest());
   });
 
-  test('pulls what skopeo pushed, lazily', async () => {
+  test('R-PULL-3: pulls what skopeo pushed, lazily', async () => {
     await using server = await startRegistry();
     await using folder = await tempFolder('skopeo');
     const image = await makeImage(['one', 'two'], { mediaTypes: 'docker' });
@@ -107,7 +107,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
     ).toBeUndefined();
   });
 
-  test('zstd layers, and an index of two platforms', async () => {
+  test('R-PULL-2, R-MT-1: zstd layers, and an index of two platforms', async () => {
     await using server = await startRegistry();
     await using http = client();
     const images = [
@@ -144,7 +144,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
     );
   });
 
-  test('documents that are known are not fetched again', async () => {
+  test('R-PULL-1: documents that are known are not fetched again', async () => {
     await using server = await startRegistry();
     await using http = client();
     const image = await makeImage(['one']);
@@ -190,7 +190,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
     expect(performance.now() - before).toBeLessThan(20_000);
   });
 
-  test('checking for access leaves nothing behind', async () => {
+  test('C-RE-6: checking for access leaves nothing behind', async () => {
     await using server = await startRegistry();
     await using http = client();
     await checkPushAccess(http, parseReference(`${server.host}/app:1`));
@@ -202,7 +202,7 @@ suite('a registry that asks for nothing', [registry, tool('skopeo')], () => {
 });
 
 suite('a registry with passwords', [registry, tool('htpasswd', 'apache2-utils'), tool('skopeo')], () => {
-  test('login, push, pull; wrong and missing passwords are told apart', async () => {
+  test('R-AUTH-2, C-RE-1: login, push, pull; wrong and missing passwords are told apart', async () => {
     await using server = await startRegistry({ htpasswd: user });
     await using home = await tempFolder('home');
     const env = { HOME: home.path, PATH: process.env['PATH'] };
@@ -241,7 +241,7 @@ suite('a registry with passwords', [registry, tool('htpasswd', 'apache2-utils'),
 });
 
 suite('a registry with TLS', [registry, tool('openssl')], () => {
-  test('its certificate must be known: certs.d, SSL_CERT_FILE, or not at all', async () => {
+  test('R-TLS-1, C-RE-2: its certificate must be known: certs.d, SSL_CERT_FILE, or not at all', async () => {
     await using server = await startRegistry({ tls: true });
     await using folder = await tempFolder('certs');
     const reference = parseReference(`${server.host}/app:1`);

@@ -4,7 +4,7 @@ import { proxyFor } from '../../src/net/proxy.ts';
 const proxy = 'http://proxy.example:3128';
 const choose = (url: string, env: NodeJS.ProcessEnv): string | undefined => proxyFor(new URL(url), env)?.href;
 
-test('the scheme decides which variable counts, lower case first', () => {
+test('R-TLS-1: the scheme decides which variable counts, lower case first', () => {
   const env = { HTTPS_PROXY: proxy, http_proxy: 'plain.example:80', HTTP_PROXY: 'http://unused.example' };
   expect(choose('https://ghcr.io/v2/', env)).toBe('http://proxy.example:3128/');
   expect(choose('http://ghcr.io/v2/', env)).toBe('http://plain.example/');

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { retry, retryAfter } from '../../src/net/retry.ts';
+import { isRetryableStatus, retry, retryAfter } from '../../src/net/retry.ts';
 
 const quick = { delays: [1, 1], longestPause: 50 };
 
-test('tries again until there is a value', async () => {
+test('R-RETRY-1: tries again until there is a value', async () => {
   const turns: number[] = [];
   const value = await retry(async (turn) => {
     turns.push(turn);
@@ -18,7 +18,7 @@ test('gives up with the last failure', async () => {
   await expect(work).rejects.toThrow('no 2');
 });
 
-test('what is thrown is final', async () => {
+test('R-RETRY-1: what is thrown is final', async () => {
   let turns = 0;
   const work = retry(async () => {
     turns++;
@@ -28,7 +28,7 @@ test('what is thrown is final', async () => {
   expect(turns).toBe(1);
 });
 
-test('a pause that the server asks for is kept, a longer one than allowed ends it', async () => {
+test('R-RETRY-1: a pause that the server asks for is kept, a longer one than allowed ends it', async () => {
   const before = performance.now();
   await retry(async (turn) => (turn === 0 ? { failure: 0, pause: 40 } : { value: 1 }), quick);
   expect(performance.now() - before).toBeGreaterThan(35);
@@ -48,11 +48,16 @@ test('an abort ends a pause with its reason', async () => {
   await expect(work).rejects.toThrow('enough');
 });
 
-test('Retry-After in its three forms', () => {
+test('R-RETRY-1: Retry-After in its three forms', () => {
   const now = Date.parse('2026-01-01T00:00:00Z');
   expect(retryAfter('7', now)).toBe(7000);
   expect(retryAfter('Thu, 01 Jan 2026 00:00:30 GMT', now)).toBe(30_000);
   expect(retryAfter(String(now / 1000 + 5), now)).toBe(5000);
   expect(retryAfter('soon', now)).toBeUndefined();
   expect(retryAfter(undefined, now)).toBeUndefined();
+});
+
+test('R-RETRY-1: which statuses pass, and which are final', () => {
+  const statuses = [200, 400, 401, 403, 404, 405, 408, 409, 413, 416, 429, 499, 500, 501, 502, 503, 504, 522];
+  expect(statuses.filter(isRetryableStatus)).toEqual([408, 429, 499, 500, 502, 503, 504, 522]);
 });

@@ -17,7 +17,7 @@ const imageConfig = { os: 'linux', architecture: 'amd64', rootfs: { type: 'layer
 const bytes = (value: unknown): Uint8Array =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 
-test('reads manifests and indexes by what they say they are', () => {
+test('R-MT-1: reads manifests and indexes by what they say they are', () => {
   expect(decodeManifest(bytes(manifest))).toEqual(manifest);
   expect(decodeManifest(bytes(manifest), `${mediaType.ociManifest}; charset=utf-8`)).toEqual(manifest);
   expect(decodeIndex(bytes(index))).toEqual(index);
@@ -25,7 +25,7 @@ test('reads manifests and indexes by what they say they are', () => {
   expect(decodeDocument(bytes({ ...manifest, mediaType: undefined })).mediaType).toBe(mediaType.ociManifest);
 });
 
-test('unknown keys and nulls do no harm', () => {
+test('R-MT-1: unknown keys and nulls do no harm', () => {
   const value = { ...manifest, annotations: null, future: { a: 1 } };
   expect(decodeManifest(bytes(value))).toEqual(manifest);
 });
@@ -71,12 +71,12 @@ const rows: readonly Row[] = [
   { name: 'annotations that are no texts', value: { ...manifest, annotations: { a: 1 } } },
 ];
 
-test.each(rows)('refuses $name', ({ value, type }) => {
+test.each(rows)('R-PULL-1: refuses $name', ({ value, type }) => {
   const input = value instanceof Uint8Array ? value : bytes(value);
   expect(() => decodeDocument(input, type)).toThrow(expect.objectContaining({ code: 'IMAGE_INVALID' }));
 });
 
-test('refuses a document that is too large before it is parsed', () => {
+test('R-PULL-1: refuses a document that is too large before it is parsed', () => {
   const large = Buffer.alloc(4 * 1024 * 1024 + 1, ' ');
   expect(() => decodeDocument(large)).toThrow('4194305 bytes');
 });

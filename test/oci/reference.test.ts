@@ -10,7 +10,7 @@ import { BuildError } from '../../src/util/build-error.ts';
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
 
-describe('parseReference', () => {
+describe('R-NAME-1: parseReference', () => {
   test.each([
     ['alpine', 'docker.io/library/alpine:latest', 'alpine:latest'],
     ['alpine:3.20', 'docker.io/library/alpine:3.20', 'alpine:3.20'],
@@ -220,13 +220,13 @@ describe('parseReference', () => {
     }
   });
 
-  test('a digest of another algorithm is told as that', () => {
+  test('R-NAME-1: a digest of another algorithm is told as that', () => {
     expect(() => parseReference(`a@sha512:${'a'.repeat(128)}`)).toThrow(
       'digests of sha512 are not supported',
     );
   });
 
-  test('any text is either refused or has one normal form', () => {
+  test('R-NAME-1: any text is either refused or has one normal form', () => {
     const part = fc.stringMatching(/^[a-z0-9._:@/-]{0,20}$/);
     fc.assert(
       fc.property(fc.oneof(part, fc.string()), (text) => {

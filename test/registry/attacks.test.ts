@@ -67,7 +67,7 @@ const pull = async (host: string, options: Partial<RegistryClientOptions> = {}):
   );
 };
 
-test('a redirect to another origin gets no Authorization', async () => {
+test('R-AUTH-2, R-AUTH-9: a redirect to another origin gets no Authorization', async () => {
   await using storage = await startHttpServer((_, response) => response.end(bytes));
   await using registry = await startHttpServer(
     basic({
@@ -83,7 +83,7 @@ test('a redirect to another origin gets no Authorization', async () => {
   expect(storage.seen[0]?.headers.authorization).toBeUndefined();
 });
 
-test('an upload Location on another origin gets the bytes, but no Authorization', async () => {
+test('R-AUTH-9: an upload Location on another origin gets the bytes, but no Authorization', async () => {
   await using storage = await startHttpServer((request, response) => {
     request.resume().on('end', () => response.writeHead(201).end());
   });
@@ -101,7 +101,7 @@ test('an upload Location on another origin gets the bytes, but no Authorization'
   expect(storage.seen[0]?.path).toBe(`/up?state=1&digest=${encodeURIComponent(digest)}`);
 });
 
-test('credentials are not sent to a token server of another host, and the error says so', async () => {
+test('R-AUTH-9: credentials are not sent to a token server of another host, and the error says so', async () => {
   await using realm = await startHttpServer((_, response) => response.end('{"token":"anonymous"}'));
   const [, port] = realm.host.split(':');
   await using registry = await startHttpServer((request, response) => {
@@ -118,7 +118,7 @@ test('credentials are not sent to a token server of another host, and the error 
   expect(realm.seen.map(({ path }) => path).join('')).not.toContain('me');
 });
 
-test('a trusted realm gets them', async () => {
+test('R-AUTH-9: a trusted realm gets them', async () => {
   await using realm = await startHttpServer((_, response) => response.end('{"token":"x"}'));
   const host = realm.host.replace('127.0.0.1', 'localhost');
   await using registry = await startHttpServer((_, response) => {
@@ -130,7 +130,7 @@ test('a trusted realm gets them', async () => {
   );
 });
 
-test('a token server that redirects, or sends no token, or a huge one, is refused', async () => {
+test('R-AUTH-9: a token server that redirects, or sends no token, or a huge one, is refused', async () => {
   const answers: Record<string, Handler> = {
     '/redirect': (_, response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(),
     '/nothing': (_, response) => response.end('{"token":""}'),
@@ -170,12 +170,12 @@ test.each<[string, string, Handler]>([
     'IMAGE_INVALID',
     sendManifest({ ...manifest, config: { ...config, size: 1e12 } }),
   ],
-])('a manifest with %s is refused: %s', async (_, expected, handler) => {
+])('R-PULL-1: a manifest with %s is refused: %s', async (_, expected, handler) => {
   await using registry = await startHttpServer(basic({ [manifestPath]: handler }));
   expect(await pull(registry.host)).toEqual(code(expected));
 });
 
-test('a manifest that is not what its digest says is refused', async () => {
+test('R-PULL-1: a manifest that is not what its digest says is refused', async () => {
   await using registry = await startHttpServer(
     basic({ [`/v2/a/b/manifests/${digest}`]: sendManifest(manifest, undefined, digest) }),
   );
@@ -197,7 +197,7 @@ const get = async (handler: Handler): Promise<{ result: unknown; requests: (stri
   };
 };
 
-test('a blob of other bytes, or of more, is refused', async () => {
+test('R-PULL-3: a blob of other bytes, or of more, is refused', async () => {
   const other = await get((_, response) => response.end(bytes.toString().toUpperCase()));
   expect(other.result).toEqual(code('CHECKSUM_MISMATCH'));
   const more = await get((_, response) => response.end(Buffer.concat([bytes, bytes])));
@@ -205,7 +205,7 @@ test('a blob of other bytes, or of more, is refused', async () => {
   expect(more.requests).toHaveLength(1);
 });
 
-test('a blob whose connection breaks is taken up where it broke', async () => {
+test('R-PULL-3: a blob whose connection breaks is taken up where it broke', async () => {
   let turn = 0;
   const { result, requests } = await get((request, response) => {
     if (turn++ === 0) {
@@ -220,7 +220,7 @@ test('a blob whose connection breaks is taken up where it broke', async () => {
   expect(requests).toEqual([undefined, 'bytes=7-']);
 });
 
-test('a server that ignores Range gives a whole blob all the same', async () => {
+test('R-PULL-3: a server that ignores Range gives a whole blob all the same', async () => {
   let turn = 0;
   const { result } = await get((_, response) => {
     response.writeHead(200, { 'content-length': String(bytes.length) });
@@ -230,13 +230,13 @@ test('a server that ignores Range gives a whole blob all the same', async () => 
   expect((result as Buffer).toString()).toBe(bytes.toString());
 });
 
-test('a blob that is always cut short ends in an error', async () => {
+test('R-PULL-3, R-RETRY-1: a blob that is always cut short ends in an error', async () => {
   const { result, requests } = await get((_, response) => response.end());
   expect(result).toEqual(code('REGISTRY_UNREACHABLE'));
   expect(requests).toHaveLength(3);
 });
 
-test('a passing failure is tried again, a refusal is not', async () => {
+test('R-RETRY-1: a passing failure is tried again, a refusal is not', async () => {
   let turn = 0;
   const flaky: Handler = (request, response) => {
     if (turn++ < 2) response.writeHead(503, { 'retry-after': '0' }).end();
@@ -262,7 +262,7 @@ test('a passing failure is tried again, a refusal is not', async () => {
   expect(refusals).toBe(1);
 });
 
-test('429 names the limit and the way out', async () => {
+test('R-RATE-1: 429 names the limit and the way out', async () => {
   await using registry = await startHttpServer((request, response) => {
     if (request.url === '/v2/') response.end();
     else
@@ -279,7 +279,7 @@ test('429 names the limit and the way out', async () => {
   expect(error).toMatchObject({ hint: expect.stringContaining('0;w=21600') });
 });
 
-test('tags come in pages, and pages of another origin are not followed', async () => {
+test('R-MISC-1: tags come in pages, and pages of another origin are not followed', async () => {
   await using registry = await startHttpServer((request, response) => {
     const url = new URL(request.url ?? '', 'http://x');
     if (url.pathname === '/v2/') {
@@ -295,7 +295,7 @@ test('tags come in pages, and pages of another origin are not followed', async (
   expect(await http.listTags({ registry: registry.host, repository: 'a/b' })).toEqual(['1', '2']);
 });
 
-test('mirrors are read first, with their prefix and their own credentials; then the registry', async () => {
+test('R-MIR-1, C-RE-4: mirrors are read first, with their prefix and their own credentials; then the registry', async () => {
   await using mirror = await startHttpServer((request, response) => {
     if (request.url === '/v2/proxy/a/b/manifests/1') sendManifest(manifest)(request, response);
     else response.writeHead(request.url === '/v2/' ? 200 : 404).end();
@@ -323,7 +323,7 @@ test('secrets are in no error', async () => {
 });
 
 test.each(['ftp://127.0.0.1/x', 'file:///etc/passwd', '/v2/'.padEnd(20_000, 'x'), 'http://'])(
-  'a redirect to %.30s is not followed',
+  'R-AUTH-9: a redirect to %.30s is not followed',
   async (location) => {
     const { result, requests } = await get((_, response) => response.writeHead(307, { location }).end());
     expect(result).toEqual(code('REGISTRY_UNSAFE'));
@@ -331,12 +331,12 @@ test.each(['ftp://127.0.0.1/x', 'file:///etc/passwd', '/v2/'.padEnd(20_000, 'x')
   },
 );
 
-test('a redirect in circles ends', async () => {
+test('R-PULL-3: a redirect in circles ends', async () => {
   const { result } = await get((_, response) => response.writeHead(307, { location: blobPath }).end());
   expect(result).toEqual(code('REGISTRY_UNSAFE'));
 });
 
-test('a login is no success when its password was not shown to the token server', async () => {
+test('R-AUTH-9: a login is no success when its password was not shown to the token server', async () => {
   await using realm = await startHttpServer((_, response) => response.end('{"token":"anonymous"}'));
   const host = realm.host.replace('127.0.0.1', 'localhost');
   await using registry = await startHttpServer((request, response) => {
@@ -360,7 +360,7 @@ test('an abort ends a download with its reason', async () => {
   expect(await failure(work)).toMatchObject({ message: 'enough' });
 });
 
-test('an upload Location into the private network, or without TLS, or with a password, is told or harmless', async () => {
+test('R-AUTH-9: an upload Location into the private network, or without TLS, or with a password, is told or harmless', async () => {
   const asked = async (location: string): Promise<unknown> => {
     await using registry = await startHttpServer(
       basic({
@@ -382,7 +382,7 @@ test('an upload Location into the private network, or without TLS, or with a pas
   expect(thief.seen.map(({ headers }) => headers.authorization)).toEqual([undefined]);
 });
 
-test('asked where an upload has got to, another origin sees no credentials either', async () => {
+test('R-AUTH-9: asked where an upload has got to, another origin sees no credentials either', async () => {
   let turn = 0;
   await using thief = await startHttpServer((request, response) => {
     if (request.method === 'GET') response.writeHead(204, { range: '0-3' }).end();
@@ -408,12 +408,12 @@ test.each([
   'http://10.0.0.7/token',
   'https://[fd00::1]/token',
   'http://192.168.1.1:8080/',
-])('the realm %s of a registry elsewhere is never asked', (realm) => {
+])('R-AUTH-9: the realm %s of a registry elsewhere is never asked', (realm) => {
   const registry = { name: 'registry.example', base: new URL('https://registry.example') };
   expect(() => safeRealm(realm, registry, [])).toThrow(expect.objectContaining({ code: 'REGISTRY_UNSAFE' }));
 });
 
-test('a manifest of 1 GiB is left as soon as it is too large', async () => {
+test('R-PULL-1: a manifest of 1 GiB is left as soon as it is too large', async () => {
   let sent = 0;
   const piece = Buffer.alloc(64 * 1024, ' ');
   await using registry = await startHttpServer(
@@ -444,7 +444,7 @@ test.each([
   ['upper case', `sha256:${'A'.repeat(64)}`],
   ['another algorithm', `md5:${'a'.repeat(32)}`],
   ['a line break', `sha256:${'a'.repeat(63)}\n`],
-])('a digest with %s is refused before anything is asked for by it', async (_, wrong) => {
+])('R-PULL-1: a digest with %s is refused before anything is asked for by it', async (_, wrong) => {
   const bad = { ...manifest, layers: [{ ...blob, digest: wrong }] };
   await using registry = await startHttpServer(basic({ [manifestPath]: sendManifest(bad) }));
   expect(await pull(registry.host)).toEqual(code('IMAGE_INVALID'));
@@ -463,7 +463,7 @@ test.each([
   expect(await found).toEqual(code('IMAGE_INVALID'));
 });
 
-test('a config that is a bomb is never unpacked, and one of more bytes than it says is left', async () => {
+test('R-PULL-3: a config that is a bomb is never unpacked, and one of more bytes than it says is left', async () => {
   // Configs are not compressed: a Content-Encoding that nobody asked for changes nothing of that.
   const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
   const described = { ...config, digest: digestOf(bomb), size: bomb.length };
@@ -478,7 +478,7 @@ test('a config that is a bomb is never unpacked, and one of more bytes than it s
   expect(await pull(longer.host)).toEqual(code('CHECKSUM_MISMATCH'));
 });
 
-test('a mirror that answers for another digest is passed over for a manifest, and found out for a blob', async () => {
+test('R-PULL-1, R-MIR-1: a mirror that answers for another digest is passed over for a manifest, and found out for a blob', async () => {
   const other = { ...manifest, annotations: { of: 'the mirror' } };
   const wanted = digestOf(JSON.stringify(manifest));
   await using mirror = await startHttpServer((request, response) => {
@@ -502,7 +502,7 @@ test('a mirror that answers for another digest is passed over for a manifest, an
   expect(mirror.seen.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
 });
 
-test('a layer that lives elsewhere is fetched from there without credentials, when the registry has it not', async () => {
+test('R-PULL-4, R-AUTH-9: a layer that lives elsewhere is fetched from there without credentials, when the registry has it not', async () => {
   await using elsewhere = await startHttpServer((_, response) => response.end(bytes));
   await using registry = await startHttpServer(basic({}));
   const from = { registry: registry.host, repository: 'a/b' };

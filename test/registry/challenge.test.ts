@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { chooseChallenge, parseChallenges } from '../../src/registry/challenge.ts';
 
-test('reads what registries send', () => {
+test('R-AUTH-1: reads what registries send', () => {
   expect(
     parseChallenges([
       'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push"',
@@ -18,7 +18,7 @@ test('reads what registries send', () => {
   ]);
 });
 
-test('several challenges, in one header or in several', () => {
+test('R-AUTH-1: several challenges, in one header or in several', () => {
   const inOne = parseChallenges(['Negotiate, Basic realm="a, \\"b\\"", Bearer realm=x , service = "y"']);
   expect(inOne.map(({ scheme }) => scheme)).toEqual(['negotiate', 'basic', 'bearer']);
   expect(inOne[1]?.parameters['realm']).toBe('a, "b"');
@@ -27,7 +27,7 @@ test('several challenges, in one header or in several', () => {
   expect(chooseChallenge(parseChallenges(['Negotiate', 'BEARER realm="x"']))?.scheme).toBe('bearer');
 });
 
-test('nonsense is no challenge', () => {
+test('R-AUTH-1: nonsense is no challenge', () => {
   expect(chooseChallenge(parseChallenges(['', '=,=', 'Bearer', 'Bearer realm', '"']))).toBeUndefined();
   expect(parseChallenges([`Bearer realm="${'x'.repeat(20_000)}"`])).toEqual([]);
   expect(parseChallenges(['Bearer __proto__="x",realm="y"'])[0]?.parameters['realm']).toBe('y');

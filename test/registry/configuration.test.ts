@@ -46,7 +46,7 @@ async function machine(files: Readonly<Record<string, string>>): Promise<Machine
 const hosts = async (here: Machine, name: string): Promise<readonly string[]> =>
   (await here.endpoints(name)).read.map(({ host, repository }) => `${host}/${repository}`);
 
-test('the usual places, the user’s before the system’s', () => {
+test('R-MIR-1: the usual places, the user’s before the system’s', () => {
   const places = registryPlaces({ HOME: '/home/me' });
   expect(places.hostsDirectories).toEqual(['/home/me/.config/containerd/certs.d', '/etc/containerd/certs.d']);
   expect(places.registriesConf).toEqual([
@@ -69,13 +69,13 @@ test('the usual places, the user’s before the system’s', () => {
   expect(registryPlaces({ DOCKER_CONFIG: '/d' }).buildkitd[0]).toBe('/d/buildx/buildkitd.default.toml');
 });
 
-test('no files: the registry itself', async () => {
+test('R-MIR-1: no files: the registry itself', async () => {
   await using here = await machine({});
   expect(await hosts(here, 'alpine')).toEqual(['registry-1.docker.io/library/alpine']);
 });
 
 describe('hosts.toml', () => {
-  test('all that it can say', async () => {
+  test('R-MIR-1: all that it can say', async () => {
     await using here = await machine({
       'certs.d/r.io/hosts.toml': `
 server = "https://s.io"
@@ -117,7 +117,7 @@ server = "https://s.io"
     expect(write).toMatchObject({ name: 's.io', host: 's.io', repository: 'a' });
   });
 
-  test('the folder of a host with a port, of Docker Hub, and _default', async () => {
+  test('R-MIR-1: the folder of a host with a port, of Docker Hub, and _default', async () => {
     const toml = (host: string): string => `[host."https://${host}"]\n`;
     await using here = await machine({
       'certs.d/r.io:5000/hosts.toml': toml('five.io'),
@@ -137,7 +137,7 @@ server = "https://s.io"
     expect(await hosts(here, 'both.io/a')).toEqual(['own.io/a', 'both.io/a']);
   });
 
-  test('settings without `server` are those of the registry itself', async () => {
+  test('R-MIR-1: settings without `server` are those of the registry itself', async () => {
     await using here = await machine({ 'certs.d/r.io/hosts.toml': 'ca = "/ca.pem"\n' });
     const { read } = await here.endpoints('r.io/a');
     expect(read).toEqual([
@@ -172,7 +172,7 @@ server = "https://s.io"
 });
 
 describe('registries.conf', () => {
-  test('rules, mirrors and drop-ins', async () => {
+  test('R-MIR-1: rules, mirrors and drop-ins', async () => {
     await using here = await machine({
       'registries.conf': `
 unqualified-search-registries = ["evil.io"]
@@ -248,7 +248,7 @@ blocked = true
 });
 
 describe('daemon.json', () => {
-  test('mirrors of Docker Hub and insecure registries', async () => {
+  test('R-MIR-1, R-PULL-4, C-RE-3: mirrors of Docker Hub and insecure registries', async () => {
     await using here = await machine({
       'daemon.json': JSON.stringify({
         'registry-mirrors': ['https://m.io/'],

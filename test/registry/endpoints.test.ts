@@ -48,7 +48,7 @@ describe('nothing is configured', () => {
   });
 });
 
-describe('insecure hosts', () => {
+describe('R-NAME-1, C-RE-3: insecure hosts', () => {
   test.each([
     ['r.io', 'r.io/a', true],
     ['r.io', 'r.io:5000/a', true],
@@ -73,7 +73,7 @@ describe('insecure hosts', () => {
   });
 });
 
-describe('mirrors of the caller and of docker', () => {
+describe('R-MIR-1, C-RE-4: mirrors of the caller and of docker', () => {
   const hub = 'registry-1.docker.io library/alpine';
   test.each<[string, RegistryConfiguration, string, readonly string[]]>([
     ['one', { mirrors: { 'docker.io': ['m.io'] } }, 'alpine', ['m.io library/alpine', hub]],
@@ -118,7 +118,7 @@ describe('mirrors of the caller and of docker', () => {
   });
 });
 
-describe('hosts.toml', () => {
+describe('R-MIR-1: hosts.toml', () => {
   const file = (hosts: readonly HostSettings[], server?: HostSettings): RegistryConfiguration => ({
     hostsFile: { source: 'hosts.toml', hosts, server },
   });
@@ -249,7 +249,7 @@ describe('hosts.toml', () => {
     expect(writes(name, configuration)).toBe(written);
   });
 
-  test('TLS and headers go with the host that they were written for, and credentials by its name', () => {
+  test('R-MIR-1: TLS and headers go with the host that they were written for, and credentials by its name', () => {
     const settings = host('https://m.io:5000/x', {
       ca: ['/ca.pem'],
       clients: [{ cert: '/c', key: '/k' }],
@@ -266,7 +266,7 @@ describe('hosts.toml', () => {
   });
 });
 
-describe('registries.conf', () => {
+describe('R-MIR-1: registries.conf', () => {
   const rules = (...all: readonly RegistryRule[]): RegistryConfiguration => ({ rules: all });
   const mirrored = (more: object): RegistryConfiguration =>
     rules(rule('r.io', { mirrors: [mirror('m.io/r', more)] }));
@@ -377,7 +377,7 @@ describe('registries.conf', () => {
   });
 });
 
-test('whatever stands in for a registry never has its name, under which credentials are found', () => {
+test('R-MIR-1: whatever stands in for a registry never has its name, under which credentials are found', () => {
   const configuration: RegistryConfiguration = {
     mirrors: { 'r.io': ['c.io'] },
     hostsFile: { source: 'x', hosts: [host('https://m.io')], server: host('https://s.io') },

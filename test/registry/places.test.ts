@@ -101,7 +101,7 @@ describe('credentials are those of the place that is asked, never another’s', 
       'registries.conf': '[[registry]]\nprefix = "$OWN"\nlocation = "$MIRROR"\n',
     },
   };
-  test.each(Object.entries(ways))('%s without its own sees none', async (_, files) => {
+  test.each(Object.entries(ways))('R-MIR-1, R-AUTH-9: %s without its own sees none', async (_, files) => {
     await using own = await startHttpServer(closed);
     await using mirror = await startHttpServer(challenge);
     const config = { '.docker/config.json': auths({ [own.host]: 'me:secret' }) };
@@ -111,7 +111,7 @@ describe('credentials are those of the place that is asked, never another’s', 
     expect(authorizations(mirror)).toEqual([]);
   });
 
-  test.each(Object.entries(ways))('%s with its own sees those', async (_, files) => {
+  test.each(Object.entries(ways))('R-MIR-1: %s with its own sees those', async (_, files) => {
     await using own = await startHttpServer(closed);
     await using mirror = await startHttpServer(closed);
     const config = {
@@ -126,7 +126,7 @@ describe('credentials are those of the place that is asked, never another’s', 
 });
 
 describe('hosts.toml', () => {
-  test('headers, another root and the registry’s name go to that host alone; it is asked first', async () => {
+  test('R-MIR-1: headers, another root and the registry’s name go to that host alone; it is asked first', async () => {
     await using own = await startHttpServer(open);
     await using mirror = await startHttpServer((request, response) =>
       request.url?.startsWith('/api/hub/a/manifests/2') === true
@@ -153,7 +153,7 @@ describe('hosts.toml', () => {
     expect(own.seen.every(({ headers }) => headers['x-key'] === undefined)).toBe(true);
   });
 
-  test('a push does not go to a mirror, but to a host that says it takes pushes', async () => {
+  test('R-MIR-1: a push does not go to a mirror, but to a host that says it takes pushes', async () => {
     const taken: Handler = (request, response) => {
       request.resume();
       response.writeHead(request.method === 'PUT' ? 201 : 200).end();
@@ -204,7 +204,7 @@ test('R-MIR-1: with mirrors alone the registry is not asked, neither for manifes
   expect((await here.client().getManifest(from, '1')).descriptor.digest).toBe(digest);
 });
 
-test('a blocked registry is never contacted', async () => {
+test('R-MIR-1: a blocked registry is never contacted', async () => {
   await using own = await startHttpServer(open);
   const conf = '[[registry]]\nlocation = "$OWN/secret"\nblocked = true\n';
   await using here = await machine({ 'registries.conf': conf }, { OWN: own.host });
@@ -216,7 +216,7 @@ test('a blocked registry is never contacted', async () => {
   expect((await client.getManifest({ ...at, repository: 'a' }, '1')).descriptor.digest).toBe(digest);
 });
 
-test('a short name is Docker Hub’s; where it has none, the alias of registries.conf is told', async () => {
+test('R-MIR-1: a short name is Docker Hub’s; where it has none, the alias of registries.conf is told', async () => {
   await using hub = await startHttpServer(absent);
   await using folder = await tempFolder('aliases');
   const conf = join(folder.path, 'registries.conf');
@@ -245,7 +245,7 @@ describe('referrers by the registry’s own list', () => {
   const page = (manifests: readonly object[]): string =>
     JSON.stringify({ schemaVersion: 2, mediaType: mediaType.ociIndex, manifests });
 
-  test('all pages; the type is asked for and looked at', async () => {
+  test('R-REF-1: all pages; the type is asked for and looked at', async () => {
     await using server = await startHttpServer((request, response) => {
       if (request.url === '/v2/') return response.end();
       const next = `</v2/a/referrers/${digest}?page=2>; rel="next"`;
@@ -267,7 +267,7 @@ describe('referrers by the registry’s own list', () => {
     expect(server.seen.every(({ path }) => !path.includes(referrersTag(digest)))).toBe(true);
   });
 
-  test('a page elsewhere is not asked for', async () => {
+  test('R-REF-1: a page elsewhere is not asked for', async () => {
     await using elsewhere = await startHttpServer(open);
     await using server = await startHttpServer((request, response) => {
       if (request.url === '/v2/') return response.end();
@@ -281,7 +281,7 @@ describe('referrers by the registry’s own list', () => {
     expect(elsewhere.seen).toEqual([]);
   });
 
-  test('a registry that says so keeps the list itself; no tag is written', async () => {
+  test('R-REF-1: a registry that says so keeps the list itself; no tag is written', async () => {
     const stored: Record<string, string> = {};
     await using server = await startHttpServer((request, response) => {
       let body = '';
@@ -302,7 +302,7 @@ describe('referrers by the registry’s own list', () => {
     expect(digestOf(Object.values(stored)[0] ?? '')).toBe(raw.descriptor.digest);
   });
 
-  test('an image in the place of the list is refused', async () => {
+  test('R-REF-1: an image in the place of the list is refused', async () => {
     await using server = await startHttpServer((request, response) =>
       request.url?.includes('/referrers/') === true ? absent(request, response) : open(request, response),
     );

@@ -42,7 +42,7 @@ async function told(
   }));
 }
 
-test('few pulls left are told once, with the way out', async () => {
+test('R-RATE-1: few pulls left are told once, with the way out', async () => {
   expect(await told('7;w=21600')).toEqual([
     {
       severity: 'warning',
@@ -61,7 +61,7 @@ test('few pulls left are told once, with the way out', async () => {
 });
 
 test.each([undefined, '50;w=21600', 'many', '\t7;x', '99999999999'])(
-  'nothing is said for %j',
+  'R-RATE-1: nothing is said for %j',
   async (header) => {
     expect(await told(header)).toEqual([]);
   },

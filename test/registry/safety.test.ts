@@ -13,7 +13,7 @@ test.each([
   ['https://ghcr.io', '//other.example/x'],
   ['http://127.0.0.1:5000', 'http://127.0.0.1:6000/x'],
   ['https://10.0.0.1', 'https://10.0.0.1:9000/x'],
-])('%s may send us to %s', (base, location) => {
+])('R-AUTH-9: %s may send us to %s', (base, location) => {
   expect(safeTarget(location, new URL('/v2/a', base), at(base)).href).toBe(new URL(location, base).href);
 });
 
@@ -27,11 +27,11 @@ test.each([
   ['https://10.0.0.1', 'https://10.0.0.2/x'],
   ['https://ghcr.io', 'file:///etc/passwd'],
   ['https://ghcr.io', 'https://'],
-])('%s may not send us to %s', (base, location) => {
+])('R-AUTH-9: %s may not send us to %s', (base, location) => {
   expect(() => safeTarget(location, new URL('/v2/a', base), at(base))).toThrow(unsafe);
 });
 
-test('user and password of a redirect are dropped', () => {
+test('R-AUTH-9: user and password of a redirect are dropped', () => {
   const target = safeTarget(
     'https://me:pw@cdn.example.com/x',
     new URL('https://ghcr.io'),
@@ -45,7 +45,7 @@ test.each([
   ['http://127.0.0.1:5000', 'http://127.0.0.1:5001/token'],
   ['http://localhost:5000', 'http://127.0.0.1:5001/token'],
   ['https://10.0.0.1', 'https://10.0.0.1:8443/token'],
-])('%s may have its tokens at %s', (base, realm) => {
+])('R-AUTH-9: %s may have its tokens at %s', (base, realm) => {
   expect(safeRealm(realm, at(base), []).href).toBe(realm);
 });
 
@@ -60,7 +60,7 @@ test.each([
   ['https://ghcr.io', '/token'],
   ['https://ghcr.io', ''],
   ['http://10.0.0.1:5000', 'http://10.0.0.2/token'],
-])('%s may not have its tokens at %s', (base, realm) => {
+])('R-AUTH-9: %s may not have its tokens at %s', (base, realm) => {
   expect(() => safeRealm(realm, at(base), [])).toThrow(unsafe);
 });
 
@@ -77,11 +77,11 @@ test.each([
   ['https://ghcr.io', 'https://auth.docker.io/token', false],
   ['https://8.8.8.8', 'https://9.8.8.8/t', false],
   ['http://127.0.0.1:5000', 'http://localhost:5001/t', false],
-])('%s: credentials may go to %s: %s', (base, realm, trusted) => {
+])('R-AUTH-9: %s: credentials may go to %s: %s', (base, realm, trusted) => {
   expect(isTrustedRealm(new URL(realm), at(base), [])).toBe(trusted);
 });
 
-test('the user may trust a realm', () => {
+test('R-AUTH-9: the user may trust a realm', () => {
   const place = at('https://registry.example.com');
   expect(isTrustedRealm(new URL('https://sso.example.net/t'), place, ['sso.example.net'])).toBe(true);
   expect(isTrustedRealm(new URL('https://sso.example.net:1/t'), place, ['sso.example.net:2'])).toBe(false);

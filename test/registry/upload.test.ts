@@ -32,7 +32,7 @@ async function upload(host: string): Promise<string> {
   return await http.uploadBlob(repository(host), { digest, size, open: pieces });
 }
 
-test('a blob goes in one stream', async () => {
+test('R-PUSH-1: a blob goes in one stream', async () => {
   await using registry = await startUploadRegistry();
   expect(await upload(registry.host)).toBe('uploaded');
   expect(registry.story).toEqual(['POST', 'PUT']);
@@ -49,7 +49,7 @@ test('an empty blob', async () => {
 
 async function* none(): ByteStream {}
 
-test('what breaks off goes on where the registry says that it ended', async () => {
+test('R-PUSH-1: what breaks off goes on where the registry says that it ended', async () => {
   let left = [MiB + 5, 100_000];
   await using registry = await startUploadRegistry({ breakAfter: () => left.shift() });
   expect(await upload(registry.host)).toBe('uploaded');
@@ -78,7 +78,7 @@ async function* one(whole: Buffer): ByteStream {
   for (let at = 0; at < whole.length; at += 50_000) yield whole.subarray(at, at + 50_000);
 }
 
-test('a registry that has forgotten the upload gets all of it again', async () => {
+test('R-PUSH-1: a registry that has forgotten the upload gets all of it again', async () => {
   let left = [MiB];
   await using registry = await startUploadRegistry({ forgets: true, breakAfter: () => left.shift() });
   await upload(registry.host);
@@ -86,7 +86,7 @@ test('a registry that has forgotten the upload gets all of it again', async () =
   expect(registry.blobs.has(digest)).toBe(true);
 });
 
-test('where a whole blob is too much it goes in chunks, as small as they must be and no smaller than they may be', async () => {
+test('R-PUSH-1: where a whole blob is too much it goes in chunks, as small as they must be and no smaller than they may be', async () => {
   await using registry = await startUploadRegistry({ largestBody: MiB });
   await upload(registry.host);
   const patches = registry.story.filter((line) => line.startsWith('PATCH'));
@@ -99,7 +99,7 @@ test('where a whole blob is too much it goes in chunks, as small as they must be
   });
 });
 
-test('416: the registry has less than it said; the rest begins there', async () => {
+test('R-PUSH-1: 416: the registry has less than it said; the rest begins there', async () => {
   let once = true;
   const loses = (have: number): number => {
     if (have < MiB || !once) return have;
@@ -149,7 +149,7 @@ test('a stream that breaks off is made again, and only its rest is sent', async 
   expect(registry.received()).toBe(size);
 });
 
-test('where there is no PATCH a stream is read for its digest first', async () => {
+test('R-PUSH-1: where there is no PATCH a stream is read for its digest first', async () => {
   await using registry = await startUploadRegistry({ wholeOnly: true });
   await using http = client();
   expect(await http.uploadStream(repository(registry.host), pieces)).toEqual({ digest, size });
@@ -157,7 +157,7 @@ test('where there is no PATCH a stream is read for its digest first', async () =
   expect(registry.story.at(-1)).toBe('PUT');
 });
 
-test('429: a pause that is asked for is kept, a longer one than allowed ends it with a hint', async () => {
+test('R-RETRY-1: 429: a pause that is asked for is kept, a longer one than allowed ends it with a hint', async () => {
   let turn = 0;
   const after = (seconds: string): Parameters<typeof startUploadRegistry>[0] => ({
     intercept: (request, response) => {
@@ -178,7 +178,7 @@ test('429: a pause that is asked for is kept, a longer one than allowed ends it 
   expect(turn).toBe(1);
 });
 
-test('one blob that fails leaves the others alone, and is tried once more after them', async () => {
+test('R-RETRY-1: one blob that fails leaves the others alone, and is tried once more after them', async () => {
   const image = await makeImage(['one', 'two', 'three', 'four']);
   const [, second] = await Promise.all((await image.layers()).map((layer) => layer.digest()));
   let puts = 0;
@@ -209,7 +209,7 @@ test('one blob that fails leaves the others alone, and is tried once more after 
   expect(lost.story).not.toContain('PUT manifest');
 });
 
-test('a refusal ends a push at once', async () => {
+test('R-RETRY-1: a refusal ends a push at once', async () => {
   let posts = 0;
   await using registry = await startUploadRegistry({
     intercept: (request, response) => {
