@@ -162,6 +162,45 @@ RUN grep root /etc/passwd && test ! -e /run/deep && test ! -e /tmp/y && test -d 
       }
     });
 
+    test('of a killed build leaves no secret behind, wherever the step had it', async () => {
+      const folder = context(
+        'kept',
+        `FROM localhost/busybox
+RUN --mount=type=secret,id=word --mount=type=secret,id=word,target=/other \\
+    ln /run/secrets/word /linked && mv /other /moved && test "$(cat /linked)" = "$(cat /moved)" && sleep 4716
+`,
+      );
+      const script = `"$@" & build=$!
+        for i in $(seq 200); do pgrep -f "[s]leep 4716" >/dev/null && break; sleep 0.1; done
+        found() { grep -rls "$WORD" ${store}/snapshots; }
+        found | sed 's#.*/rootfs/#BEFORE #'
+        kill -KILL $build $(pgrep -P $build)
+        for i in $(seq 50); do found >/dev/null || break; sleep 0.1; done
+        found | sed 's#.*/rootfs/#AFTER #'
+        ls ${store}/snapshots | sed 's/^/LEFT /'`;
+      const args = [
+        '--root',
+        store,
+        '--isolation=chroot',
+        '--no-cache',
+        '--secret',
+        'id=word,env=WORD',
+        folder,
+      ];
+      const { stdout } = await container.run(
+        'sh',
+        ['-c', script, 'sh', process.execPath, join(process.cwd(), 'bin/tsbuild.js'), ...args],
+        { env: { WORD: 'hush-hush-15' } },
+      );
+      const lines = stdout.trim().split('\n').toSorted();
+      expect(lines).toEqual([
+        'BEFORE linked',
+        'BEFORE moved',
+        'BEFORE run/secrets/word',
+        expect.stringMatching(/^LEFT [0-9a-f]{16}$/),
+      ]);
+    });
+
     test('of a killed build: the next one brings its caches back', async () => {
       const cached = 'FROM localhost/busybox\nRUN --mount=type=cache,id=precious,target=/c ';
       await must(chroot([context('fill', `${cached} echo gold >/c/gold\n`)]));

@@ -13,6 +13,7 @@ import { listenForAgent } from '../ssh-agent.ts';
 import { agentSocketOf, secretOf, secretText } from '../step-secrets.ts';
 import type { StepMount, StepRequest } from '../step.ts';
 import { recordMoved } from './moved-caches.ts';
+import { SecretFiles } from './secret-files.ts';
 import { StandIns } from './stand-ins.ts';
 import { placeSystem } from './system-stand-ins.ts';
 
@@ -60,9 +61,10 @@ export async function placeMounts(
   const { directory, rootfs } = place;
   const standIns = new StandIns(rootfs, directory);
   const cleanup = new AsyncDisposableStack();
+  const secrets = cleanup.use(new SecretFiles());
   cleanup.defer(() => standIns.remove());
   try {
-    const { mounts, env } = await prepared(request, { ...place, cleanup });
+    const { mounts, env } = await prepared(request, { ...place, cleanup, secrets });
     using tree = new RootTree(rootfs);
     checkSystemDirectories(tree);
     placeSystem(tree, standIns);
@@ -85,6 +87,7 @@ export async function placeMounts(
         throw new BuildError('STEP_START', `nothing can be mounted at ${mount.target}`);
       standIns.place(tree, mount.target, mount);
     }
+    await secrets.fill();
     const disposers = cleanup.move();
     return { standIns, env, [Symbol.asyncDispose]: () => disposers.disposeAsync() };
   } catch (error) {
@@ -99,10 +102,11 @@ async function prepared(
     readonly directory: string;
     readonly caches: CacheDirectories;
     readonly cleanup: AsyncDisposableStack;
+    readonly secrets: SecretFiles;
   },
 ): Promise<{ readonly mounts: Placing[]; readonly env: string[] }> {
   const { op } = request;
-  const { directory, caches, cleanup } = place;
+  const { directory, caches, cleanup, secrets } = place;
   const env: string[] = [];
   const mounts: Placing[] = [
     file('/etc/resolv.conf', resolvConf('host', hostResolvers()), 0o644),
@@ -147,7 +151,8 @@ async function prepared(
         const value = await secretOf(request, mount);
         if (value === undefined) break;
         if (mount.env !== undefined) env.push(`${mount.env}=${secretText(mount.id, value)}`);
-        if (mount.target !== undefined) mounts.push(file(mount.target, value, mount.mode, mount));
+        if (mount.target !== undefined)
+          mounts.push({ target: mount.target, make: (to) => secrets.make(to, value, mount) });
         break;
       }
       case 'ssh': {
@@ -163,13 +168,12 @@ async function prepared(
   return { mounts, env };
 }
 
-// oxlint-disable-next-line max-params -- internal
-function file(target: string, content: string | Uint8Array, mode: number, owner?: Owner): Placing {
+function file(target: string, content: string, mode: number): Placing {
   return {
     target,
     make: (place) => {
       writeFileSync(place, content, { flag: 'wx', mode: 0o600 });
-      give(place, { uid: owner?.uid ?? 0, gid: owner?.gid ?? 0, mode });
+      give(place, { uid: 0, gid: 0, mode });
     },
   };
 }
