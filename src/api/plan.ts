@@ -4,7 +4,7 @@ import type { ParsedDockerfile } from '../frontend/parse.ts';
 import { parseDockerfile } from '../frontend/parse.ts';
 import { getEnv } from '../frontend/scope.ts';
 import type { Diagnostic } from '../progress/event.ts';
-import { hostPlatform, parsePlatform } from '../oci/platform.ts';
+import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.ts';
 import type { Platform } from '../oci/platform.ts';
 import { familiarReference, parseReference } from '../oci/reference.ts';
 import type { OpenedContext } from '../source/load-context.ts';
@@ -87,11 +87,18 @@ export async function makePlan(
 
 /** undefined: nobody asked for one. Throws USAGE, which names the variable where the platform comes from that. */
 function wantedPlatform({ platform }: BuildOptions, env: NodeJS.ProcessEnv): Platform | undefined {
-  const { DOCKER_DEFAULT_PLATFORM: usual } = env;
-  const text = platform ?? usual ?? '';
-  if (text === '') return undefined;
+  const texts = (platform ?? env.DOCKER_DEFAULT_PLATFORM ?? '').split(',').filter((text) => text !== '');
   try {
-    return parsePlatform(text);
+    const wanted = new Map(texts.map((text) => [formatPlatform(parsePlatform(text)), parsePlatform(text)]));
+    const [first, second] = wanted.keys();
+    if (second === undefined) return wanted.get(first ?? '');
+    throw new BuildError(
+      'USAGE',
+      `one platform can be built at a time, not ${[...wanted.keys()].join(' and ')}`,
+      {
+        hint: 'run tsbuild once for each platform',
+      },
+    );
   } catch (error) {
     if (platform !== undefined || !(error instanceof BuildError)) throw error;
     throw new BuildError(error.code, `DOCKER_DEFAULT_PLATFORM: ${error.message}`, { hint: error.hint });

@@ -37,7 +37,8 @@ export function planOptions(flags: PlanFlags, contextWord: string, context: CliC
           : flags.file,
     buildArgs: parseBuildArgs(flags.buildArg ?? [], context.env),
     target: flags.target,
-    platform: onePlatform(flags.platform ?? [], context.env),
+    // What is wrong with it, or with that of the environment, the library says.
+    platform: flags.platform?.join(','),
     buildContexts: parseBuildContexts(flags.buildContext ?? []),
     contextModes: flags.contextModes,
     labels: parseLabels(flags.label ?? []),
@@ -131,19 +132,6 @@ function loadOption(value: string | undefined): BuildOptions['load'] {
   if (value === undefined || /^(false|f|0)$/i.test(value)) return undefined;
   if (value === '' || /^(true|t|1)$/i.test(value)) return true;
   return parseChoice(value, '--load', ['podman', 'docker'] as const);
-}
-
-function onePlatform(given: readonly string[], env: NodeJS.ProcessEnv): string | undefined {
-  const fromEnv = env['DOCKER_DEFAULT_PLATFORM'] ?? '';
-  const texts = given.length > 0 ? given : fromEnv === '' ? [] : [fromEnv];
-  const platforms = texts.flatMap((text) => text.split(',')).filter((text) => text !== '');
-  if (platforms.length > 1) {
-    throw new BuildError('USAGE', `one platform can be built at a time, not ${platforms.join(' and ')}`, {
-      hint: 'run tsbuild once for each platform',
-    });
-  }
-  // That of the environment is the library's to read, which says where a wrong one comes from.
-  return given.length > 0 ? platforms[0] : undefined;
 }
 
 function pipedStdin(context: CliContext, what: string): NodeJS.ReadStream {

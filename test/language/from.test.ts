@@ -387,6 +387,14 @@ describe('L-FROM-5: platforms', () => {
     ]);
     const { code, exitStatus } = await errorOf('FROM scratch', { platform: 'foo' });
     expect({ code, exitStatus }).toEqual({ code: 'USAGE', exitStatus: 2 });
+    const told = async (platform: string): Promise<string> =>
+      (await errorOf('FROM scratch', { platform })).message;
+    expect(await told('linux/amd64,foo')).toContain('`foo` is no platform');
+    expect(await told('linux/amd64,linux/arm64')).toBe(
+      'one platform can be built at a time, not linux/amd64 and linux/arm64',
+    );
+    // The same one, twice.
+    expect((await buildHere('FROM scratch', { platform: 'linux/amd64,linux/x86_64' })).digest).toBeDefined();
     const fromEnvironment = await errorOf('FROM scratch', {
       platform: undefined,
       env: { DOCKER_DEFAULT_PLATFORM: 'linux/amd6' },
