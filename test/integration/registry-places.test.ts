@@ -4,12 +4,17 @@ import { createServer } from 'node:https';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
+import type { CommonOptions } from '../../src/index.ts';
+import { build, copyImage, inspectImage, pullImage } from '../../src/index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
+import { parseReference } from '../../src/oci/reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
 import { noPlaces } from '../../src/registry/configuration.ts';
-import { failure, testClient } from '../support/registry-client.ts';
-import { makeCertificate } from '../support/registry-server.ts';
+import { pushImage } from '../../src/registry/push.ts';
+import { BuildError } from '../../src/util/build-error.ts';
+import { failure, makeImage, testClient } from '../support/registry-client.ts';
+import { makeCertificate, startRegistry } from '../support/registry-server.ts';
 import { suite, tool } from '../support/require.ts';
 import { tempFolder } from '../support/temp.ts';
 
@@ -27,6 +32,8 @@ interface TlsRegistry extends AsyncDisposable {
   readonly folder: string;
   /** A client that reads this hosts.toml for the registry; `$DIR` is the folder. */
   client(hosts: string): Promise<RegistryClient>;
+  /** A client that reads this buildkitd.toml. */
+  buildkit(text: string): Promise<RegistryClient>;
 }
 
 /** A registry with a certificate of its own making, which asks for one of its client. */
@@ -62,6 +69,13 @@ async function tlsRegistry(): Promise<TlsRegistry> {
       const text = hosts.replaceAll('$DIR', folder.path).replaceAll('$HOST', host);
       await writeFile(join(certs, host, 'hosts.toml'), text);
       const client = testClient({ files: { ...noPlaces, hostsDirectories: [certs] } });
+      clients.push(client);
+      return client;
+    },
+    async buildkit(text) {
+      const file = join(folder.path, `buildkitd-${clients.length}.toml`);
+      await writeFile(file, text.replaceAll('$HOST', host));
+      const client = testClient({ files: { ...noPlaces, buildkitd: [file] } });
       clients.push(client);
       return client;
     },
@@ -120,5 +134,56 @@ suite('TLS as hosts.toml sets it', [tool('openssl')], () => {
     await mixed.getManifest(at, '1');
     const other = { registry: registry.host.replace('localhost', '127.0.0.1'), repository: 'a' };
     expect(await failure(mixed.getManifest(other, '1'))).toMatchObject({ code: 'REGISTRY_UNREACHABLE' });
+  });
+});
+
+suite('buildkitd.toml', [tool('openssl'), tool('docker-registry')], () => {
+  test('R-MIR-1, R-TLS-1: the CA and the key pair of a registry, also where it is a mirror', async () => {
+    await using registry = await tlsRegistry();
+    const ca = 'ca = ["server/cert.pem"]\n';
+    const pair = '[[registry."$HOST".keypair]]\ncert = "client/cert.pem"\nkey = "client/key.pem"\n';
+    const mirror = '[registry."r.invalid"]\nmirrors = ["$HOST"]\n';
+    const get = async (settings: string, name: string): Promise<unknown> => {
+      const client = await registry.buildkit(`${mirror}[registry."$HOST"]\n${settings}`);
+      const found = client.getManifest({ registry: name, repository: 'a' }, '1');
+      return failure(found.then(({ descriptor }) => expect(descriptor.digest).toBe(digestOf(manifest))));
+    };
+    for (const name of [registry.host, 'r.invalid']) {
+      expect(await get(ca + pair, name)).toBe('it worked');
+      expect(await get(`insecure = true\n${pair}`, name)).toBe('it worked');
+      expect(await get(ca, name)).toBeInstanceOf(BuildError);
+      expect(await get(pair, name)).toMatchObject({ code: 'REGISTRY_UNREACHABLE' });
+    }
+    expect(await get(ca, registry.host)).toMatchObject({ code: 'REGISTRY_UNAUTHORIZED' });
+  });
+
+  test('R-MIR-1: what buildx gives its builders mirrors Docker Hub here too, for pull, copy and build', async () => {
+    await using mirror = await startRegistry();
+    await using folder = await tempFolder('buildx');
+    const image = await makeImage(['from the mirror']);
+    await using http = testClient();
+    const name = `${mirror.host}/cache/library/app:1`;
+    const { digest } = await pushImage(http, { images: [image], reference: parseReference(name) });
+    const buildx = join(folder.path, '.docker/buildx');
+    await mkdir(buildx, { recursive: true });
+    const file = join(buildx, 'buildkitd.default.toml');
+    await writeFile(file, `[registry."docker.io"]\nmirrors = ["${mirror.host}/cache"]\n`);
+    const common = (store: string): CommonOptions => ({
+      ...{ root: join(folder.path, store), env: { HOME: folder.path }, mirrorsOnly: true },
+    });
+    expect((await pullImage({ ...common('pull'), image: 'app:1' })).digest).toBe(digest);
+    const destination = `oci:${folder.path}/layout`;
+    expect((await copyImage({ ...common('copy'), source: 'app:1', destination })).digest).toBe(digest);
+    const context = join(folder.path, 'context');
+    await mkdir(context);
+    await writeFile(join(context, 'Dockerfile'), 'FROM app:1\nCOPY Dockerfile /\n');
+    const built = await build({ ...common('build'), context, tags: ['built'] });
+    expect((await inspectImage({ ...common('build'), image: 'built' })).digest).toBe(built.digest);
+    // The registry is not asked for what its mirror has not.
+    const absent = pullImage({ ...common('pull'), image: 'none:1' });
+    await expect(absent).rejects.toMatchObject({
+      code: 'IMAGE_NOT_FOUND',
+      message: expect.stringContaining(mirror.host),
+    });
   });
 });

@@ -82,6 +82,22 @@ suite('a registry with a token server, as Docker Hub has', [registry, tool('open
     ]);
   });
 
+  test('R-AUTH-3, R-MISC-1: what a deletion needs is asked for when the registry demands it', async () => {
+    await using tokens = await startTokenServer({ users: { [user.username]: user.password } });
+    await using server = await startRegistry({ token: tokens.config });
+    const reference = parseReference(`${server.host}/alice/one:1`);
+    await using http = client({ env: known(server.host) });
+    const { digest } = await pushImage(http, { images: [await makeImage(['one'])], reference });
+    await http.deleteManifest(reference, digest);
+    expect(tokens.seen.map(({ scopes }) => scopes)).toEqual([
+      ['repository:alice/one:pull,push'],
+      ['repository:alice/one:delete', 'repository:alice/one:pull,push'],
+    ]);
+    expect(await http.headManifest(reference, '1')).toBeUndefined();
+    await using nobody = client();
+    expect(await failure(nobody.deleteManifest(reference, digest))).toEqual(code('REGISTRY_UNAUTHORIZED'));
+  });
+
   test('R-AUTH-3: tokens that run out are renewed', async () => {
     await using tokens = await startTokenServer({ users: { [user.username]: user.password }, lifetime: 1 });
     await using server = await startRegistry({ token: tokens.config });
