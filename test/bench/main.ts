@@ -1,7 +1,7 @@
 // `npm run bench`: how long a fully cached build takes, against the start of the same Node, and how long a long Dockerfile takes,
 // against dockerfile-ast alone, and a RUN step, against `runc run`, and a cached build with a large store, against
-// one with an empty store, and what a context of 20,000 unchanged files costs, against a bare look at each. `-- --quick` leaves out
-// what takes long. Ends with status 1 when a limit is missed. On a busy machine run it again: the medians of ten are compared, not single runs.
+// one with an empty store, and what a context of 20,000 unchanged files costs, against a bare look at each, and a build that
+// pushes, against one that is pushed afterwards. `-- --quick` leaves out what takes long. Ends with status 1 when a limit is missed. On a busy machine run it again: the medians of ten are compared, not single runs.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { startRegistry } from '../support/registry-server.ts';
 import { findTool } from '../support/require.ts';
 import { tempFolder } from '../support/temp.ts';
 import { benchContext } from './context.ts';
+import { benchEarlyPush } from './early-push.ts';
 import { benchFrontend } from './frontend.ts';
 import { benchStep } from './step.ts';
 import { benchStore } from './store.ts';
@@ -92,6 +93,9 @@ async function measureLarge(): Promise<void> {
   const files = await benchContext(rounds);
   say(`readdirSync and lstatSync of 20,000 files           ${files.bare.toFixed(0).padStart(6)} ms`);
   report('20,000 unchanged files of a context', files.context / files.bare, { of: 'that loop', limit: 1.5 });
+  const push = await benchEarlyPush(3);
+  say(`build, then push: a large layer, then sleep 3       ${push.apart.toFixed(0).padStart(6)} ms`);
+  report('build --push of the same', push.together / push.apart, { of: 'build, then push', limit: 1 });
 }
 
 function report(name: string, ratio: number, { of, limit }: { of: string; limit?: number }): void {
