@@ -121,8 +121,10 @@ class SqliteState implements State {
 
   protect(): void {
     if (this.#protectedSince !== undefined) return;
-    this.#protectedSince = this.#now();
-    for (const [key, { counts, time }] of this.#used) this.#mark(key, counts, time);
+    const time = this.#now();
+    this.#protectedSince = time;
+    // Of now: what was used before this process could be seen would count as unused.
+    for (const [key, { counts }] of this.#used) this.#mark(key, counts, time);
     this.#used.clear();
   }
 
