@@ -8,7 +8,8 @@
  * Every other case is compared with the stored result of the newest peer in golden/conformance, which `--update` writes.
  * Then it compares what a RUN step sees, line by line (view.ts; `npm run conformance -- view` does that alone).
  * Last each reads caches that the other wrote (cache.ts; `npm run conformance -- cache`).
- * `--release trixie` takes the peers of that release, `--release none` the stored results alone.
+ * `--release trixie` takes the peers of that release, `--release none` the stored results alone. `--live 20` lets the peers build 20 cases
+ * that are chosen anew each time, and compares the others with the stored results: what .ci/run does, since the peers take the longest.
  */
 import { parseArgs } from 'node:util';
 import { setup } from '../support/global-setup.ts';
@@ -33,7 +34,10 @@ interface Result {
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { update: { type: 'boolean', default: false }, release: { type: 'string' } },
+    options: {
+      ...{ update: { type: 'boolean', default: false }, release: { type: 'string' } },
+      live: { type: 'string' },
+    },
   });
   const all = readCases();
   const cases = all.filter(
@@ -41,6 +45,7 @@ async function main(): Promise<number> {
   );
   const withViews = positionals.length === 0 || positionals.some((word) => word.startsWith('view'));
   const waiting = [...cases];
+  const live = values.live === undefined ? cases : sample(cases, Number(values.live));
   let stopped: number | undefined;
   const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
   for (const [signal, number] of Object.entries(signals)) {
@@ -77,7 +82,11 @@ async function main(): Promise<number> {
     for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
       const { name, peer: against } = item;
       const start = performance.now();
-      const verdict = await judge(item, bench).catch((error: unknown) => ({ against, ...failure(error) }));
+      const peers = live.includes(item) ? bench.peers : { docker: undefined, buildah: undefined };
+      const verdict = await judge(item, { ...bench, peers }).catch((error: unknown) => ({
+        against,
+        ...failure(error),
+      }));
       tell({ name, ...verdict }, (performance.now() - start) / 1000);
     }
   };
@@ -105,6 +114,14 @@ async function main(): Promise<number> {
     say(`  ${row.case ?? 'view'}${count > 1 ? `, here ${count}` : ''}: ${row.reason}`);
   say(`\n${results.length - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
+}
+
+/** So many of them, others each time. */
+function sample<T>(items: readonly T[], count: number): readonly T[] {
+  const left = [...items];
+  return Array.from({ length: Math.min(count, left.length) }, () =>
+    left.splice(Math.floor(Math.random() * left.length), 1),
+  ).flat();
 }
 
 /** What a builder said before it failed. */
