@@ -2,6 +2,7 @@ import type { StoredLayer } from '../image/layer-store.ts';
 import type { Image } from '../image/image.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Store } from '../store/store.ts';
+import { sideBySide } from '../util/side-by-side.ts';
 import type { Exporter, ExportContext, PlatformImage } from './exporter.ts';
 
 /**
@@ -28,14 +29,17 @@ export async function storeImage(
   { image, layers }: Pick<PlatformImage, 'image' | 'layers'>,
   context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<Descriptor> {
-  await Promise.all(layers.map((layer) => completeLayer(layer, context)));
+  const keepAll = (some: readonly StoredLayer[]): Promise<void> =>
+    sideBySide(some, (layer, signal) => keepBlob(layer, { ...context, signal }), context);
+  // A new layer is compressed now; a base layer that no step has read is still in its registry, and comes.
+  await keepAll(layers.filter((layer) => !layer.hasBlob()));
   const { layers: named } = await image.manifest();
   // A layer that is here in another compression counts as present until the manifest says which one it names.
   const missing = layers.filter((_, index) => {
     const digest = named[index]?.digest;
     return digest !== undefined && !store.blobs.has(digest);
   });
-  await Promise.all(missing.map((layer) => keepBlob(layer, context)));
+  await keepAll(missing);
   const config = await image.rawConfig();
   const manifest = await image.rawManifest();
   if (!store.blobs.has((await image.manifest()).config.digest)) await store.blobs.putBytes(config);
@@ -47,14 +51,6 @@ async function withPlatform(image: Image): Promise<Descriptor> {
   const descriptor = await image.descriptor();
   const { os, architecture, variant } = await image.config();
   return { ...descriptor, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } };
-}
-
-/** A new layer is compressed now; a base layer that no step has read is still in its registry, and comes. */
-async function completeLayer(
-  layer: StoredLayer,
-  context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
-): Promise<void> {
-  if (!layer.hasBlob()) await keepBlob(layer, context);
 }
 
 async function keepBlob(

@@ -1,9 +1,9 @@
-import pLimit from 'p-limit';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isIndexType, isManifestType } from '../oci/media-type.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
+import { sideBySide } from '../util/side-by-side.ts';
 import { againIfSpoilt } from '../util/spoilt.ts';
 import type { DocumentSource, DocumentTarget, RawDocument } from './documents.ts';
 
@@ -21,8 +21,8 @@ const mostDocuments = 4096;
 
 /**
  * Copies a document with all that hangs from it, bytes as they are: blobs side by side, then documents, each after what it names; `top`
- * itself is left to the caller. Each blob is read at most once, and only where the target lacks it. Throws IMAGE_INVALID, and what
- * source and target throw; the first failure ends the rest.
+ * itself is left to the caller. Each blob is read only where the target lacks it; one that fails leaves the others alone. Throws
+ * IMAGE_INVALID, and what source and target throw.
  */
 export async function copyParts(
   source: DocumentSource,
@@ -33,22 +33,11 @@ export async function copyParts(
   const below = await documentsBelow(source, top, options.signal);
   const blobs = new Map<Digest, Descriptor>();
   for (const each of [...below, top]) for (const blob of blobsOf(each)) blobs.set(blob.digest, blob);
-  const limit = pLimit(options.concurrency ?? 4);
-  const stop = new AbortController();
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-  const transfers = [...blobs.values()].map((blob) =>
-    limit(async () => {
-      signal.throwIfAborted();
-      await againIfSpoilt(() => copyBlob({ source, target }, blob, { ...options, signal }));
-    }),
+  await sideBySide(
+    blobs.values(),
+    (blob, signal) => againIfSpoilt(() => copyBlob({ source, target }, blob, { ...options, signal })),
+    { signal: options.signal, concurrency: options.concurrency ?? 4 },
   );
-  try {
-    await Promise.all(transfers);
-  } catch (error) {
-    stop.abort(error);
-    await Promise.allSettled(transfers);
-    throw error;
-  }
   for (const each of below) {
     options.signal?.throwIfAborted();
     await target.document(each);
