@@ -150,8 +150,13 @@ suite('M-4: a shell at any line', ['root', tool('runc')], () => {
       const open = async (step: FailedRun): Promise<void> => {
         said.push(step.name, step.error.message);
         const command = 'id -un; pwd; cat f gone; ls /c /t; echo $A $B $S; touch here && ls; exit 9';
-        const onOutput = (_: string, data: Uint8Array): void => void said.push(Buffer.from(data).toString());
-        said.push(String((await step.shell({ command, onOutput })).exitCode));
+        // Each by itself: which of the two comes first nobody says.
+        const output = { stdout: '', stderr: '' };
+        const onOutput = (stream: 'stdout' | 'stderr', data: Uint8Array): void => {
+          output[stream] += Buffer.from(data).toString();
+        };
+        const { exitCode } = await step.shell({ command, onOutput });
+        said.push(output.stdout, output.stderr, String(exitCode));
       };
       const text = [
         'ENV A=1',
@@ -168,11 +173,11 @@ suite('M-4: a shell at any line', ['root', tool('runc')], () => {
       });
       expect(error.message).toMatch(/exit code: 3$/);
       expect(said.slice(0, 2)).toEqual([expect.stringMatching(/\] RUN --mount=type=cache/), error.message]);
-      expect(said.at(-1)).toBe('9');
-      const output = said.slice(2, -1).join('');
-      expect(output).toContain('app\n/w\nnew\n');
-      expect(output).toContain("can't open 'gone'");
-      expect(output).toContain('/c:\nmade\n\n/t:\n1 two a-secret\nf\nhere\nl\n');
+      const [stdout, stderr, exitCode] = said.slice(2);
+      expect(stdout).toContain('app\n/w\nnew\n');
+      expect(stdout).toContain('/c:\nmade\n\n/t:\n1 two a-secret\nf\nhere\nl\n');
+      expect(stderr).toContain("can't open 'gone'");
+      expect(exitCode).toBe('9');
       // Nothing of the step is left behind.
       expect(readdirSync(join(steps.path, 'store/snapshots'))).toEqual([]);
     });
