@@ -6,7 +6,7 @@ import { build } from 'rolldown';
 // chunk; registries, sandboxes and downloads are loaded when something needs them. The init of the embedded runtime is an entry
 // because it is started as a program of its own; it stands beside the chunks.
 const always =
-  /src\/util\/(?!secret|byte-search|agent-protocol|unix-socket|temp-dir|edit)|src\/(oci|graph|solver|frontend|progress)\/|src\/store\/(?!check|prune|hash-thread)|src\/cache\/(local|components)|src\/api\/(?!builds|explain\.|history\/find|ssh|transfer|transports|copy|referrers|registry-settings|run\.|doctor|images|login|graph|store-image|check|outline|masked|secret-gate|shell\.|cache-|remote-caches|gc\.|du\.|prune|store-(check|task)|steps\/(?!open-))|src\/image\/(?!archive|copy-documents|documents|layout-directory|secret|xz|bzip2|zstd|docker-archive|image-archive|validate|check-layer)|src\/export\/(exporter|to-store)|src\/source\/(context|known|ignore|dockerfile|load|file|literal)|src\/cli\/(?!commands|step-table|template|usage-format|render\/(tty|palette)|prompt|call|check-report|on-fail)|src\/cli\/commands\/build\.|src\/host\/(syscalls|native|probe)|node_modules\/(commander|dockerfile-ast|p-limit|yocto|tar-stream|streamx)/;
+  /src\/util\/(?!secret|byte-search|agent-protocol|unix-socket|temp-dir|edit)|src\/(oci|graph|solver|frontend|progress)\/|src\/store\/(?!check|prune)|src\/cache\/(local|components)|src\/api\/(?!builds|explain\.|history\/find|ssh|transfer|transports|copy|referrers|registry-settings|run\.|doctor|images|login|graph|store-image|check|outline|masked|secret-gate|shell\.|cache-|remote-caches|gc\.|du\.|prune|store-(check|task)|steps\/(?!open-))|src\/image\/(?!archive|copy-documents|documents|layout-directory|secret|xz|bzip2|zstd|docker-archive|image-archive|validate|check-layer)|src\/export\/(exporter|to-store)|src\/source\/(context|known|ignore|dockerfile|load|file|literal)|src\/cli\/(?!commands|step-table|template|usage-format|render\/(tty|palette)|prompt|call|check-report|on-fail)|src\/cli\/commands\/build\.|src\/host\/(syscalls|native|probe)|node_modules\/(commander|dockerfile-ast|p-limit|yocto|tar-stream|streamx)/;
 
 // All that the library's entry imports: it must load on an old Node, to say that this one is too old.
 const errors = /src\/util\/(build-error|error-codes)\.ts$/;
@@ -39,7 +39,6 @@ await build({
     index: 'src/index.ts',
     'cli/main': 'src/cli/main.ts',
     worker: 'src/api/steps/worker.ts',
-    'hash-thread': 'src/store/hash-thread.ts',
   },
   platform: 'node',
   plugins: [lazyChildProcess, plainBuiltins],
@@ -61,4 +60,12 @@ await build({
       includeDependenciesRecursively: false,
     },
   },
+});
+
+// A thread loads what it runs anew: not the chunk of the builds.
+await build({
+  input: 'src/store/blob-thread.ts',
+  platform: 'node',
+  plugins: [plainBuiltins],
+  output: { file: 'dist/blob-thread.js', format: 'esm' },
 });

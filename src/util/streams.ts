@@ -36,7 +36,7 @@ export function promisedDigest(stream: ByteStream): string | undefined {
 
 /** A stream before it is verified, for who verifies the bytes itself. */
 export interface Unverified<T extends ByteStream = ByteStream> {
-  /** To be consumed instead of the verified stream. */
+  /** To be consumed instead of the verified stream. Each chunk is its consumer's alone, who may give its memory away. */
   readonly bytes: () => T;
   /** What to throw when the bytes turn out to have another digest. */
   readonly wrong: (actual: string) => Error;
@@ -55,7 +55,7 @@ export function unverified(stream: ByteStream): Unverified | undefined {
   return bare.get(stream);
 }
 
-/** A stream that hands on the bytes of another as they are: what was promised of that holds for it. */
+/** A stream that hands on the bytes of another as they are, and keeps none of them: what was promised of that holds for it. */
 export function through<T extends ByteStream>(stream: ByteStream, handOn: (bytes: ByteStream) => T): T {
   const raw = bare.get(stream);
   const made = promising(handOn(stream), promised.get(stream));

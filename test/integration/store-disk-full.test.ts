@@ -7,6 +7,8 @@ import { createLocalCache } from '../../src/cache/local.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
 import { openStore } from '../../src/store/store.ts';
+import type { ByteStream } from '../../src/util/streams.ts';
+import { verifying } from '../../src/util/streams.ts';
 import type { TempDir } from '../../src/util/temp-dir.ts';
 import { makeTempDir } from '../../src/util/temp-dir.ts';
 import { suite } from '../support/require.ts';
@@ -37,6 +39,11 @@ suite('a store on a small filesystem', ['root', 'linux'], () => {
   test('a blob that does not fit is DISK_FULL with nothing left, and the store goes on', async () => {
     const store = await openStore(root);
     await expect(store.blobs.put(chunks(20))).rejects.toMatchObject({ code: 'DISK_FULL', exitStatus: 1 });
+    // What a registry sends is written by a thread.
+    const bytes = (): ByteStream => chunks(20);
+    const stream = verifying(bytes(), key, { bytes, wrong: () => new Error('wrong') });
+    const expected = { digest: key, size: 20 * megabyte };
+    await expect(store.blobs.put(stream, expected)).rejects.toMatchObject({ code: 'DISK_FULL' });
     expect(readdirSync(join(root, 'blobs', 'sha256'))).toEqual([]);
     expect(readdirSync(await store.tempDir())).toEqual([]);
     expect((await store.blobs.put(chunks(2))).size).toBe(2 * megabyte);
