@@ -72,8 +72,8 @@ class Applier {
   readonly #options: ApplyOptions;
   readonly #keepOwners: boolean;
   readonly #mapped: boolean;
-  /** Real directories seen, by path. Invariant: emptied whenever anything is removed, so no entry outlives a change of type. */
-  readonly #known = new Set<string>();
+  /** Where directories really are, by paths that were seen. Invariant: emptied whenever anything is removed, so none outlives a change of type. */
+  readonly #known = new Map<string, string>();
   /** What this layer has made, by real path. */
   readonly #written = new Set<string>();
   /** Modes and times to set at the end, by real path. */
@@ -119,9 +119,11 @@ class Applier {
   #makeDirectory(path: string): string;
   #makeDirectory(path: string, missing: 'give up'): string | undefined;
   #makeDirectory(path: string, missing?: 'give up'): string | undefined {
-    if (path === '' || this.#known.has(path)) return path;
-    const waiting = path.split('/').toReversed();
-    let real = '';
+    const waiting: string[] = [];
+    let above = path;
+    // Most of the way is known: to go all of it for each entry would take quadratic time.
+    for (; above !== '' && !this.#known.has(above); above = parentPath(above)) waiting.push(baseName(above));
+    let real = this.#known.get(above) ?? '';
     let links = 0;
     while (waiting.length > 0) {
       const part = waiting.pop();
@@ -131,8 +133,9 @@ class Applier {
         continue;
       }
       const next = joinPath(real, part);
-      if (this.#known.has(next)) {
-        real = next;
+      const known = this.#known.get(next);
+      if (known !== undefined) {
+        real = known;
         continue;
       }
       const found = this.#lstat(next);
@@ -151,9 +154,10 @@ class Applier {
         }
         this.#directory({ mode: 0o755, uid: 0, gid: 0, mtime: 0n }, next, found);
       } else if (this.#options.form === 'plain') this.#keepTime(next);
-      this.#known.add(next);
+      this.#known.set(next, next);
       real = next;
     }
+    this.#known.set(path, real);
     return real;
   }
 
@@ -168,8 +172,8 @@ class Applier {
     if (found?.isDirectory() !== true) {
       if (found !== undefined) this.#remove(path, found);
       mkdirSync(this.#full(path), 0o700);
-      // A whiteout and a directory in one layer: a new directory, that does not show what was below the old one.
-      if (found !== undefined && this.#isOverlayWhiteout(found)) this.#markOpaque(path);
+      // After a whiteout or a file of this layer: a new directory, that does not show what lower layers have there.
+      if (found !== undefined) this.#markOpaque(path);
     }
     this.#setDirectory(entry, path);
     this.#written.add(path);
@@ -274,10 +278,6 @@ class Applier {
   #mark(path: string, name: OverlayMark, value: string): void {
     const xattr = overlayXattr(this.#options.overlayXattrs ?? 'trusted', name);
     lsetxattr(this.#full(path), xattr, Buffer.from(value));
-  }
-
-  #isOverlayWhiteout(stat: Stats): boolean {
-    return this.#options.form === 'overlay' && isWhiteout(stat);
   }
 
   #remove(path: string, found: Stats): void {

@@ -117,6 +117,15 @@ describe('applyEntries', () => {
     expect(lstatSync(at('s')).isDirectory()).toBe(true);
   });
 
+  test('where a path led is forgotten with the link on the way', async () => {
+    await apply(dir('a'), dir('b'), symlink('l', 'a'), file('l/x/1', 'x'), file('l/x/2', 'x'));
+    await apply(symlink('l', 'a'), file('l/x/3', 'x'), symlink('l', '/b'), file('l/x/4', 'x'), dir('l'));
+    await apply(file('l/x/5', 'x'));
+    expect(readdirSync(at('a/x'))).toEqual(['1', '2', '3']);
+    expect(readdirSync(at('b/x'))).toEqual(['4']);
+    expect(readdirSync(at('l/x'))).toEqual(['5']);
+  });
+
   test('follows a link of the same layer inside the root: an absolute one starts at the root', async () => {
     await apply(
       dir('usr'),

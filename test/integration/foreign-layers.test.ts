@@ -110,6 +110,22 @@ suite('layers of other tools', ['root', tool('runc'), tool('busybox', 'busybox-s
       }
     });
 
+    test('a directory in the place of a file of its own layer shows nothing of lower layers, for all', async () => {
+      const options = await image('replaced', [
+        file('opt/app'),
+        dir('opt/app', { mode: 0o711 }),
+        symlink('usr/lib', 'x'),
+        dir('usr/lib'),
+        file('usr/lib/new'),
+      ]);
+      const words = (root: string): string =>
+        `RUN stat -c '%F %a' ${root}/opt/app && ls -A ${root}/opt/app ${root}/usr/lib`;
+      const lines = await steps.says(`FROM foreign\n${words('')}`, options);
+      expect(lines.filter((line) => line !== '')).toEqual(['directory 711', '/opt/app:', '/usr/lib:', 'new']);
+      const copied = await steps.says(`FROM base\nCOPY --from=foreign / /m/\n${words('/m')}`, options);
+      expect(copied.map((line) => line.replace('/m/', '/'))).toEqual(lines);
+    });
+
     test('a hard link to a file of a lower layer is refused by all, with what to do', async () => {
       const options = await image('linked', [hardlink('again', 'usr/lib/kept')]);
       for (const text of ['FROM foreign\nRUN true', 'FROM base\nCOPY --from=foreign /bin /m'])
