@@ -121,10 +121,12 @@ export async function deleteManifest(endpoint: Endpoint, tag: string, options: C
 }
 
 export async function listTags(endpoint: Endpoint, options: CallOptions): Promise<readonly string[]> {
-  const tags: string[] = [];
+  const tags = new Set<string>();
   let target: string | URL | undefined = endpointPath(endpoint, 'tags/list?n=1000');
   // Each page must bring something new, so a registry cannot keep us here; the number is a second fence.
-  for (let page = 0; target !== undefined && page < 1000; page++) {
+  for (let page = 0; target !== undefined; page++) {
+    if (page === mostPages)
+      throw new BuildError('REGISTRY_ERROR', `the list of tags of ${endpoint.subject} has no end`);
     const response: SessionResponse = await endpoint.session.send({
       method: 'GET',
       target,
@@ -134,18 +136,20 @@ export async function listTags(endpoint: Endpoint, options: CallOptions): Promis
       signal: options.signal,
     });
     const bytes = await response.bytes(manifestLimit);
-    const before = tags.length;
-    tags.push(...readTags(bytes, endpoint));
+    const before = tags.size;
+    for (const tag of readTags(bytes, endpoint)) tags.add(tag);
     const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '')?.[1];
     target = undefined;
-    if (next !== undefined && tags.length > before) {
+    if (next !== undefined && tags.size > before) {
       const url = URL.parse(next, response.url.href);
       // Elsewhere it would be asked without credentials, and tags are the registry's own business.
       if (url?.origin === response.url.origin) target = url;
     }
   }
-  return tags;
+  return [...tags];
 }
+
+const mostPages = 1000;
 
 function readTags(bytes: Uint8Array, endpoint: Endpoint): readonly string[] {
   let value: { tags?: unknown } | null;

@@ -295,6 +295,27 @@ test('R-MISC-1: tags come in pages, and pages of another origin are not followed
   expect(await http.listTags({ registry: registry.host, repository: 'a/b' })).toEqual(['1', '2']);
 });
 
+test('R-MISC-1: a page that brings nothing new is the last, and a list without an end is no list', async () => {
+  let isNew = false;
+  await using registry = await startHttpServer((request, response) => {
+    const url = new URL(request.url ?? '', 'http://x');
+    const page = isNew ? Number(url.searchParams.get('last') ?? 0) : 0;
+    response.setHeader('link', `</v2/a/b/tags/list?last=${page + 1}>; rel="next"`);
+    response.end(url.pathname === '/v2/' ? '' : JSON.stringify({ tags: [`v${page}`, 'latest'] }));
+  });
+  const list = async (): Promise<readonly string[]> => {
+    await using http = client();
+    return await http.listTags({ registry: registry.host, repository: 'a/b' });
+  };
+  expect(await list()).toEqual(['v0', 'latest']);
+  expect(registry.seen).toHaveLength(3);
+  isNew = true;
+  await expect(list()).rejects.toMatchObject({
+    code: 'REGISTRY_ERROR',
+    message: expect.stringContaining('has no end') as string,
+  });
+});
+
 test('R-MIR-1, C-RE-4: mirrors are read first, with their prefix and their own credentials; then the registry', async () => {
   await using mirror = await startHttpServer((request, response) => {
     if (request.url === '/v2/proxy/a/b/manifests/1') sendManifest(manifest)(request, response);
