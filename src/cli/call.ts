@@ -3,7 +3,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { CliContext } from './context.ts';
 import { formatTable } from './format.ts';
 import { suggestion } from './nearest.ts';
-import { sanitizeLine } from './sanitize.ts';
+import { jsonText, sanitizeLine } from './sanitize.ts';
 
 type Library = Awaited<ReturnType<CliContext['library']>>;
 
@@ -68,7 +68,7 @@ export async function call(word: string, options: BuildOptions, context: CliCont
     });
   }
   const { json, text } = await chosen.ask(await context.library(), options);
-  context.stdout.write(format === 'json' ? `${JSON.stringify(json, undefined, 2)}\n` : text);
+  context.stdout.write(format === 'json' ? `${jsonText(json, 2)}\n` : text);
   return 0;
 }
 

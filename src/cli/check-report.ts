@@ -1,6 +1,6 @@
 import type { CheckResult, CheckRuleInfo, Diagnostic, Range, SourceLocation } from '../index.ts';
 import { reportError, reportFinding } from './report.ts';
-import { sanitizeLine } from './sanitize.ts';
+import { jsonText, sanitizeLine } from './sanitize.ts';
 
 /** How the result of the checks is written. */
 export const checkFormats = ['text', 'json', 'sarif'] as const;
@@ -156,5 +156,5 @@ function region({ start, end }: Range): unknown {
 }
 
 function json(value: unknown): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
+  return `${jsonText(value, 2)}\n`;
 }

@@ -10,6 +10,7 @@ const sequences =
   /(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x1f\x7f\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 const sgr = /^\x1b\[[\d;:]{0,40}m$/;
 const suspicious = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
+const unwritten = /[\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 /* oxlint-enable no-control-regex */
 
 /** Has the text nothing that `sanitize` would take out? */
@@ -37,4 +38,11 @@ export function sanitizeKeepingColor(text: string): string {
     return sequence;
   });
   return colored ? `${clean}\x1b[0m` : clean;
+}
+
+/** JSON of the very value, with nothing in it that a terminal would take for an order: JSON alone leaves those of C1 as they are. */
+export function jsonText(value: unknown, indent?: number): string {
+  const escaped = (character: string): string =>
+    `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return (JSON.stringify(value, undefined, indent) ?? 'null').replace(unwritten, escaped);
 }

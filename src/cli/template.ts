@@ -1,7 +1,7 @@
 import { BuildError } from '../util/build-error.ts';
 import { formatTable } from './format.ts';
 import { suggestion } from './nearest.ts';
-import { sanitizeLine } from './sanitize.ts';
+import { jsonText, sanitizeLine } from './sanitize.ts';
 import { parseChoice } from './values.ts';
 
 /** A record as scripts see it: what stands in a template's `{{.Name}}`, and in JSON. */
@@ -12,7 +12,7 @@ export type Fields = Readonly<Record<string, unknown>>;
  * record, in columns below their names after `table `. Throws USAGE for what is neither.
  */
 export function formatRecords(format: string, records: readonly Fields[]): string {
-  if (format === 'json') return records.map((record) => `${JSON.stringify(record)}\n`).join('');
+  if (format === 'json') return records.map((record) => `${jsonText(record)}\n`).join('');
   const isTable = format.startsWith('table ');
   const text = (isTable ? format.slice('table '.length) : format)
     .replaceAll('\\t', '\t')
@@ -24,6 +24,8 @@ export function formatRecords(format: string, records: readonly Fields[]): strin
 }
 
 function fill(text: string, fields: Fields): string {
+  if (text.lastIndexOf('{{') > text.lastIndexOf('}}'))
+    throw notUnderstood(text.slice(text.lastIndexOf('{{')), 'a field ends with }}');
   return text.replaceAll(/\{\{(.*?)\}\}/gs, (whole, inside: string) => {
     const [found, json, path = ''] = /^\s*(json\s+)?\.((?:\w+(?:\.\w+)*)?)\s*$/.exec(inside) ?? [];
     if (found === undefined || (path === '' && json === undefined))
@@ -34,7 +36,7 @@ function fill(text: string, fields: Fields): string {
         throw notUnderstood(whole, isRecord(value) ? suggestion(name, Object.keys(value)) : undefined);
       value = value[name];
     }
-    return json === undefined ? shown(value) : (JSON.stringify(value) ?? 'null');
+    return json === undefined ? shown(value) : jsonText(value);
   });
 }
 
@@ -42,7 +44,7 @@ function fill(text: string, fields: Fields): string {
 function shown(value: unknown): string {
   if (value === undefined || value === null) return '';
   if (Array.isArray(value)) return `[${value.map(shown).join(' ')}]`;
-  return typeof value === 'string' ? sanitizeLine(value) : JSON.stringify(value);
+  return typeof value === 'string' ? sanitizeLine(value) : jsonText(value);
 }
 
 function isRecord(value: unknown): value is Fields {
@@ -50,7 +52,7 @@ function isRecord(value: unknown): value is Fields {
 }
 
 function notUnderstood(whole: string, hint: string | undefined): BuildError {
-  return new BuildError('USAGE', `\`${whole}\` in \`--format\` is not understood`, { hint });
+  return new BuildError('USAGE', `\`${whole.slice(0, 200)}\` in \`--format\` is not understood`, { hint });
 }
 
 /** For commander. A word that is no template would be printed as often as there are records. Throws USAGE. */

@@ -26,6 +26,21 @@ test('json is one object a line, and escapes what a terminal would take for orde
   expect(formatRecords('{{json .}}', records)).toBe(formatRecords('json', records));
 });
 
+test('what a terminal would take for orders is written as JSON can, and stays the same value', () => {
+  const Label = 'a\u009b31mb\u202ec\u007f';
+  const text = formatRecords('json', [{ Label }]);
+  expect(text).toBe('{"Label":"a\\u009b31mb\\u202ec\\u007f"}\n');
+  expect(JSON.parse(text)).toEqual({ Label });
+  expect(formatRecords('{{json .Label}} {{.L}}', [{ Label, L: { Label } }])).not.toContain('\u009b');
+});
+
+test('a field without an end is refused, however long', () => {
+  for (const template of ['{{', '{{.ID}} {{', '{{.ID}', '}}{{', '{{'.repeat(50_000)])
+    expect(() => formatRecords(template, records)).toThrow(
+      expect.objectContaining({ code: 'USAGE', hint: 'a field ends with }}' }),
+    );
+});
+
 test.each([
   ['{{.Sise}}', 'did you mean `Size`?'],
   ['{{.Config.Usr}}', 'did you mean `User`?'],

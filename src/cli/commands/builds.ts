@@ -5,7 +5,7 @@ import { commonOptions, hasColor } from '../context.ts';
 import type { CliContext, CommonFlags } from '../context.ts';
 import { formatAgo, formatSeconds, formatTable } from '../format.ts';
 import { newCommand } from '../options.ts';
-import { sanitizeKeepingColor, sanitizeLine, sanitize } from '../sanitize.ts';
+import { jsonText, sanitizeKeepingColor, sanitizeLine, sanitize } from '../sanitize.ts';
 import { stepTable } from '../step-table.ts';
 import { styleFor } from '../style.ts';
 import { parseChoice } from '../values.ts';
@@ -55,7 +55,7 @@ async function ls(_words: readonly string[], flags: BuildsFlags, context: CliCon
   if (flags.format === 'json') {
     for (const { steps, ...build } of list) {
       const counts = { cached: count(steps, 'cached'), run: count(steps, 'done') };
-      context.stdout.write(`${JSON.stringify({ ...build, steps: counts })}\n`);
+      context.stdout.write(`${jsonText({ ...build, steps: counts })}\n`);
     }
     return;
   }
@@ -77,7 +77,7 @@ async function inspect([id]: readonly string[], flags: BuildsFlags, context: Cli
   const library = await context.library();
   const common = commonOptions(flags, context);
   const build = await library.inspectBuild({ ...common, build: id });
-  if (flags.format === 'json') return void context.stdout.write(`${JSON.stringify(build, undefined, 2)}\n`);
+  if (flags.format === 'json') return void context.stdout.write(`${jsonText(build, 2)}\n`);
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['build', build.id],
     ['started', new Date(build.started).toISOString()],

@@ -9,7 +9,7 @@ import type { CliContext } from '../context.ts';
 import { formatAgo } from '../format.ts';
 import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
-import { sanitizeLine } from '../sanitize.ts';
+import { jsonText, sanitizeLine } from '../sanitize.ts';
 import { stepTable } from '../step-table.ts';
 import { styleFor } from '../style.ts';
 import { parseChoice } from '../values.ts';
@@ -79,7 +79,7 @@ export async function tellDryRun(
 
 function show(explanation: BuildExplanation, flags: ExplainFlags, context: CliContext): void {
   if (flags.json === true || flags.format === 'json') {
-    context.stdout.write(`${JSON.stringify(explanation)}\n`);
+    context.stdout.write(`${jsonText(explanation)}\n`);
     return;
   }
   const style = styleFor(hasColor(context.stdout, context.env));

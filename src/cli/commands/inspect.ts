@@ -6,6 +6,7 @@ import { newCommand } from '../options.ts';
 import type { Fields } from '../template.ts';
 import { formatRecords } from '../template.ts';
 import type { Verb } from '../verbs.ts';
+import { jsonText } from '../sanitize.ts';
 
 interface InspectFlags extends CommonFlags {
   readonly format?: string;
@@ -25,7 +26,7 @@ export const inspect: Verb = {
     const found: Fields[] = [];
     for (const image of command.args) found.push(asDocker(await library.inspectImage({ ...common, image })));
     context.stdout.write(
-      format === undefined ? `${JSON.stringify(found, undefined, 4)}\n` : formatRecords(format, found),
+      format === undefined ? `${jsonText(found, 4)}\n` : formatRecords(format, found),
     );
     return 0;
   },

@@ -9,6 +9,7 @@ import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import { parseIndexAnnotations } from '../values.ts';
 import type { Verb } from '../verbs.ts';
+import { jsonText } from '../sanitize.ts';
 
 interface ManifestFlags extends ProgressFlags {
   readonly raw?: boolean;
@@ -71,7 +72,7 @@ async function inspect(command: Command, context: CliContext): Promise<number> {
   const platform = flags.platform?.[0];
   const found = await library.inspectManifest({ ...commonOptions(flags, context, image), image, platform });
   if (flags.raw === true) context.stdout.write(found.bytes);
-  else context.stdout.write(`${JSON.stringify(found.document, undefined, 2)}\n`);
+  else context.stdout.write(`${jsonText(found.document, 2)}\n`);
   return 0;
 }
 
@@ -96,7 +97,7 @@ async function create(command: Command, context: CliContext): Promise<number> {
   );
   context.stdout.write(
     flags.dryRun === true
-      ? `${JSON.stringify(made.document, undefined, 2)}\n`
+      ? `${jsonText(made.document, 2)}\n`
       : `${made.descriptor.digest}\n`,
   );
   return 0;

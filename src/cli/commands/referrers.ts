@@ -1,7 +1,7 @@
 import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { addRegistryOptions, newCommand } from '../options.ts';
-import { sanitizeLine } from '../sanitize.ts';
+import { jsonText, sanitizeLine } from '../sanitize.ts';
 import type { Verb } from '../verbs.ts';
 
 interface ReferrersFlags extends CommonFlags {
@@ -31,7 +31,7 @@ export const referrers: Verb = {
       image,
       artifactType,
     });
-    if (json === true) context.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`);
+    if (json === true) context.stdout.write(`${jsonText(found, 2)}\n`);
     else {
       for (const item of found.referrers)
         context.stdout.write(`${item.digest}  ${sanitizeLine(item.artifactType ?? item.mediaType)}\n`);
