@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import type { SecureContext } from 'node:tls';
 import { BuildError } from '../util/build-error.ts';
+import { configHome } from '../util/docker-config.ts';
 import { inWords } from '../util/system-error.ts';
 import { readSmallFile } from '../util/small-file.ts';
 
@@ -53,8 +54,7 @@ export async function authorityBundle(env: NodeJS.ProcessEnv): Promise<string> {
 
 /** R-TLS-1: where docker and podman look, the system's before the user's. */
 export function certificateDirectories(env: NodeJS.ProcessEnv): readonly string[] {
-  const home = env['HOME'] ?? env['USERPROFILE'];
-  const config = env['XDG_CONFIG_HOME'] ?? (home === undefined ? undefined : join(home, '.config'));
+  const config = configHome(env);
   return [
     '/etc/docker/certs.d',
     '/etc/containers/certs.d',

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { dockerConfigPath, set } from '../util/docker-config.ts';
+import { configHome, dockerConfigPath, set } from '../util/docker-config.ts';
 import type { BuildkitdFile } from './buildkitd-toml.ts';
 import { parseBuildkitdFile } from './buildkitd-toml.ts';
 import type { RegistryConfiguration } from './endpoints.ts';
@@ -25,9 +25,7 @@ export interface RegistryPlaces {
 
 /** The usual places: the user's before the system's. */
 export function registryPlaces(env: NodeJS.ProcessEnv): RegistryPlaces {
-  const home = env['HOME'] ?? env['USERPROFILE'] ?? '';
-  const xdg = env['XDG_CONFIG_HOME'] ?? '';
-  const config = xdg !== '' ? xdg : home === '' ? undefined : join(home, '.config');
+  const config = configHome(env);
   const own = (...path: readonly string[]): readonly string[] =>
     config === undefined ? [] : [join(config, ...path)];
   const named = env['CONTAINERS_REGISTRIES_CONF'] ?? '';

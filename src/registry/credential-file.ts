@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
 import { readSmallFile } from '../util/small-file.ts';
-import { dockerConfigPath, homeOf, set } from '../util/docker-config.ts';
+import { configHome, dockerConfigPath, set } from '../util/docker-config.ts';
 import { checkHeader } from './toml.ts';
 
 /** One entry of `auths`. */
@@ -33,8 +33,7 @@ export function credentialPlaces(env: NodeJS.ProcessEnv): readonly CredentialPla
   const inline = set(env['DOCKER_AUTH_CONFIG']);
   if (inline !== undefined) places.push({ source: 'DOCKER_AUTH_CONFIG', text: inline });
   const docker = dockerConfigPath(env);
-  const home = homeOf(env);
-  const config = set(env['XDG_CONFIG_HOME']) ?? (home === undefined ? undefined : join(home, '.config'));
+  const config = configHome(env);
   const runtime = set(env['XDG_RUNTIME_DIR']);
   const paths = [
     docker,

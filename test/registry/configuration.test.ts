@@ -57,6 +57,9 @@ test('R-MIR-1: the usual places, the user’s before the system’s', () => {
     '/etc/docker/daemon.json',
     '/x/docker/daemon.json',
   ]);
+  // A checkout's own folder says nothing.
+  expect(registryPlaces({ XDG_CONFIG_HOME: '.config', HOME: '/home/me' })).toEqual(places);
+  expect(registryPlaces({ XDG_CONFIG_HOME: 'x' })).toEqual(registryPlaces({}));
   expect(registryPlaces({ CONTAINERS_REGISTRIES_CONF: '/r' }).registriesConf).toEqual(['/r']);
   expect(registryPlaces({}).hostsDirectories).toEqual(['/etc/containerd/certs.d']);
   expect(places.buildkitd).toEqual([
