@@ -25,9 +25,7 @@ export const inspect: Verb = {
     const common = commonOptions(flags, context);
     const found: Fields[] = [];
     for (const image of command.args) found.push(asDocker(await library.inspectImage({ ...common, image })));
-    context.stdout.write(
-      format === undefined ? `${jsonText(found, 4)}\n` : formatRecords(format, found),
-    );
+    context.stdout.write(format === undefined ? `${jsonText(found, 4)}\n` : formatRecords(format, found));
     return 0;
   },
 };

@@ -96,9 +96,7 @@ async function create(command: Command, context: CliContext): Promise<number> {
     }),
   );
   context.stdout.write(
-    flags.dryRun === true
-      ? `${jsonText(made.document, 2)}\n`
-      : `${made.descriptor.digest}\n`,
+    flags.dryRun === true ? `${jsonText(made.document, 2)}\n` : `${made.descriptor.digest}\n`,
   );
   return 0;
 }
