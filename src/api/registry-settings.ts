@@ -6,6 +6,7 @@ import type { FindCredential } from '../registry/credentials.ts';
 import type { RegistryClientOptions } from '../registry/client.ts';
 import { registryPlaces } from '../registry/configuration.ts';
 import { registryName } from '../registry/endpoints.ts';
+import { givenSource } from '../registry/errors.ts';
 import type { CommonOptions } from './types.ts';
 
 /** Which files a client reads, by `CommonOptions.registryFiles`. */
@@ -18,6 +19,15 @@ export function registryFiles(
   if (hostsDirectories === undefined && buildkitdConfig === undefined) return {};
   if (buildkitdConfig !== undefined && !existsSync(buildkitdConfig))
     throw new BuildError('USAGE', `\`${buildkitdConfig}\` does not exist, and a buildkitd.toml is expected`);
+  const missing = hostsDirectories?.find((directory) => !existsSync(directory));
+  if (missing !== undefined)
+    throw new BuildError(
+      'USAGE',
+      `\`${missing}\` does not exist, and a directory of hosts.toml files is expected`,
+      {
+        hint: 'it has a directory for each registry: REGISTRY/hosts.toml',
+      },
+    );
   // Of what describes the same thing, the file that was named counts, not the one that happens to be on the machine.
   const buildkitd = buildkitdConfig === undefined ? [] : [resolve(buildkitdConfig)];
   return { files: { ...registryPlaces(env), hostsDirectories: hostsDirectories ?? [], buildkitd } };
@@ -35,7 +45,6 @@ export function givenCredentials(
     const own = given.get(registryName(registry));
     if (own === undefined) return inFiles(registry, repository, signal);
     const { username, password } = own;
-    const source = 'the options of this call (--creds)';
-    return { credential: { kind: 'password', username, password, source }, searched: [] };
+    return { credential: { kind: 'password', username, password, source: givenSource }, searched: [] };
   };
 }

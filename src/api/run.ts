@@ -1,4 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
+import type { ResolvedImage } from '../frontend/lowering.ts';
+import type { BaseImages } from './base-images.ts';
 import { createBaseImages } from './base-images.ts';
 import { knownRuntime } from './known-runtime.ts';
 import { withSession } from './session.ts';
@@ -20,7 +22,7 @@ export async function run(options: RunOptions): Promise<{ readonly exitCode: num
   return withSession(options, async (session) => {
     const layerStore = session.layerStore();
     const bases = createBaseImages(session, layerStore, false);
-    const { config, digest, reference } = await bases.resolve(options.image, hostPlatform());
+    const { config, digest, reference } = await resolveImage(bases, options.image);
     const layers = await bases.layers(reference, digest);
     await using steps = await openSteps(session, {
       layerStore,
@@ -49,6 +51,23 @@ export async function run(options: RunOptions): Promise<{ readonly exitCode: num
       signal: session.signal,
     });
   });
+}
+
+/** Most who name an image here have built it: a trouble of the network alone would not say that it is not there. */
+async function resolveImage(bases: BaseImages, image: string): Promise<ResolvedImage> {
+  try {
+    return await bases.resolve(image, hostPlatform());
+  } catch (error) {
+    const { code, message, hint, details } = error instanceof BuildError ? error : {};
+    const isAbsent =
+      code === 'IMAGE_NOT_FOUND' || code === 'REGISTRY_UNREACHABLE' || code === 'REGISTRY_UNAUTHORIZED';
+    if (!isAbsent) throw error;
+    throw new BuildError(code, `the store has no image \`${image}\`; as one of a registry: ${message}`, {
+      hint: ['`tsbuild images` lists what is there', hint].filter((each) => each !== undefined).join('; '),
+      details: details ?? {},
+      cause: error,
+    });
+  }
 }
 
 function platformOf({ os, architecture, variant }: ImageConfig): Platform {

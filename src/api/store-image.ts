@@ -42,8 +42,20 @@ export async function findStoreEntry(session: Session, text: string): Promise<St
   throw new BuildError('IMAGE_NOT_FOUND', `the store has no image \`${text}\``, {
     hint: /^[a-f0-9]{4,11}$/.test(hex)
       ? 'the start of an id needs 12 digits or more, as `tsbuild images` shows them'
-      : '`tsbuild images` lists what is there; `tsbuild pull` gets one from a registry',
+      : ((await otherTags(session, name)) ??
+        '`tsbuild images` lists what is there; `tsbuild pull` gets one from a registry'),
   });
+}
+
+/** Who leaves the tag out means `latest`, and often has another. undefined: the store has nothing of this repository. */
+async function otherTags({ store }: Session, name: string | undefined): Promise<string | undefined> {
+  if (name === undefined) return undefined;
+  const { registry, repository } = parseReference(name);
+  const tags = (await store.images.list()).flatMap((image) => {
+    const other = image.name === undefined ? undefined : parseReference(image.name);
+    return other?.registry === registry && other.repository === repository ? (other.tag ?? []) : [];
+  });
+  return tags.length === 0 ? undefined : `of this name it has the tag ${tags.slice(0, 20).join(', ')}`;
 }
 
 /** undefined: it is no image, or a damaged one. */

@@ -9,12 +9,14 @@ import { writeTar } from '../image/tar.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { hostPlatform, parsePlatform } from '../oci/platform.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
+import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { summarize } from './images.ts';
 import { internalStep } from './internal-step.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
 import { findStoreImage } from './store-image.ts';
+import type { StoreImage } from './store-image.ts';
 import type { CommonOptions, ImageSummary } from './types.ts';
 
 /** Brings an image of one platform from its registry into the store. */
@@ -40,9 +42,9 @@ export function pushImage(
   options: CommonOptions & { readonly image: string; readonly to?: string | undefined },
 ): Promise<Descriptor> {
   return withSession(options, async (session) => {
-    const { image, name } = await findStoreImage(session, options.image);
+    const { image, name } = await toPush(session, options);
     const reference = parseReference(options.to ?? name ?? options.image);
-    return internalStep(session.emit, `pushing ${formatReference(reference)}`, async (id) => {
+    const pushed = internalStep(session.emit, `pushing ${formatReference(reference)}`, async (id) => {
       const push = await import('../registry/push.ts');
       return push.pushImage(await session.registry(), {
         images: [image],
@@ -52,7 +54,28 @@ export function pushImage(
         id,
       });
     });
+    return pushed.catch((error: unknown) => {
+      // Docker Hub's, because no registry was named: that the image needs no second name is told here alone.
+      const isShort = options.to === undefined && reference.registry === 'docker.io';
+      throw error instanceof BuildError && error.code === 'REGISTRY_UNREACHABLE' && isShort
+        ? error.hinted(`as in \`tsbuild push ${options.image} REGISTRY/NAME:TAG\``)
+        : error;
+    });
   });
+}
+
+/** The image that is pushed. Who names it as it shall be called in the registry, and has it under another name, is told how both are said. */
+async function toPush(
+  session: Session,
+  { image, to }: { readonly image: string; readonly to?: string | undefined },
+): Promise<StoreImage> {
+  try {
+    return await findStoreImage(session, image);
+  } catch (error) {
+    throw error instanceof BuildError && error.code === 'IMAGE_NOT_FOUND' && to === undefined
+      ? error.hinted(`\`tsbuild push IMAGE ${image}\` pushes one of them under this name`)
+      : error;
+  }
 }
 
 /** Writes images of the store as one archive that `docker load` or, for 'oci', any OCI tool reads. */

@@ -34,8 +34,8 @@ export type Location =
 export function parseLocation(text: string): Location {
   const [, kind, rest = ''] =
     /^(docker:\/\/|store:|oci:|oci-archive:|docker-archive:)(.*)$/s.exec(text) ?? [];
-  if (kind === undefined || kind === 'docker://')
-    return { kind: 'registry', reference: parseReference(kind === undefined ? text : rest) };
+  if (kind === undefined) return { kind: 'registry', reference: namedReference(text) };
+  if (kind === 'docker://') return { kind: 'registry', reference: parseReference(rest) };
   if (rest === '') {
     throw new BuildError('USAGE', `\`${text}\` names no ${kind === 'store:' ? 'image' : 'file'}`, {
       hint: `write ${kind}${kind === 'store:' ? 'NAME' : 'PATH[:TAG]'}`,
@@ -55,6 +55,20 @@ export function parseLocation(text: string): Location {
     name: match?.[3],
     digest: match?.[2] as Digest | undefined,
   };
+}
+
+/** What is neither a name nor one of the known places may be meant as a place: a file, or a misspelt kind. */
+function namedReference(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    const looksLikePlace = /^(?:\.{0,2}\/|[a-z-]+:)/.test(text) || /\.tar(?:\.\w+)?$/.test(text);
+    throw error instanceof BuildError && looksLikePlace
+      ? error.hinted(
+          'a place is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or store:NAME',
+        )
+      : error;
+  }
 }
 
 /** Opens a location for reading. Throws IMAGE_NOT_FOUND, IMAGE_INVALID; a registry is asked when something is read. */

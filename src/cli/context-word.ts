@@ -21,6 +21,6 @@ export function contextWord(
       : undefined;
   if (engine !== undefined) return { context: engine === first ? second : first, engine };
   throw new BuildError('USAGE', `there can be one build context, not ${words.length}: ${words.join(' ')}`, {
-    hint: 'an option may lack its dashes, or a value its quotes',
+    hint: 'an option may lack its dashes, or a value its quotes; a command stands before its options',
   });
 }

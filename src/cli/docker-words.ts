@@ -12,6 +12,8 @@ const hints: ReadonlyMap<string, string> = new Map([
     'image',
     'leave it out: `tsbuild images`, `pull`, `push`, `tag`, `rmi`, `inspect`, `history`, `save`, `load`',
   ],
+  ['cp', '`tsbuild copy` copies images; files come out of a build with `-o DIRECTORY`'],
+  ['tags', '`tsbuild ls REPOSITORY` lists the tags in a registry'],
   ['imagetools', 'see `tsbuild manifest --help` and `tsbuild copy --help`'],
   ['commit', 'write the change into a Dockerfile as a RUN line, and build that'],
   ['logs', '`tsbuild builds logs` shows what the steps of a build have said'],

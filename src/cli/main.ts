@@ -112,7 +112,7 @@ function usageError(error: CommanderError, command: Command): BuildError {
   const hint =
     near !== undefined
       ? `did you mean \`${near}\`?`
-      : error.code === 'commander.missingArgument'
+      : error.code === 'commander.missingArgument' || error.code === 'commander.excessArguments'
         ? `write ${usageOf(command)}; see \`${command.name()} --help\``
         : `see \`${command.name()} --help\``;
   return new BuildError('USAGE', message, { hint, cause: error });

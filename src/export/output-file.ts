@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { makeDirectories } from '../util/make-directories.ts';
-import { writeError } from '../util/system-error.ts';
+import { outputError } from '../util/system-error.ts';
 
 /** A file, or a stream that the caller owns (stdout); it is not closed. */
 export type OutputTarget = { readonly file: string } | { readonly stream: NodeJS.WritableStream };
@@ -82,11 +82,4 @@ function realPath(path: string): string {
   } catch {
     return parent === whole ? whole : join(realPath(parent), basename(whole));
   }
-}
-
-/** What a failed write to `path` means for the user; errors that are no system errors stay as they are. */
-export function outputError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (error instanceof BuildError || typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return error;
-  return writeError(path, error);
 }

@@ -3,8 +3,8 @@ import type { Entry } from '../image/entry.ts';
 import { layerTree } from '../image/layer-tree.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Exporter, ExportResult } from './exporter.ts';
-import { outputError } from './output-file.ts';
 import { makeDirectories } from '../util/make-directories.ts';
+import { outputError } from '../util/system-error.ts';
 
 /**
  * `type=local`: the files of the result in a directory, owned by the caller (X-5). What is there already stays, files of the same name are

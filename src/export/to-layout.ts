@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { writeLayout } from '../image/oci-layout.ts';
 import type { Exporter } from './exporter.ts';
-import { outputError } from './output-file.ts';
+import { outputError } from '../util/system-error.ts';
 
 /** `tar=false`: an OCI image layout as a directory. An existing layout keeps its other images. */
 export function layoutExporter(directory: string): Exporter {

@@ -114,7 +114,11 @@ function emptyHint(word: Word, globals: EnvList): string {
   const name = /\$\{?(\w+)/.exec(word.text)?.[1] ?? '';
   const known = globals.map(([each]) => each);
   const near = known.includes(name) ? undefined : didYouMean(name, known);
-  return near ?? 'give the ARG before the first FROM a default value, or pass --build-arg';
+  // Only what an ARG declares can be given, and only there.
+  return (
+    near ??
+    `before the first FROM write \`ARG ${name}=VALUE\`, or \`ARG ${name}\` and pass --build-arg ${name}=VALUE`
+  );
 }
 
 /** What a text of FROM is wrong about is an error of the file, placed, whatever the reader of the text calls it. */

@@ -10,6 +10,7 @@ import type { Compression } from '../oci/media-type.ts';
 import { mediaType } from '../oci/media-type.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
+import { fullDiskError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import { makeDirectories } from '../util/make-directories.ts';
 import type { ByteStream } from '../util/streams.ts';
@@ -61,7 +62,16 @@ export async function unpackLayout(bytes: ByteStream, directory: string): Promis
     const path = join(directory, entry.path);
     // Of several of one name the last counts, as with tar.
     rmSync(path, { force: true });
-    await writeHashed(entry.content?.() ?? streamOf(), path);
+    await keep(entry, path);
+  }
+}
+
+/** Writes a file of an archive into the store's folder for what passes. Throws DISK_FULL, and what reading the archive throws. */
+async function keep(entry: Entry, file: string): Promise<void> {
+  try {
+    await writeHashed(entry.content?.() ?? streamOf(), file);
+  } catch (error) {
+    throw fullDiskError(error, 'unpacking the archive');
   }
 }
 
@@ -75,7 +85,7 @@ async function unpack(bytes: ByteStream, directory: string): Promise<Files> {
   for await (const entry of entriesOf(bytes)) {
     if (entry.type === 'file') {
       const file = join(directory, String((count += 1)));
-      await writeHashed(entry.content?.() ?? streamOf(), file);
+      await keep(entry, file);
       files.set(entry.path, file);
     } else if (entry.type === 'symlink') {
       links.push([entry.path, `${parentPath(entry.path)}/${entry.linkTarget}`]);

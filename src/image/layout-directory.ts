@@ -7,6 +7,7 @@ import type { Index } from '../oci/manifest.ts';
 import { mediaType } from '../oci/media-type.ts';
 import { BuildError } from '../util/build-error.ts';
 import { makeDirectories } from '../util/make-directories.ts';
+import { outputError } from '../util/system-error.ts';
 import { readAll, streamOf } from '../util/streams.ts';
 import type { DocumentSource, DocumentTarget } from './documents.ts';
 import { rawDocument } from './documents.ts';
@@ -47,25 +48,35 @@ export function layoutSource(directory: string, query: ImageQuery): DocumentSour
   };
 }
 
-/** An OCI image layout that is written into, and made where there is none. Other images that it has stay; the name moves. */
+/**
+ * An OCI image layout that is written into, and made where there is none. Other images that it has stay; the name moves. Throws DISK_FULL,
+ * OUTPUT_FAILED.
+ */
 export function layoutTarget(
   directory: string,
   name: string | undefined,
   signal: AbortSignal,
 ): DocumentTarget {
   const place = ({ digest }: Descriptor): string => join(directory, 'blobs', 'sha256', digestHex(digest));
-  const write: DocumentTarget['document'] = async ({ bytes, descriptor }) => {
-    makeDirectories(join(directory, 'blobs', 'sha256'));
-    await replaceFile(place(descriptor), streamOf(bytes), signal);
-  };
+  const told =
+    <Args extends readonly unknown[]>(work: (...args: Args) => Promise<void>) =>
+    async (...args: Args): Promise<void> => {
+      try {
+        makeDirectories(join(directory, 'blobs', 'sha256'));
+        await work(...args);
+      } catch (error) {
+        throw outputError(error, directory);
+      }
+    };
+  const write: DocumentTarget['document'] = ({ bytes, descriptor }) =>
+    replaceFile(place(descriptor), streamOf(bytes), signal);
   return {
-    document: write,
-    async blob(descriptor, open) {
-      makeDirectories(join(directory, 'blobs', 'sha256'));
+    document: told(write),
+    blob: told<Parameters<DocumentTarget['blob']>>(async (descriptor, open) => {
       if (lstatSync(place(descriptor), { throwIfNoEntry: false })?.size === descriptor.size) return;
       await replaceFile(place(descriptor), open({}), signal);
-    },
-    async finish(raw) {
+    }),
+    finish: told<Parameters<DocumentTarget['finish']>>(async (raw) => {
       await write(raw);
       await replaceFile(join(directory, 'oci-layout'), streamOf(layoutFile), signal);
       const path = join(directory, 'index.json');
@@ -86,7 +97,7 @@ export function layoutTarget(
       );
       const index: Index = { ...old, manifests: [...kept, entry] };
       await replaceFile(path, streamOf(JSON.stringify(index)), signal);
-    },
+    }),
   };
 }
 

@@ -20,6 +20,7 @@ import { metaHeaders, normalScope } from './credential-file.ts';
 import { credentialFinder } from './credentials.ts';
 import type { EndpointAddress, Endpoints } from './endpoints.ts';
 import { endpointsOf, isListed, registryName } from './endpoints.ts';
+import { withMirrors } from './errors.ts';
 import { deleteManifest, getManifest, headManifest, listTags, putManifest } from './manifest.ts';
 import type { FetchedManifest, ManifestToPut } from './manifest.ts';
 import { getReferrers } from './referrers-api.ts';
@@ -195,20 +196,28 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     return endpoint;
   };
 
-  /** Reading: the first endpoint that has it. The last one's error counts, for it is the registry that the user named. */
+  /**
+   * Reading: the first endpoint that has it. The last one's error counts, for it is the registry that the user named; what the mirrors before
+   * it have said is told with it.
+   */
   async function fromAny<T>(
     from: Repository,
     tag: string,
     read: (endpoint: Endpoint) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     const endpoints = await readers(from, tag);
+    const before: string[] = [];
     for (const [index, endpoint] of endpoints.entries()) {
+      const isLast = index === endpoints.length - 1;
       try {
         const value = await read(endpoint);
-        if (value !== undefined || index === endpoints.length - 1) return value;
+        if (value !== undefined || isLast) return value;
+        before.push(`${endpoint.subject} is not there`);
       } catch (error) {
         options.signal?.throwIfAborted();
-        if (index === endpoints.length - 1 || !(error instanceof BuildError)) throw error;
+        if (!(error instanceof BuildError)) throw error;
+        if (isLast) throw withMirrors(error, before);
+        before.push(error.message);
       }
     }
     return undefined;
@@ -273,7 +282,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     async checkLogin(registry, call) {
       const [host = ''] = normalScope(registry).split('/');
       const { session: own, root } = await upstream({ registry: host, repository: '' });
-      const task = { registry: own.name, subject: own.name, kind: 'other' } as const;
+      const task = { registry: own.name, subject: own.name, kind: 'login' } as const;
       const response = await own.send({
         method: 'GET',
         target: `${root}/`,

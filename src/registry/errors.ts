@@ -1,3 +1,4 @@
+import { isLoopbackHost } from '../net/address.ts';
 import type { HttpResponse } from '../net/http.ts';
 import type { NetworkFailure } from '../net/network-error.ts';
 import { networkFailure } from '../net/network-error.ts';
@@ -12,7 +13,7 @@ export interface RegistryTask {
   readonly registry: string;
   /** What it is about: `docker.io/library/busybox:1`. */
   readonly subject: string;
-  readonly kind: 'manifest' | 'blob' | 'push' | 'other';
+  readonly kind: 'manifest' | 'blob' | 'tags' | 'push' | 'login' | 'other';
 }
 
 /** How it was tried, for messages. */
@@ -21,6 +22,9 @@ export interface AccessUsed {
   /** The token server that was not given the credentials, because it is another's. */
   readonly withheldFrom?: string | undefined;
 }
+
+/** The source of credentials that the caller gave with one call: no login replaces them. */
+export const givenSource = 'the options of this call (--creds)';
 
 const bodyLimit = 64 * 1024;
 
@@ -86,12 +90,12 @@ export async function responseError(
       },
     );
   }
-  if (status === 404 && task.kind === 'manifest') {
+  if (status === 404 && (task.kind === 'manifest' || task.kind === 'tags')) {
     const repository = codes.includes('NAME_UNKNOWN');
     return new BuildError(
       'IMAGE_NOT_FOUND',
       `${task.subject} is not in its registry${repository ? ': there is no such repository' : ''}`,
-      { hint: 'check name and tag', details },
+      { hint: task.kind === 'tags' || repository ? 'check the name' : 'check name and tag', details },
     );
   }
   const hint =
@@ -115,12 +119,21 @@ function refused(
   const verb = task.kind === 'push' ? 'written' : 'read';
   const details = { ...found.details, source: lookup?.credential?.source, searched: lookup?.searched };
   if (withheldFrom !== undefined) return withheld(task, withheldFrom, details);
+  if (task.kind === 'login') {
+    return new BuildError('REGISTRY_UNAUTHORIZED', `${task.registry} refuses this login${found.said}`, {
+      hint: 'check user name and password; nothing was kept',
+      details,
+    });
+  }
   if (lookup?.credential !== undefined) {
     return new BuildError(
       'REGISTRY_UNAUTHORIZED',
       `${task.subject} cannot be ${verb} with the credentials from ${lookup.credential.source}${found.said}`,
       {
-        hint: `check the name; \`tsbuild login ${task.registry}\` replaces the credentials`,
+        hint:
+          lookup.credential.source === givenSource
+            ? 'check the name, and user and password of --creds'
+            : `check the name; \`tsbuild login ${task.registry}\` replaces the credentials`,
         details,
       },
     );
@@ -172,9 +185,30 @@ function wayToReach(failure: NetworkFailure, host: string, task: RegistryTask): 
   if (failure.protocol)
     return `if it is meant to speak plain HTTP, allow that with --insecure-registry ${host}`;
   if (task.registry !== 'docker.io')
-    return 'check the name and the network; a proxy is taken from HTTPS_PROXY';
+    return isLoopbackHost(host.replace(/:\d+$/, ''))
+      ? 'check the name and the port, and whether a registry is running there'
+      : 'check the name and the network; a proxy is taken from HTTPS_PROXY';
   const own = 'a name without a registry is one of Docker Hub: write REGISTRY/NAME:TAG for another';
-  return task.kind === 'push' ? own : `${own}, or name a mirror with --registry-mirror HOST`;
+  if (task.kind === 'tags') return `${own}; mirrors are not asked for lists`;
+  return task.kind === 'push' || task.kind === 'login'
+    ? own
+    : `${own}, or name a mirror with --registry-mirror HOST`;
+}
+
+/** The error of a registry, with those of the mirrors that were asked before it: who set them up looks for the reason there. */
+export function withMirrors(error: BuildError, before: readonly string[]): BuildError {
+  if (before.length === 0) return error;
+  const { code, message, details } = error;
+  // That a mirror may be named helps nobody who has one.
+  const hint =
+    code === 'REGISTRY_UNREACHABLE'
+      ? 'the registry itself is asked when no mirror has it: check the name, and the mirrors'
+      : error.hint;
+  return new BuildError(code, `${message}; of its mirrors before: ${before.join('; ')}`, {
+    hint,
+    details,
+    cause: error,
+  });
 }
 
 /** Whether what failed may work a little later, or when it is begun anew: of an upload that the network or the registry broke. */

@@ -110,7 +110,7 @@ export async function deleteManifest(endpoint: Endpoint, tag: string, options: C
   if (status === 404) throw new BuildError('IMAGE_NOT_FOUND', `${subject} is not in its registry`);
   throw new BuildError(
     'REGISTRY_ERROR',
-    `${endpoint.session.name} does not delete ${isDigest(tag) ? 'manifests' : 'tags'}: ${subject} is still there`,
+    `${endpoint.session.name} does not delete ${isDigest(tag) ? 'manifests' : 'tags'}: ${subject} was not deleted`,
     {
       hint: isDigest(tag)
         ? 'some registries delete only where their configuration allows it'
@@ -130,7 +130,7 @@ export async function listTags(endpoint: Endpoint, options: CallOptions): Promis
     const response: SessionResponse = await endpoint.session.send({
       method: 'GET',
       target,
-      access: accessTo(endpoint, 'manifest', {}),
+      access: accessTo(endpoint, 'tags', {}),
       expect: [200],
       readLimit: manifestLimit,
       signal: options.signal,

@@ -2,6 +2,7 @@ import { BuildError } from './build-error.ts';
 
 const words: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  EEXIST: 'there is a file of this name',
   EFBIG: 'it is too large',
   EFTYPE: 'it is no ordinary file',
   EISDIR: 'it is a directory',
@@ -29,10 +30,16 @@ export function writeError(what: string, cause: unknown): BuildError {
       hint: 'free some space or choose another destination',
     });
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR';
+  const other = code === 'EEXIST' ? 'choose another destination' : 'choose a destination where you may write';
   return new BuildError('OUTPUT_FAILED', `cannot write ${what}: ${inWords(cause)}`, {
     cause,
-    hint: isMissing
-      ? 'make its directory first, or choose another destination'
-      : 'choose a destination where you may write',
+    hint: isMissing ? 'make its directory first, or choose another destination' : other,
   });
+}
+
+/** What a failed write to `path` means for the user (`writeError`); errors that are no system errors stay as they are. */
+export function outputError(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (error instanceof BuildError || typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return error;
+  return writeError(path, error);
 }

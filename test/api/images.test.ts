@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { CommonOptions, ProgressEvent } from '../../src/index.ts';
-import { copyImage, inspectImage, listImages, removeImage } from '../../src/index.ts';
+import { copyImage, inspectImage, listImages, pushImage, removeImage, run } from '../../src/index.ts';
 import { writeLayout } from '../../src/image/oci-layout.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
@@ -82,3 +82,36 @@ test.each(['garbage', '[]', '{"manifests":[{"digest":"x"}]}'])(
     });
   },
 );
+
+test('an image that is not there: what has its name, and how it is pushed under another', async () => {
+  expect(await failure(inspectImage({ ...options, image: 'app:9' }))).toMatchObject({
+    code: 'IMAGE_NOT_FOUND',
+    hint: 'of this name it has the tag latest',
+  });
+  expect(await failure(inspectImage({ ...options, image: 'other' }))).toMatchObject({
+    hint: expect.stringContaining('`tsbuild images` lists'),
+  });
+  const image = 'localhost:1/app:1';
+  expect(await failure(pushImage({ ...options, image }))).toMatchObject({
+    code: 'IMAGE_NOT_FOUND',
+    hint: expect.stringContaining('`tsbuild push IMAGE localhost:1/app:1`'),
+  });
+  expect(await failure(run({ ...options, image }))).toMatchObject({
+    code: 'REGISTRY_UNREACHABLE',
+    message: expect.stringMatching(
+      /^the store has no image `localhost:1\/app:1`; as one of a registry: cannot/,
+    ),
+    hint: expect.stringContaining('`tsbuild images` lists what is there'),
+  });
+});
+
+test('places that are none: the kinds there are', async () => {
+  for (const destination of ['dir:/tmp/x', './out.tar', 'oci-archve:/x'])
+    expect(await failure(copyImage({ ...options, source: 'store:app', destination }))).toMatchObject({
+      code: 'REFERENCE_INVALID',
+      hint: expect.stringContaining('oci-archive:FILE[:TAG]'),
+    });
+  expect(await failure(copyImage({ ...options, source: 'App', destination: 'x' }))).toMatchObject({
+    hint: expect.not.stringContaining('oci-archive'),
+  });
+});

@@ -26,14 +26,20 @@ test('credentials of the call are for their registry alone, by any of its names'
   expect(givenCredentials({}, env)).toBeUndefined();
 });
 
-test('registryFiles: false reads nothing, certs.d included', () => {
+test('registryFiles: false reads nothing, certs.d included; a directory that is named must be there', async () => {
+  await using folder = await tempFolder('hosts');
   expect(registryFiles({ registryFiles: false }, {})).toEqual({
     files: false,
     http: { certificateDirectories: [] },
   });
   expect(registryFiles({}, {})).toEqual({});
-  expect(registryFiles({ registryFiles: { hostsDirectories: ['/h'] } }, {}).files).toMatchObject({
-    hostsDirectories: ['/h'],
+  const named = (...hostsDirectories: readonly string[]): unknown =>
+    registryFiles({ registryFiles: { hostsDirectories } }, {}).files;
+  expect(() => named(folder.path, join(folder.path, 'no'))).toThrow(
+    expect.objectContaining({ code: 'USAGE' }) as Error,
+  );
+  expect(named(folder.path)).toMatchObject({
+    hostsDirectories: [folder.path],
     registriesConf: ['/etc/containers/registries.conf'],
     buildkitd: [],
   });
@@ -47,8 +53,8 @@ test('R-MIR-1: a buildkitd.toml that is named counts instead of containerd’s u
   expect(named).toThrow(expect.objectContaining({ code: 'USAGE' }) as Error);
   await writeFile(buildkitdConfig, '');
   expect(named()).toMatchObject({ files: { buildkitd: [buildkitdConfig], hostsDirectories: [] } });
-  expect(named({ hostsDirectories: ['/h'] })).toMatchObject({
-    files: { buildkitd: [buildkitdConfig], hostsDirectories: ['/h'] },
+  expect(named({ hostsDirectories: [folder.path] })).toMatchObject({
+    files: { buildkitd: [buildkitdConfig], hostsDirectories: [folder.path] },
   });
 });
 

@@ -176,6 +176,8 @@ test('manifest inspect and create', async () => {
     stdout: 'q.io/w:1\n',
   });
   expect(await usage('manifest', 'creat', 'x')).toContain('did you mean `create`');
+  expect(await usage('manifest', 'q.io/w:1')).toContain('known are inspect, create, rm');
+  expect(await usage('manifest', 'rm')).toContain('needs the name of an image');
   expect(await usage('manifest', 'create', 'x')).toContain('the index has no name');
   expect(await usage('manifest', 'create', '-t', 'n', '--platform', 'z=linux/arm64', 'x')).toContain(
     'none of the images',
@@ -204,4 +206,13 @@ test('attach', async () => {
     stdout: `${digest}\n`,
   });
   expect(await usage('attach', 'a', 'f')).toContain('needs --artifact-type');
+});
+
+test('words that are in the wrong place are shown where they belong', async () => {
+  expect(await usage('load', 'a.tar')).toContain(
+    'too many arguments\n  = hint: write `tsbuild load [options]`',
+  );
+  expect(await usage('--no-registry-files', 'digest', 'x')).toContain('a command stands before its options');
+  expect(await usage('cp', 'a', 'b')).toContain('`tsbuild copy` copies images');
+  expect(await usage('tags', 'a')).toContain('`tsbuild ls REPOSITORY`');
 });

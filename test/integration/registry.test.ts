@@ -9,6 +9,7 @@ import { digestOf } from '../../src/oci/digest.ts';
 import { parseReference } from '../../src/oci/reference.ts';
 import type { ProgressEvent } from '../../src/progress/event.ts';
 import type { RegistryClient, RegistryClientOptions } from '../../src/registry/client.ts';
+import { givenCredentials } from '../../src/api/registry-settings.ts';
 import { login } from '../../src/registry/login.ts';
 import { resolveImage } from '../../src/registry/pull.ts';
 import { checkPushAccess, pushImage } from '../../src/registry/push.ts';
@@ -220,7 +221,20 @@ suite('a registry with passwords', [registry, tool('htpasswd', 'apache2-utils'),
       const error = await failure(pushImage(http, { images: [image], reference }));
       expect(error).toEqual(code('REGISTRY_UNAUTHORIZED'));
       expect(String(error)).toContain(join(home.path, '.docker/config.json'));
-      expect(await failure(http.checkLogin(server.host))).toEqual(code('REGISTRY_UNAUTHORIZED'));
+      expect(await failure(http.checkLogin(server.host))).toMatchObject({
+        code: 'REGISTRY_UNAUTHORIZED',
+        message: expect.stringContaining(`${server.host} refuses this login`),
+        hint: 'check user name and password; nothing was kept',
+      });
+    }
+    {
+      const credentials = { [server.host]: { username: user.username, password: 'wrong' } };
+      await using http = client({ env, credentials: givenCredentials({ credentials }, env) });
+      // A login would not help: what is given with one call goes before what is kept.
+      expect(await failure(checkPushAccess(http, reference))).toMatchObject({
+        code: 'REGISTRY_UNAUTHORIZED',
+        hint: 'check the name, and user and password of --creds',
+      });
     }
     await login(server.host, user, { env });
     await using http = client({ env });

@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLocalCache } from '../../src/cache/local.ts';
+import { writeLayout } from '../../src/image/oci-layout.ts';
+import { copyImage, loadImage } from '../../src/index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
 import { openStore } from '../../src/store/store.ts';
@@ -11,6 +13,7 @@ import type { ByteStream } from '../../src/util/streams.ts';
 import { verifying } from '../../src/util/streams.ts';
 import type { TempDir } from '../../src/util/temp-dir.ts';
 import { makeTempDir } from '../../src/util/temp-dir.ts';
+import { makeImage } from '../support/registry-client.ts';
 import { suite } from '../support/require.ts';
 
 const megabyte = 1024 * 1024;
@@ -71,6 +74,28 @@ suite('a store on a small filesystem', ['root', 'linux'], () => {
     expect(store.state.cacheRecord(key)?.name).toBe('RUN x');
     store.state.putStat({ path: '/f', size: 1n, mtimeNs: 1n, ctimeNs: 1n, ino: 1n, dev: 1n, digest: 'x' });
     await store.close();
+  });
+
+  test('archives and layouts that do not fit are DISK_FULL too', async () => {
+    const outside = join(temp.path, 'store');
+    const layout = join(temp.path, 'layout');
+    // Bytes of chance: a layer is compressed.
+    const image = await makeImage([randomBytes(10 * megabyte).toString('latin1')]);
+    await writeLayout(layout, [{ image, names: ['docker.io/library/big:1'] }]);
+    const source = `oci:${layout}:1`;
+    const full = expect.objectContaining({ code: 'DISK_FULL', exitStatus: 1 }) as Error;
+    const into = copyImage({ root: outside, source, destination: `oci:${join(root, 'copy')}` });
+    await expect(into).rejects.toThrow(full);
+    const archive = join(temp.path, 'a.tar');
+    await copyImage({ root: outside, source, destination: `oci-archive:${archive}` });
+    const store = join(root, 'store');
+    await expect(loadImage({ root: store, stream: createReadStream(archive) })).rejects.toThrow(full);
+    const again = copyImage({
+      root: store,
+      source: `oci-archive:${archive}`,
+      destination: `oci:${layout}:2`,
+    });
+    await expect(again).rejects.toThrow(full);
   });
 
   test('a read-only store still answers look-ups, and says that it cannot be written', async () => {

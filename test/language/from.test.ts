@@ -107,7 +107,7 @@ describe('L-FROM-1: FROM names an image', () => {
     const file = 'ARG IMAGE=alp\nARG END\nFROM ${IMAGE}${END:-ine}';
     expect(await asked(file)).toEqual([`${alpine} linux/amd64`]);
     expect(await faultsOf('ARG BASE\nFROM $BASE')).toEqual([
-      'DOCKERFILE_BAD_ARGUMENT 2:6 `$BASE` is empty: FROM needs an image | give the ARG before the first FROM a default value, or pass --build-arg',
+      'DOCKERFILE_BAD_ARGUMENT 2:6 `$BASE` is empty: FROM needs an image | before the first FROM write `ARG BASE=VALUE`, or `ARG BASE` and pass --build-arg BASE=VALUE',
     ]);
     expect(await faultsOf('ARG BASE=x\nFROM $BSAE')).toEqual([
       'DOCKERFILE_BAD_ARGUMENT 2:6 `$BSAE` is empty: FROM needs an image | did you mean `BASE`?',

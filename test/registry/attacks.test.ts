@@ -333,6 +333,30 @@ test('R-MIR-1, C-RE-4: mirrors are read first, with their prefix and their own c
   expect(registry.seen.map(({ path }) => path)).toEqual(['/v2/', '/v2/a/b/manifests/2']);
 });
 
+test('R-MIR-1: what mirrors have said is told with what the registry says', async () => {
+  await using mirror = await startHttpServer((request, response) => {
+    response.writeHead(request.url === '/v2/' ? 200 : 404).end();
+  });
+  const mirrors = { 'localhost:1': ['localhost:2', mirror.host] };
+  await using http = client({ mirrors });
+  const from = { registry: 'localhost:1', repository: 'a' };
+  const before = `of its mirrors before: cannot reach localhost:2: connection refused; ${mirror.host}/a`;
+  const error = await failure(http.getManifest(from, '1'));
+  expect(error).toMatchObject({
+    code: 'REGISTRY_UNREACHABLE',
+    message: `cannot reach localhost:1: connection refused; ${before}:1 is not in its registry`,
+    hint: expect.stringContaining('when no mirror has it'),
+  });
+  expect(await failure(http.headManifest(from, '1'))).toMatchObject({
+    message: `cannot reach localhost:1: connection refused; ${before} is not there`,
+  });
+  // Lists are the registry's own: no mirror was asked, and none would help.
+  expect(await failure(http.listTags(from))).toMatchObject({
+    message: 'cannot reach localhost:1: connection refused',
+    hint: expect.stringContaining('whether a registry is running there'),
+  });
+});
+
 test('secrets are in no error', async () => {
   await using registry = await startHttpServer(
     basic({ [manifestPath]: (_, response) => response.writeHead(500).end('x') }),

@@ -16,7 +16,10 @@ function hintFor(networkCode: string, registry: string, kind: RegistryTask['kind
 test('a registry that cannot be reached: what may be done', () => {
   expect(hintFor('ENOTFOUND', 'docker.io')).toMatch(/REGISTRY\/NAME:TAG.*--registry-mirror/);
   expect(hintFor('ENOTFOUND', 'docker.io', 'push')).toMatch(/REGISTRY\/NAME:TAG for another$/);
+  expect(hintFor('ENOTFOUND', 'docker.io', 'login')).toMatch(/REGISTRY\/NAME:TAG for another$/);
+  expect(hintFor('ENOTFOUND', 'docker.io', 'tags')).toMatch(/mirrors are not asked for lists$/);
   expect(hintFor('ECONNREFUSED', 'r.example:5000')).toMatch(/check the name.*HTTPS_PROXY/);
+  expect(hintFor('ECONNREFUSED', 'localhost:5000')).toMatch(/whether a registry is running there$/);
   expect(hintFor('ERR_SSL_WRONG_VERSION_NUMBER', 'r.example:5000')).toContain(
     '--insecure-registry r.example:5000',
   );

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { inWords, writeError } from '../../src/util/system-error.ts';
+import { inWords, outputError, writeError } from '../../src/util/system-error.ts';
 
 function errorOf(work: () => unknown): unknown {
   try {
@@ -35,6 +35,12 @@ test('a file that cannot be written is an error with a code, a hint and its caus
     hint: expect.stringContaining('make its directory first'),
     cause: missing,
   });
+  const existing = Object.assign(new Error("EEXIST: file already exists, mkdir '/a/b'"), { code: 'EEXIST' });
+  expect(outputError(existing, '/a/b')).toMatchObject({
+    message: 'cannot write /a/b: there is a file of this name',
+    hint: 'choose another destination',
+  });
+  expect(outputError(new Error('other'), '/a/b')).toEqual(new Error('other'));
   const full = Object.assign(new Error('ENOSPC: x'), { code: 'ENOSPC' });
   expect(writeError('`/a/b`', full)).toMatchObject({ code: 'DISK_FULL', hint: expect.any(String) });
 });

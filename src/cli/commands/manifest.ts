@@ -20,6 +20,8 @@ interface ManifestFlags extends ProgressFlags {
   readonly dryRun?: boolean;
 }
 
+const actions = ['inspect', 'create', 'rm'];
+
 /** `tsbuild manifest inspect` shows what a name stands for; `create` makes an index of images and pushes it; `rm` takes names away. */
 export const manifest: Verb = {
   define: () =>
@@ -33,7 +35,7 @@ export const manifest: Verb = {
             'inspect [options] IMAGE\n       tsbuild manifest create [options] -t NAME IMAGE...\n       tsbuild manifest rm [options] NAME...',
           )
           .argument('<action>')
-          .argument('<images...>')
+          .argument('[images...]')
           .option('--raw', 'inspect: the bytes as they are kept')
           .addOption(
             listOption(
@@ -53,12 +55,16 @@ export const manifest: Verb = {
       ),
     ),
   run: async (command, context) => {
-    const [action = ''] = command.args;
+    const [action = '', ...images] = command.args;
+    if (images.length === 0 && actions.includes(action))
+      throw new BuildError('USAGE', `\`tsbuild manifest ${action}\` needs the name of an image`, {
+        hint: 'see `tsbuild manifest --help`',
+      });
     if (action === 'inspect') return inspect(command, context);
     if (action === 'create') return create(command, context);
     if (action === 'rm') return remove(command, context);
     throw new BuildError('USAGE', `\`${action}\` is nothing that \`tsbuild manifest\` does`, {
-      hint: suggestion(action, ['inspect', 'create', 'rm']) ?? 'inspect, create and rm are',
+      hint: suggestion(action, actions),
     });
   },
 };
