@@ -33,9 +33,9 @@ function handle(request: WriterRequest): void {
   // Failed before: what follows was on its way.
   if (file === undefined) return;
   if (request.kind === 'write') {
-    writeFully(file.fd, request.chunks);
     let size = 0;
     for (const chunk of request.chunks) {
+      writeFully(file.fd, chunk);
       file.hash.update(chunk);
       size += chunk.length;
       // At once, and not when this thread collects its garbage: the next piece comes into the same memory then.

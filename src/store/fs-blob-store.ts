@@ -14,8 +14,10 @@ import { storeError } from './store-error.ts';
 import { writeFully } from './write-fully.ts';
 
 const readSize = 512 * 1024;
-/** Small chunks are gathered up to this many bytes before a write. */
-const writeSize = 256 * 1024;
+/** So much is handed on at once. */
+const batch = 256 * 1024;
+/** Chunks smaller than `smallChunk` are gathered in pieces of this size. */
+const gathering = 64 * 1024;
 const smallChunk = 16 * 1024;
 /** From here on a thread of its own is worth its start. */
 const largeBlob = 16 * 1024 * 1024;
@@ -135,8 +137,10 @@ async function write(
   } else {
     const hash = promise === undefined ? createHash('sha256') : undefined;
     size = await consume(stream, writing, (chunks) => {
-      for (const chunk of chunks) hash?.update(chunk);
-      writeFully(file.fd, chunks);
+      for (const chunk of chunks) {
+        hash?.update(chunk);
+        writeFully(file.fd, chunk);
+      }
     });
     digest = promise ?? `sha256:${hash?.digest('hex') ?? ''}`;
     if (expected.digest !== undefined && digest !== expected.digest) throw mismatch(expected, digest);
@@ -163,7 +167,25 @@ async function consume(
   let size = 0;
   let waiting: Uint8Array[] = [];
   let waitingSize = 0;
+  let gathered: Uint8Array | undefined;
+  let fill = 0;
+  const gatherNoMore = (): void => {
+    if (gathered !== undefined) waiting.push(gathered.subarray(0, fill));
+    gathered = undefined;
+    fill = 0;
+  };
+  const add = (chunk: Uint8Array): void => {
+    waitingSize += chunk.length;
+    if (chunk.length >= smallChunk || fill + chunk.length > gathering) gatherNoMore();
+    if (chunk.length >= smallChunk) waiting.push(chunk);
+    else {
+      // Copied: it may be a part of a buffer that its source uses anew. Sockets and files give larger ones, for keeps.
+      (gathered ??= Buffer.allocUnsafeSlow(gathering)).set(chunk, fill);
+      fill += chunk.length;
+    }
+  };
   const drain = async (): Promise<void> => {
+    gatherNoMore();
     const chunks = waiting;
     waiting = [];
     waitingSize = 0;
@@ -178,10 +200,8 @@ async function consume(
     size += chunk.length;
     if (expected.size !== undefined && size > expected.size)
       throw mismatch(expected, `more than ${expected.size} bytes`);
-    // Small ones are copied: they may be parts of a buffer that their source uses anew. Sockets and files give larger ones, for keeps.
-    waiting.push(chunk.length < smallChunk ? Uint8Array.from(chunk) : chunk);
-    waitingSize += chunk.length;
-    if (waitingSize >= writeSize) await drain();
+    add(chunk);
+    if (waitingSize >= batch) await drain();
   }
   if (waitingSize > 0) await drain();
   signal?.throwIfAborted();

@@ -1,17 +1,14 @@
-import { writeSync, writevSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 
 /**
- * In one call and without joining the chunks: at half the time and a fraction of the memory of a joined buffer. Synchronously: what goes
- * to the page cache takes less than to wake a thread for it.
+ * The kernel takes memory for a file in pieces as large as the write. Small pieces it mostly has at hand; large ones are memory that was not used for
+ * long, which a virtual machine has to get from its host first: 256 KiB at once take twice the time of 64 KiB.
  */
-export function writeFully(fd: number, chunks: readonly Uint8Array[]): void {
-  let written = writevSync(fd, chunks);
-  // What a full disk or a signal has left of it.
-  for (const chunk of chunks) {
-    const from = Math.min(written, chunk.length);
-    written -= from;
-    for (let offset = from; offset < chunk.length;) {
-      offset += writeSync(fd, chunk, offset, chunk.length - offset);
-    }
+const piece = 64 * 1024;
+
+/** Synchronously: what goes to the page cache takes less than to wake a thread for it. */
+export function writeFully(fd: number, chunk: Uint8Array): void {
+  for (let offset = 0; offset < chunk.length;) {
+    offset += writeSync(fd, chunk, offset, Math.min(piece, chunk.length - offset));
   }
 }
