@@ -45,10 +45,12 @@ let serial = 0;
 
 /**
  * Writes the file at `path`, which is there and empty, in a thread that all such files share. Between a socket and a file bytes are received, written
- * and hashed, each at a similar cost: one thread would do one after the other. The thread never keeps the process alive.
+ * and hashed, each at a similar cost: one thread would do one after the other. The thread never keeps the process alive. undefined: this process
+ * gets no more threads.
  */
-export function openBlobWriter(path: string): BlobWriter {
+export function openBlobWriter(path: string): BlobWriter | undefined {
   const own = (thread ??= start());
+  if (own === undefined) return undefined;
   const id = serial++;
   const file: File = { onWay: 0, wake: () => undefined };
   own.files.set(id, file);
@@ -106,13 +108,19 @@ function alone(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
     : Uint8Array.from(chunk);
 }
 
-function start(): Thread {
+function start(): Thread | undefined {
   // Loaded here: most commands write no large blob.
   const { Worker } = process.getBuiltinModule('node:worker_threads');
-  const worker = new Worker(new URL(`./blob-thread${extname(import.meta.url)}`, import.meta.url), {
-    env: {},
-    execArgv: ['--no-warnings'],
-  });
+  let worker: Worker;
+  try {
+    worker = new Worker(new URL(`./blob-thread${extname(import.meta.url)}`, import.meta.url), {
+      env: {},
+      execArgv: ['--no-warnings'],
+    });
+  } catch {
+    // A limit of processes, of a container or a user, counts threads.
+    return undefined;
+  }
   worker.unref();
   const made: Thread = { worker, files: new Map(), waiting: 0 };
   worker.on('message', (message: WriterAnswer) => {

@@ -124,8 +124,8 @@ async function write(
   const raw = (expected.size ?? 0) < largeBlob || promise === undefined ? undefined : unverified(stream);
   let size: number;
   let digest: Digest;
-  if (raw !== undefined) {
-    const writer = openBlobWriter(path);
+  const writer = raw && openBlobWriter(path);
+  if (raw !== undefined && writer !== undefined) {
     try {
       size = await consume(raw.bytes(), writing, (chunks) => writer.write(chunks));
     } catch (error) {

@@ -1,10 +1,13 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import type { Digest } from '../../src/oci/digest.ts';
 import { digestOf } from '../../src/oci/digest.ts';
+import type { BlobWriter } from '../../src/store/blob-writer.ts';
 import { openBlobWriter } from '../../src/store/blob-writer.ts';
 import type { Store } from '../../src/store/store.ts';
 import { openStore } from '../../src/store/store.ts';
@@ -106,15 +109,16 @@ test('another size, a broken source and an abort leave nothing, and the next blo
 
 test('what goes wrong in the thread is told where it is waited for, and other files go on', async () => {
   await using temp = await makeTempDir();
-  const lost = openBlobWriter(join(temp.path, 'nothing'));
+  const open = (path: string): BlobWriter => openBlobWriter(path) ?? expect.fail('no thread');
+  const lost = open(join(temp.path, 'nothing'));
   await lost.write([Buffer.from('x')]);
   await expect(lost.end()).rejects.toMatchObject({ code: 'ENOENT' });
   // The device is full at once.
-  const full = openBlobWriter('/dev/full');
+  const full = open('/dev/full');
   await full.write([randomBytes(MiB)]);
   await expect(full.end()).rejects.toMatchObject({ code: 'ENOSPC' });
   await writeFile(join(temp.path, 'file'), '');
-  const writer = openBlobWriter(join(temp.path, 'file'));
+  const writer = open(join(temp.path, 'file'));
   const parts = [
     randomBytes(20_000),
     randomBytes(5 * MiB),
@@ -124,4 +128,29 @@ test('what goes wrong in the thread is told where it is waited for, and other fi
   for (const part of parts) await writer.write([part.subarray(0, 10_000), part.subarray(10_000)]);
   expect(await writer.end()).toBe(digestOf(whole).slice(7));
   expect((await readFile(join(temp.path, 'file'))).equals(whole)).toBe(true);
+});
+
+test('where no thread can be had, large blobs are written all the same', async () => {
+  await using temp = await makeTempDir();
+  const blob = Buffer.alloc(17 * MiB, piece);
+  const root = join(import.meta.dirname, '../../src');
+  const script = join(temp.path, 'script.ts');
+  await writeFile(
+    script,
+    `import { mkdirSync } from 'node:fs';
+    import { openFsBlobStore } from '${root}/store/fs-blob-store.ts';
+    import { openBlobWriter } from '${root}/store/blob-writer.ts';
+    import { streamOf, verifying } from '${root}/util/streams.ts';
+    const root = import.meta.dirname;
+    mkdirSync(root + '/blobs/sha256', { recursive: true });
+    const open = () => streamOf(Buffer.alloc(${blob.length}, Buffer.from('${piece.toString('base64')}', 'base64')));
+    const digest = process.argv[2];
+    const stream = verifying(open(), digest, { bytes: open, wrong: (actual) => new Error(actual) });
+    await openFsBlobStore(root, async () => root).put(stream, { digest, size: ${blob.length} });
+    if (openBlobWriter('x') !== undefined) throw new Error('there is a thread');`,
+  );
+  const digest = digestOf(blob);
+  const flags = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*', '--no-warnings'];
+  await promisify(execFile)(process.execPath, [...flags, script, digest]);
+  expect((await readFile(join(temp.path, 'blobs/sha256', digest.slice(7)))).equals(blob)).toBe(true);
 });
