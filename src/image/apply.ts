@@ -13,12 +13,12 @@ import {
   rmdirSync,
   symlinkSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { lsetxattr, lutimes, mknod } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
+import { writeFully } from '../util/write-fully.ts';
 import type { Entry, EntryStream } from './entry.ts';
 import { baseName, joinPath, parentPath } from './entry-path.ts';
 import { giveTo } from './owners.ts';
@@ -222,7 +222,7 @@ class Applier {
     try {
       if (entry.size > 0 && entry.content !== undefined) {
         for await (const chunk of entry.content()) {
-          for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+          writeFully(fd, chunk);
         }
       }
       // In this order: chown clears setuid and capabilities.

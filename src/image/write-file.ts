@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import type { Digest } from '../oci/digest.ts';
 import type { ByteStream } from '../util/streams.ts';
+import { writeFully } from '../util/write-fully.ts';
 
 /** Writes a stream to a new file, durably; returns its digest. Throws when there is one already, and the signal's reason. */
 export async function writeHashed(bytes: ByteStream, file: string, signal?: AbortSignal): Promise<Digest> {
@@ -11,7 +12,7 @@ export async function writeHashed(bytes: ByteStream, file: string, signal?: Abor
     for await (const chunk of bytes) {
       signal?.throwIfAborted();
       hash.update(chunk);
-      for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+      writeFully(fd, chunk);
     }
     fdatasyncSync(fd);
   } finally {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
+import { writeFully } from '../util/write-fully.ts';
 import type { WriterAnswer, WriterRequest } from './blob-writer.ts';
-import { writeFully } from './write-fully.ts';
 
 interface Writing {
   readonly fd: number;

@@ -8,10 +8,10 @@ import { digestHex, digestOf } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { lend, promisedDigest, promising, readAll, unverified } from '../util/streams.ts';
+import { writeFully } from '../util/write-fully.ts';
 import type { BlobStore, ExpectedBlob, OpenBlobOptions } from './blob-store.ts';
 import { openBlobWriter } from './blob-writer.ts';
 import { storeError } from './store-error.ts';
-import { writeFully } from './write-fully.ts';
 
 const readSize = 512 * 1024;
 /** So much is handed on at once. */

@@ -96,6 +96,8 @@ async function measureLarge(): Promise<void> {
   const push = await benchEarlyPush(3);
   say(`build, then push: a large layer, then sleep 3       ${push.apart.toFixed(0).padStart(6)} ms`);
   report('build --push of the same', push.together / push.apart, { of: 'build, then push', limit: 1 });
+  // A program of its own, which judges by itself.
+  await import('./transfer.ts');
 }
 
 function report(name: string, ratio: number, { of, limit }: { of: string; limit?: number }): void {
