@@ -200,7 +200,9 @@ class Applier {
       case 'block':
       case 'fifo':
         // A user namespace has no devices of its own. Steps see those of the sandbox, and the layer's bytes stay what they are.
-        if ((!this.#keepOwners || this.#mapped) && entry.type !== 'fifo') return;
+        // A whiteout in its place: what lower layers have there is gone all the same.
+        if ((!this.#keepOwners || this.#mapped) && entry.type !== 'fifo')
+          return this.#whiteout(path, undefined);
         mknod(full, nodeType(entry.type) | 0o600, { major: entry.devMajor ?? 0, minor: entry.devMinor ?? 0 });
         if (this.#keepOwners) giveTo(full, entry);
         chmodSync(full, this.#mode(entry));

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Entry } from '../../src/image/entry.ts';
 import { dir, file, opaque, symlink, whiteout } from '../image/entries.ts';
 import type { CommandResult } from '../support/cli.ts';
 import { command, must, tsbuild } from '../support/cli.ts';
@@ -16,6 +17,7 @@ import { makeUser } from '../support/users.ts';
 const needs = ['root', tool('busybox', 'busybox-static'), tool('newuidmap', 'uidmap'), tool('runc')] as const;
 
 const seconds = (count: number): bigint => BigInt(count) * 1_000_000_000n;
+const device = (path: string): Entry => ({ ...file(path), type: 'char', devMajor: 1, devMinor: 3 });
 const layers = [
   [
     dir('opt', { mode: 0o711, uid: 3, gid: 4, mtime: seconds(900_000_001) }),
@@ -29,13 +31,15 @@ const layers = [
     dir('usr/lib'),
     file('usr/lib/kept'),
     symlink('lib', 'usr/lib'),
+    ...[file('null', 'low'), dir('zero'), file('zero/low')],
   ],
-  [file('opt/app/file', 'of a layer without parents'), whiteout('gone'), whiteout('lib/kept')],
+  // Devices that a user namespace cannot make hide what is below them all the same.
+  [device('null'), device('zero'), file('opt/app/file', 'of a layer without parents'), whiteout('gone'), whiteout('lib/kept')],
   [file('gone/new'), opaque('emptied')],
 ];
 // What is changed is copied into the step's layer with what it was.
 const dockerfile = `FROM foreign
-RUN test -z "$(ls -A /lib; ls -A /emptied)" && chmod g+w /opt/app/file /usr/lib/kept && chmod o+x /gone && chmod o+x /emptied
+RUN test -z "$(ls -A /lib; ls -A /emptied)" && test ! -f /null && test ! -d /zero && chmod g+w /opt/app/file /usr/lib/kept && chmod o+x /gone && chmod o+x /emptied
 `;
 
 suite('layers that name no parents, on each rung', needs, () => {
