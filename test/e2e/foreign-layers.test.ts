@@ -34,7 +34,13 @@ const layers = [
     ...[file('null', 'low'), dir('zero'), file('zero/low')],
   ],
   // Devices that a user namespace cannot make hide what is below them all the same.
-  [device('null'), device('zero'), file('opt/app/file', 'of a layer without parents'), whiteout('gone'), whiteout('lib/kept')],
+  [
+    device('null'),
+    device('zero'),
+    file('opt/app/file', 'of a layer without parents'),
+    whiteout('gone'),
+    whiteout('lib/kept'),
+  ],
   [file('gone/new'), opaque('emptied')],
 ];
 // What is changed is copied into the step's layer with what it was.
