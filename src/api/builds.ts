@@ -31,7 +31,7 @@ export async function buildLogs(
   const root = rootOf(options);
   const record = await inspectBuild(options);
   return (
-    chooseSteps(record.steps, options.step)
+    chooseSteps(record.steps, options.step, record)
       .map((step) => ({ step, path: logFile(root, record.id, step.number) }))
       // Of a build that was killed the record may be older than its logs.
       .filter(({ path }) => existsSync(path))

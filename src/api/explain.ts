@@ -24,7 +24,7 @@ export async function explain(options: ExplainBuildOptions): Promise<BuildExplan
   const isNamed = options.context !== undefined || options.dockerfile !== undefined;
   const source = isNamed && options.build === undefined ? shortSource(sourceOf(options)) : undefined;
   const { steps, ...build } = findBuild(root, options.build, source);
-  return { build, steps: chooseSteps(steps.map(explained).filter(isStep), options.step) };
+  return { build, steps: chooseSteps(steps.map(explained).filter(isStep), options.step, build) };
 }
 
 async function dryRun(options: ExplainBuildOptions): Promise<readonly BuildStep[]> {

@@ -55,7 +55,8 @@ async function otherTags({ store }: Session, name: string | undefined): Promise<
     const other = image.name === undefined ? undefined : parseReference(image.name);
     return other?.registry === registry && other.repository === repository ? (other.tag ?? []) : [];
   });
-  return tags.length === 0 ? undefined : `of this name it has the tag ${tags.slice(0, 20).join(', ')}`;
+  const what = tags.length === 1 ? 'the tag' : 'the tags';
+  return tags.length === 0 ? undefined : `of this name it has ${what} ${tags.slice(0, 20).join(', ')}`;
 }
 
 /** undefined: it is no image, or a damaged one. */

@@ -7,7 +7,8 @@ import type { StoredLayer } from '../image/layer-store.ts';
 import { layoutEntries } from '../image/oci-layout.ts';
 import { writeTar } from '../image/tar.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { hostPlatform, parsePlatform } from '../oci/platform.ts';
+import type { Platform } from '../oci/platform.ts';
+import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
@@ -32,8 +33,31 @@ export function pullImage(
       const { image } = await resolveImage(await session.registry(), reference, platform, {
         signal: session.signal,
       });
+      if (options.platform !== undefined)
+        warnOfPlatform(session, { name, wanted: platform, ...(await image.config()) });
       return keepImage({ session, id }, image, [name]);
     });
+  });
+}
+
+/** What is no index is taken whatever it is for (R-PULL-2): who asked for something else is told. */
+function warnOfPlatform(
+  session: Session,
+  {
+    name,
+    wanted,
+    os,
+    architecture,
+  }: { readonly name: string; readonly wanted: Platform } & Pick<Platform, 'os' | 'architecture'>,
+): void {
+  if (os === wanted.os && architecture === wanted.architecture) return;
+  session.emit({
+    type: 'diagnostic',
+    diagnostic: {
+      severity: 'warning',
+      rule: 'PulledPlatform',
+      message: `${name} is one image for ${os}/${architecture}: there is none for ${formatPlatform(wanted)}`,
+    },
   });
 }
 

@@ -93,7 +93,9 @@ export function lowerCommand(state: StageState, instruction: CommandInstruction,
     step.lowering.report(
       'JSONArgsRecommended',
       findingAt(instruction, `${name} in shell form keeps signals of the system from the process`, {
-        hint: `write ${name} as a JSON array`,
+        hint: command.text.trimStart().startsWith('[')
+          ? 'it begins like a JSON array and is none: look at its quotes (only ") and commas'
+          : `write ${name} as a JSON array`,
       }),
     );
   }

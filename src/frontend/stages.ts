@@ -29,6 +29,9 @@ export function groupStages(
     else if (instruction.kind === 'arg') globalArgs.push(instruction);
     else if (!reported) {
       reported = true;
+      // A word before it that is no instruction may be the FROM that is missing: its error says all there is.
+      const { line } = instruction.keyword.range.start;
+      if (errors.some((error) => isUnknownBefore(error, line))) continue;
       errors.push(
         new BuildError(
           'DOCKERFILE_NO_STAGE',
@@ -42,6 +45,10 @@ export function groupStages(
     }
   }
   return { globalArgs, stages };
+}
+
+function isUnknownBefore({ code, source }: BuildError, line: number): boolean {
+  return code === 'DOCKERFILE_UNKNOWN_INSTRUCTION' && source !== undefined && source.range.start.line < line;
 }
 
 /** By list of stages: the places of each name, ascending. Lists are never changed once they are looked things up in. */

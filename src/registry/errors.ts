@@ -95,7 +95,7 @@ export async function responseError(
     return new BuildError(
       'IMAGE_NOT_FOUND',
       `${task.subject} is not in its registry${repository ? ': there is no such repository' : ''}`,
-      { hint: task.kind === 'tags' || repository ? 'check the name' : 'check name and tag', details },
+      { hint: repository || task.kind === 'tags' ? 'check the name' : absentHint(task.subject), details },
     );
   }
   const hint =
@@ -107,6 +107,14 @@ export async function responseError(
     `${task.registry} answered ${status} about ${task.subject}${said}`,
     { hint, details },
   );
+}
+
+/** `NAME:TAG` or `NAME@DIGEST` is not there; lists name what is. */
+function absentHint(subject: string): string {
+  const repository = /^(.*):[\w.-]+$/.exec(subject)?.[1];
+  return repository === undefined || subject.includes('@')
+    ? 'check name and tag'
+    : `check name and tag; \`tsbuild ls ${repository}\` lists its tags`;
 }
 
 /** E-7: says whose credentials were tried, or where none were found. */

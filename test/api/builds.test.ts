@@ -198,6 +198,10 @@ describe('explain', () => {
     expect(found.map(({ name }) => name.replace(/^\[.*?\] /, ''))).toEqual(names);
     await expect(explain({ root: it.root, step: 'nothing' })).rejects.toMatchObject({
       code: 'BUILD_NOT_FOUND',
+      message: expect.stringMatching(/^build \w+ \(Dockerfile in .*\) has no step `nothing`$/),
+    });
+    await expect(explain({ root: it.root, step: 'Dockerfile:9' })).rejects.toMatchObject({
+      hint: 'its steps begin on line 2, 3; the other instructions make none',
     });
   });
 

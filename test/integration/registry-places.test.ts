@@ -4,7 +4,7 @@ import { createServer } from 'node:https';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { expect, test } from 'vitest';
-import type { CommonOptions } from '../../src/index.ts';
+import type { CommonOptions, ProgressEvent } from '../../src/index.ts';
 import { build, copyImage, inspectImage, pullImage } from '../../src/index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
@@ -172,6 +172,16 @@ suite('buildkitd.toml', [tool('openssl'), tool('docker-registry')], () => {
       ...{ root: join(folder.path, store), env: { HOME: folder.path }, mirrorsOnly: true },
     });
     expect((await pullImage({ ...common('pull'), image: 'app:1' })).digest).toBe(digest);
+    // One image is taken whatever it is for (R-PULL-2), and that is told.
+    const told: string[] = [];
+    const onEvent = (event: ProgressEvent): void => {
+      if (event.type === 'diagnostic') told.push(event.diagnostic.message);
+    };
+    for (const platform of ['linux/amd64', 'linux/arm64'])
+      await pullImage({ ...common('pull'), image: 'app:1', platform, onEvent });
+    expect(told).toEqual([
+      'docker.io/library/app:1 is one image for linux/amd64: there is none for linux/arm64',
+    ]);
     const destination = `oci:${folder.path}/layout`;
     expect((await copyImage({ ...common('copy'), source: 'app:1', destination })).digest).toBe(digest);
     const context = join(folder.path, 'context');

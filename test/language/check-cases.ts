@@ -69,6 +69,7 @@ export const checkCases: Readonly<Record<CheckName, CheckCase>> = {
       'FROM scratch\nCMD run me',
       'FROM scratch\nENTRYPOINT run me',
       'FROM scratch AS a\nFROM a\nCMD x',
+      'FROM scratch\nCMD ["run" "me"]',
     ],
     quiet: [
       'FROM scratch\nCMD ["run"]\nENTRYPOINT ["me"]',

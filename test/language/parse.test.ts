@@ -124,6 +124,10 @@ describe('lines', () => {
     expect(first(' \n\t\n')).toBe('DOCKERFILE_NO_STAGE 1:1-1:1 the Dockerfile is empty');
     expect(first('# a\n')).toBe('DOCKERFILE_NO_STAGE 1:1-1:1 the Dockerfile has no instructions');
     expect(first('ARG a\n')).toBe('DOCKERFILE_NO_STAGE 1:1-1:1 the Dockerfile has no FROM');
+    // What is no instruction may be the missing FROM: one error, not two.
+    expect(faults('FORM a\nRUN x\n')).toEqual([
+      'DOCKERFILE_UNKNOWN_INSTRUCTION 1:1-1:5 unknown instruction `FORM` | did you mean `FROM`?',
+    ]);
     expect(faults('ARG ok\nRUN x\nENV a=1\nFROM a\n')).toEqual([
       'DOCKERFILE_NO_STAGE 2:1-2:4 RUN stands before the first FROM | only ARG may stand there',
     ]);

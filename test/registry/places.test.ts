@@ -230,8 +230,10 @@ test('R-MIR-1: a short name is Docker Hub’s; where it has none, the alias of r
   expect(await hint('fedora:40')).toBe(
     'registries.conf calls it r.example/fedora: write that, if it is what you mean',
   );
-  expect(await hint('alpine')).toBe('check name and tag');
-  expect(await hint('team/fedora')).toBe('check name and tag');
+  const ls = 'check name and tag; `tsbuild ls docker.io';
+  expect(await hint('alpine')).toBe(`${ls}/library/alpine\` lists its tags`);
+  expect(await hint('team/fedora')).toBe(`${ls}/team/fedora\` lists its tags`);
+  expect(await hint(`team/fedora@${digest}`)).toBe('check name and tag');
   expect(hub.seen.length).toBeGreaterThan(3);
 });
 

@@ -47,13 +47,21 @@ export function findBuild(root: string, id = 'latest', source?: string): BuildRe
 export function chooseSteps<S extends BuildStep>(
   steps: readonly S[],
   text: string | undefined,
+  build?: Pick<BuildRecord, 'id' | 'dockerfile' | 'context'>,
 ): readonly S[] {
   if (text === undefined) return steps;
   const chosen = steps.filter(chooser(text.trim()));
-  const count = steps.filter(({ number }) => number > 0).length;
   if (chosen.length > 0) return chosen;
-  throw new BuildError('BUILD_NOT_FOUND', `the build has no step \`${text}\``, {
-    hint: `it has ${count}: give a number of \`tsbuild explain\`, \`stage k/n\`, \`Dockerfile:LINE\` or a part of the name`,
+  const own = steps.filter(({ number }) => number > 0);
+  const lines = [...new Set(own.flatMap(({ line }) => line ?? []))].slice(0, 50);
+  // Which build was looked at: the last one may be another project's.
+  const of =
+    build === undefined ? 'the build' : `build ${build.id} (${build.dockerfile} in ${build.context})`;
+  throw new BuildError('BUILD_NOT_FOUND', `${of} has no step \`${text}\``, {
+    hint:
+      /:\d+$/.test(text) && lines.length > 0
+        ? `its steps begin on line ${lines.join(', ')}; the other instructions make none`
+        : `it has ${own.length}: give a number of \`tsbuild explain\`, \`stage k/n\`, \`Dockerfile:LINE\` or a part of the name`,
   });
 }
 
