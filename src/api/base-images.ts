@@ -18,6 +18,7 @@ import type { Store } from '../store/store.ts';
 import type { SourceLocation } from '../util/source.ts';
 import { internalStep } from './internal-step.ts';
 import { withPullProgress } from './pull-progress.ts';
+import type { PullPolicy } from './types.ts';
 import type { Session } from './session.ts';
 
 /** Where the layers of a base can be had again: for mounting blobs between repositories of one registry. */
@@ -46,9 +47,13 @@ interface Found {
 
 /**
  * FROM resolution (L-FROM-3, with the local store added): an OCI layout by `oci-layout://`, the local store, what the store remembers of a
- * registry's answer, the registry. `pull` goes to the registry at once.
+ * registry's answer, the registry. `pull` may say otherwise.
  */
-export function createBaseImages(session: Session, layerStore: LayerStore, pull: boolean): BaseImages {
+export function createBaseImages(
+  session: Session,
+  layerStore: LayerStore,
+  pull: PullPolicy | boolean = false,
+): BaseImages {
   const resolved = new Map<string, Promise<Found>>();
   const byDigest = new Map<Digest, Found>();
   const known = new Map<Digest, StoredLayer>();
@@ -57,8 +62,15 @@ export function createBaseImages(session: Session, layerStore: LayerStore, pull:
   const find = async (reference: string, platform: Platform): Promise<Found> => {
     if (reference.startsWith('oci-layout://')) return fromLayout(reference, platform);
     const parsed = parseReference(reference);
-    if (pull) return fromRegistry(session, parsed, platform);
+    if (pull === true || pull === 'always') return fromRegistry(session, parsed, platform);
+    if (pull === 'never') return ofStoreAlone(session, parsed, platform);
     const local = await fromStore(session, parsed, platform);
+    if (pull === 'newer' && local !== undefined && !(local instanceof BuildError)) {
+      return fromRegistry(session, parsed, platform).catch((error: unknown) => {
+        if (error instanceof BuildError) return local;
+        throw error;
+      });
+    }
     if (!(local instanceof BuildError)) return local ?? fromRegistry(session, parsed, platform);
     try {
       return await fromRegistry(session, parsed, platform);
@@ -168,6 +180,18 @@ function otherPlatform(
       cause: error,
     },
   );
+}
+
+/** `never`: layers of what the store only remembers may have to be fetched, so that does not count. */
+async function ofStoreAlone({ store }: Session, parsed: Reference, platform: Platform): Promise<Found> {
+  const reference = formatReference(parsed);
+  const named = await store.images.find(reference);
+  if (named !== undefined)
+    return { reference, image: await openLayoutImage(store.root, { descriptor: named, platform }) };
+  const name = familiarReference(parsed);
+  throw new BuildError('IMAGE_NOT_FOUND', `\`${name}\` is not in the store, and no registry may be asked`, {
+    hint: `get it with tsbuild pull ${name}, or leave out --pull=never`,
+  });
 }
 
 /** What the store has under this name, or remembers of the registry's last answer; a BuildError when what it has is for other platforms. */

@@ -12,7 +12,7 @@ export function graph(
 ): Promise<string> {
   return withSession(options, async (session) => {
     await using contexts = await openContexts(options, session, () => session.store.tempDir());
-    const bases = createBaseImages(session, session.layerStore(), options.pull ?? false);
+    const bases = createBaseImages(session, session.layerStore(), options.pull);
     const { lowered } = await makePlan(options, session, { contexts, bases });
     const { definition } = lowered;
     switch (options.format ?? 'text') {

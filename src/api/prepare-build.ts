@@ -77,7 +77,7 @@ export async function prepareBuild(
     compression,
     (diffId) => bases.layer(diffId) !== undefined,
   );
-  const bases = createBaseImages(session, layerStore, options.pull ?? false);
+  const bases = createBaseImages(session, layerStore, options.pull);
   const plan = await makePlan(options, session, { contexts, bases, cut });
   await check?.(plan);
   const settings = opened.use(await execSettings(options, env, tempDir));

@@ -250,8 +250,8 @@ export interface BuildOptions extends CommonOptions, SpaceOptions {
   readonly cacheMountsTo?: readonly CacheMountsExport[] | undefined;
   /** How many builds the history keeps, and for how long; the newest always. Default: 50, 48 hours. false: this one leaves nothing there. */
   readonly history?: { readonly builds: number; readonly hours: number } | false | undefined;
-  /** Ask the registry for the base images, even when the store has them. */
-  readonly pull?: boolean | undefined;
+  /** When a registry is asked for the base images; true is `always`. Default: `missing`. */
+  readonly pull?: PullPolicy | boolean | undefined;
   readonly secrets?: readonly SecretOption[] | undefined;
   readonly ssh?: readonly SshOption[] | undefined;
   /** name -> directory, `docker-image://ref`, `oci-layout://dir[:tag|@digest]`, git or http URL. */
@@ -342,3 +342,9 @@ export interface BuildResult {
   /** What `--metadata-file` writes (C-MD-5). */
   readonly metadata: Readonly<Record<string, unknown>>;
 }
+
+/**
+ * C-CA-3. `always`: each time. `missing`: for what the store does not have. `newer`: each time, and what the store has will do when that fails.
+ * `never`: no registry is asked.
+ */
+export type PullPolicy = 'always' | 'missing' | 'newer' | 'never';

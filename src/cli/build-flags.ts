@@ -11,13 +11,14 @@ import { networkModes, parseBytes, parseChoice, parseEpoch, parseTimeout, parseW
 export interface PlanFlags extends ProgressFlags {
   readonly file?: string | undefined;
   readonly buildArg?: readonly string[] | undefined;
+  readonly buildArgFile?: readonly string[] | undefined;
   readonly target?: string | undefined;
   readonly platform?: readonly string[] | undefined;
   readonly buildContext?: readonly string[] | undefined;
   readonly contextModes?: 'git' | undefined;
   readonly label?: readonly string[] | undefined;
   readonly annotation?: readonly string[] | undefined;
-  readonly pull?: boolean | undefined;
+  readonly pull?: string | undefined;
   readonly addHost?: readonly string[] | undefined;
   readonly shmSize?: number | undefined;
   readonly ulimit?: readonly string[] | undefined;
@@ -71,6 +72,9 @@ export function addPlanFlags(command: Command): Command {
     .addOption(
       listOption('--build-arg <name[=value]>', 'set an ARG; without a value: from the environment (many)'),
     )
+    .addOption(
+      listOption('--build-arg-file <path>', 'lines of name=value; what --build-arg says counts more (many)'),
+    )
     .option('--target <stage>', 'the stage to build')
     .addOption(
       listOption(
@@ -92,7 +96,10 @@ export function addPlanFlags(command: Command): Command {
     )
     .addOption(listOption('--label <name=value>', 'set a label of the image (many)'))
     .addOption(listOption('--annotation <name=value>', 'set an annotation of the manifest (many)'))
-    .option('--pull', 'ask the registry for the base images, even when they are here')
+    .option(
+      '--pull [when]',
+      'ask registries for base images: always (also without a word), missing (the default), never, newer',
+    )
     .addOption(listOption('--add-host <name:ip>', 'add a line to /etc/hosts of RUN steps (many)'))
     .addOption(
       new Option('--shm-size <bytes>', 'size of /dev/shm in RUN steps, such as 64m').argParser(parseBytes),

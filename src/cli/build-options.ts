@@ -11,6 +11,7 @@ import {
   parseAddHost,
   parseAnnotations,
   parseBuildArgs,
+  readBuildArgs,
   parseBuildContexts,
   parseChoice,
   parseLabels,
@@ -35,7 +36,10 @@ export function planOptions(flags: PlanFlags, contextWord: string, context: CliC
         : flags.file === ''
           ? undefined
           : flags.file,
-    buildArgs: parseBuildArgs(flags.buildArg ?? [], context.env),
+    buildArgs: parseBuildArgs(
+      [...readBuildArgs(flags.buildArgFile ?? []), ...(flags.buildArg ?? [])],
+      context.env,
+    ),
     target: flags.target,
     // What is wrong with it, or with that of the environment, the library says.
     platform: flags.platform?.join(','),
@@ -43,7 +47,7 @@ export function planOptions(flags: PlanFlags, contextWord: string, context: CliC
     contextModes: flags.contextModes,
     labels: parseLabels(flags.label ?? []),
     annotations: parseAnnotations(flags.annotation ?? []),
-    pull: flags.pull,
+    pull: pullOption(flags.pull),
     addHosts: flags.addHost?.map(parseAddHost),
     shmSize: flags.shmSize,
     ulimits: flags.ulimit?.map(parseUlimit),
@@ -126,6 +130,12 @@ function outputOptions(
       outputs.push({ type: 'registry' });
   }
   return { outputs, load };
+}
+
+function pullOption(value: string | undefined): BuildOptions['pull'] {
+  if (value === undefined || /^(false|f|0)$/i.test(value)) return undefined;
+  if (value === '' || /^(true|t|1)$/i.test(value)) return 'always';
+  return parseChoice(value, '--pull', ['always', 'missing', 'never', 'newer'] as const);
 }
 
 function loadOption(value: string | undefined): BuildOptions['load'] {

@@ -1,5 +1,7 @@
 import { BuildError } from '../util/build-error.ts';
 import { readByteSize } from '../util/byte-size.ts';
+import { readSmallFileSync } from '../util/small-file.ts';
+import { inWords } from '../util/system-error.ts';
 import type {
   CreateIndexOptions,
   DescriptorAnnotation,
@@ -28,6 +30,23 @@ export function parseBuildArgs(
     if (value !== undefined) entries.push([key, value]);
   }
   return Object.fromEntries(entries);
+}
+
+const argFileLimit = 1024 * 1024;
+
+/** `--build-arg-file`: lines as `--build-arg` takes them; `#` begins a comment where a line begins (C-IN-8). */
+export function readBuildArgs(paths: readonly string[]): readonly string[] {
+  return paths.flatMap((path) => {
+    try {
+      const lines = readSmallFileSync(path, argFileLimit).toString().split(/\r?\n/);
+      return lines.map((line) => line.trimStart()).filter((line) => line !== '' && !line.startsWith('#'));
+    } catch (error) {
+      throw new BuildError('USAGE', `cannot read \`--build-arg-file ${path}\`: ${inWords(error)}`, {
+        hint: 'it is a file with a line name=value for each ARG',
+        cause: error,
+      });
+    }
+  });
 }
 
 /** `--label k=v`; `k` alone has an empty value. */

@@ -1,5 +1,8 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { BuildOptions } from '../../src/index.ts';
+import { makeTempDir } from '../../src/util/temp-dir.ts';
 import { buildResult, parsedBuild, runCli } from './fake-context.ts';
 
 type Row = readonly [words: string, expected: Partial<BuildOptions>, env?: NodeJS.ProcessEnv];
@@ -26,8 +29,11 @@ const rows: readonly Row[] = [
   ['--no-cache=false .', { noCache: undefined }],
   ['.', { noCache: undefined, noCacheFilter: [], outputs: undefined, load: undefined, pull: undefined }],
   ['--no-cache-filter a,b --no-cache-filter c .', { noCacheFilter: ['a', 'b', 'c'] }],
-  ['--pull .', { pull: true }],
-  ['--pull=true .', { pull: true }],
+  ['--pull .', { pull: 'always' }],
+  ['--pull=true .', { pull: 'always' }],
+  ['--pull=false .', { pull: undefined }],
+  ['--pull=never .', { pull: 'never' }],
+  ['--pull=newer .', { pull: 'newer' }],
   ['--secret id=a,src=/f .', { secrets: [{ id: 'a', file: '/f' }] }],
   ['--secret type=file,id=a,source=/f .', { secrets: [{ id: 'a', file: '/f' }] }],
   ['--secret id=a,env=V .', { secrets: [{ id: 'a', env: 'V' }] }],
@@ -190,6 +196,9 @@ const wrong: readonly (readonly [words: string, message: RegExp, hint?: RegExp])
   ['-o - -o type=oci .', /only one output/],
   ['-o "a .', /do not match/],
   ['--push .', /needs a name/],
+  ['--pull=somtimes .', /somtimes/, /always/],
+  ['--build-arg-file nosuch .', /nosuch/, /name=value/],
+  ['--build-arg-file /dev/zero .', /no ordinary file/],
   ['--load=dokcer .', /dokcer/, /`docker`/],
   ['--progress tyt .', /tyt/, /`tty`/],
   ['--progress tty .', /needs a terminal/],
@@ -269,4 +278,19 @@ describe('flags of other builders', () => {
     const result = await runCli(argv, { library: { build: async () => buildResult() } });
     expect(result.stderr).not.toContain('note:');
   });
+});
+
+test('C-IN-8: arguments from a file, which the command line overrules', async () => {
+  await using temp = await makeTempDir();
+  const path = join(temp.path, 'args');
+  await writeFile(path, '# comment\nA=1\r\n\n  B=x=y # kept\nFROM_ENV\nUNSET\n');
+  const seen: unknown[] = [];
+  const library = {
+    build: (options: BuildOptions) => {
+      seen.push(options.buildArgs);
+      return Promise.reject(new Error('seen'));
+    },
+  };
+  await runCli(['--build-arg', 'A=2', '--build-arg-file', path, '.'], { library, env: { FROM_ENV: 'e' } });
+  expect(seen).toEqual([{ A: '2', B: 'x=y # kept', FROM_ENV: 'e' }]);
 });
