@@ -1,6 +1,7 @@
 import type { StoredLayer } from '../image/layer-store.ts';
 import type { Image } from '../image/image.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { transferTeller } from '../progress/transfer.ts';
 import type { Store } from '../store/store.ts';
 import { sideBySide } from '../util/side-by-side.ts';
 import type { Exporter, ExportContext, PlatformImage } from './exporter.ts';
@@ -55,13 +56,14 @@ async function withPlatform(image: Image): Promise<Descriptor> {
 
 async function keepBlob(
   layer: StoredLayer,
-  context: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
+  { emit, signal, id }: Pick<ExportContext, 'emit' | 'signal' | 'id'>,
 ): Promise<void> {
-  const report = (done: boolean): void => {
-    const name = `layer ${layer.knownDiffId}`;
-    context.emit({ type: 'transfer', id: context.id, name, current: 0, done, time: Date.now() });
-  };
-  report(false);
-  await layer.storeBlob({ signal: context.signal });
-  report(true);
+  // Named as its manifest names it; what is compressed only now has no digest yet.
+  const name = layer.isNew()
+    ? `layer ${layer.knownDiffId.slice(7, 19)}`
+    : `pulling ${(await layer.digest()).slice(7, 19)}`;
+  const total = layer.isNew() ? {} : { total: await layer.size() };
+  const progress = transferTeller(emit, { id, name, ...total });
+  await layer.storeBlob({ signal, onProgress: progress.at });
+  progress.done(await layer.size());
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readFileSync, rmSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { configLimit, decodeConfig, decodeIndex, manifestLimit } from '../oci/decode.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -14,7 +14,6 @@ import { fullDiskError } from '../store/store-error.ts';
 import { BuildError } from '../util/build-error.ts';
 import { makeDirectories } from '../util/make-directories.ts';
 import type { ByteStream } from '../util/streams.ts';
-import { streamOf } from '../util/streams.ts';
 import { decompress } from './compression.ts';
 import { toLayer } from './derive.ts';
 import type { Entry } from './entry.ts';
@@ -28,7 +27,6 @@ import { checkLayoutFile } from './oci-layout.ts';
 import { selectPlatform } from './select-platform.ts';
 import { readTar } from './tar.ts';
 import { verified } from './verify.ts';
-import { writeHashed } from './write-file.ts';
 
 /**
  * Reads an archive of images: of `docker save` in its old or new form, or an OCI archive; also compressed as a whole. Its files are kept in
@@ -69,7 +67,8 @@ export async function unpackLayout(bytes: ByteStream, directory: string): Promis
 /** Writes a file of an archive into the store's folder for what passes. Throws DISK_FULL, and what reading the archive throws. */
 async function keep(entry: Entry, file: string): Promise<void> {
   try {
-    await writeHashed(entry.content?.() ?? streamOf(), file);
+    // Whatever it becomes is written durably; this is read once and goes.
+    await writeFile(file, entry.content?.() ?? '', { flag: 'wx', mode: 0o600 });
   } catch (error) {
     throw fullDiskError(error, 'unpacking the archive');
   }

@@ -7,6 +7,7 @@ import { BuildError } from '../util/build-error.ts';
 import type { Access } from './auth.ts';
 import type { CallOptions, Endpoint } from './client.ts';
 import type { RegistryTask } from './errors.ts';
+import { nextPage } from './next-page.ts';
 import type { RegistryRequest, SessionResponse } from './session.ts';
 
 /** A manifest or index as it was sent: the bytes decide, the document is a view of them. */
@@ -138,13 +139,7 @@ export async function listTags(endpoint: Endpoint, options: CallOptions): Promis
     const bytes = await response.bytes(manifestLimit);
     const before = tags.size;
     for (const tag of readTags(bytes, endpoint)) tags.add(tag);
-    const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '')?.[1];
-    target = undefined;
-    if (next !== undefined && tags.size > before) {
-      const url = URL.parse(next, response.url.href);
-      // Elsewhere it would be asked without credentials, and tags are the registry's own business.
-      if (url?.origin === response.url.origin) target = url;
-    }
+    target = tags.size > before ? nextPage(response) : undefined;
   }
   return [...tags];
 }

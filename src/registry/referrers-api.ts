@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { mediaType } from '../oci/media-type.ts';
 import type { CallOptions, Endpoint } from './client.ts';
 import { accessTo, endpointPath } from './manifest.ts';
+import { nextPage } from './next-page.ts';
 import type { SessionResponse } from './session.ts';
 
 const mostPages = 100;
@@ -35,9 +36,7 @@ export async function getReferrers(
     if (response.status !== 200 || type !== mediaType.ociIndex) return page === 0 ? undefined : found;
     const { manifests } = decodeIndex(await response.bytes(manifestLimit), type);
     found.push(...manifests);
-    const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '')?.[1];
-    const url = next === undefined ? null : URL.parse(next, response.url.href);
-    target = url !== null && url.origin === response.url.origin && manifests.length > 0 ? url : undefined;
+    target = manifests.length > 0 ? nextPage(response) : undefined;
   }
   return found;
 }

@@ -279,20 +279,25 @@ test('R-RATE-1: 429 names the limit and the way out', async () => {
   expect(error).toMatchObject({ hint: expect.stringContaining('0;w=21600') });
 });
 
-test('R-MISC-1: tags come in pages, and pages of another origin are not followed', async () => {
+test('R-MISC-1: tags come in pages, and another origin is not asked for one', async () => {
+  await using other = await startHttpServer((_, response) => response.end('{"tags":["x"]}'));
+  const elsewhere = `http://${other.host}/v2/other/tags/list?page=4`;
   await using registry = await startHttpServer((request, response) => {
     const url = new URL(request.url ?? '', 'http://x');
     if (url.pathname === '/v2/') {
       response.end();
       return;
     }
-    const last = url.searchParams.get('last');
-    const next =
-      last === null ? '</v2/a/b/tags/list?last=1>; rel="next"' : '<http://127.0.0.1:1/x>; rel="next"';
-    response.writeHead(200, { link: next }).end(JSON.stringify({ tags: last === null ? ['1'] : ['2'] }));
+    const page = Number(url.searchParams.get('page') ?? 1);
+    // The second is named as a proxy that ends TLS would have it, the third by who wants to be asked instead.
+    const next = ['/v2/a/b/tags/list?page=2', `http://registry.invalid/v2/a/b/tags/list?page=3`, elsewhere][
+      page - 1
+    ];
+    response.writeHead(200, { link: `<${next}>; rel="next"` }).end(JSON.stringify({ tags: [`${page}`] }));
   });
   await using http = client();
-  expect(await http.listTags({ registry: registry.host, repository: 'a/b' })).toEqual(['1', '2']);
+  expect(await http.listTags({ registry: registry.host, repository: 'a/b' })).toEqual(['1', '2', '3']);
+  expect(other.seen).toEqual([]);
 });
 
 test('R-MISC-1: a page that brings nothing new is the last, and a list without an end is no list', async () => {
