@@ -44,12 +44,13 @@ export interface BuildRecord {
   readonly ended?: number;
   /** `interrupted`: by the user, or its process was killed. */
   readonly status: 'running' | 'done' | 'failed' | 'interrupted';
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+  /** An absolute path, a URL, or `-` for what came through a pipe. */
   readonly context: string;
   readonly dockerfile: string;
   readonly target: string | undefined;
   readonly platform?: string;
-  /** Canonical names given; before the end, those that were asked for. */
+  /** Canonical names given; without success, those that were asked for. */
   readonly names: readonly string[];
   readonly digest?: Digest | undefined;
   readonly imageId?: Digest | undefined;

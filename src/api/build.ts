@@ -1,10 +1,12 @@
+import { resolve } from 'node:path';
 import { withoutCredentials } from '../frontend/remote.ts';
+import { formatReference, parseReference } from '../oci/reference.ts';
 import type { Emit, VertexEvent } from '../progress/event.ts';
 import type { Needle } from '../util/secret-needles.ts';
 import type { ExportRequest } from './export-all.ts';
 import { checkOutputs, checkPushRights, exportAll, isPushed, layerCompression } from './export-all.ts';
 import type { EarlyPush } from './early-push.ts';
-import { sourceOf } from './explaining.ts';
+import { isUrl, sourceOf } from './explaining.ts';
 import { defaultLimits } from './history/build-files.ts';
 import { BuildRecorder } from './history/build-recorder.ts';
 import { imageConfig, ownLayers } from './image-config.ts';
@@ -73,13 +75,24 @@ function startRecorder(options: BuildOptions, root: string): BuildRecorder | und
   if (history === false) return undefined;
   const shown = (spec: unknown, otherwise: string): string =>
     typeof spec === 'string' ? withoutCredentials(spec) : otherwise;
+  const place = shown(context, '-');
   const about = {
     source: sourceOf(options),
-    context: shown(context, '-'),
+    // Whoever looks at the history may do so from another directory.
+    context: place === '-' || isUrl(place) ? place : resolve(place),
     dockerfile: shown(dockerfile, dockerfile === undefined ? 'Dockerfile' : '-'),
-    ...{ target, names: tags },
+    ...{ target, names: tags.map(canonical) },
   };
   return new BuildRecorder(root, about, history);
+}
+
+/** The name as the finished build has it; one that is none ends the build later, with an error that says why. */
+function canonical(tag: string): string {
+  try {
+    return formatReference(parseReference(tag));
+  } catch {
+    return tag;
+  }
 }
 
 async function runBuild(

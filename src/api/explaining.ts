@@ -16,7 +16,6 @@ import type { BuildOptions } from './types.ts';
  * same directory. For explaining alone: no key has it.
  */
 export function sourceOf({ context = '.', dockerfile }: BuildOptions): Digest {
-  const isUrl = (text: string): boolean => /^[a-z+]+:\/\/|^git@/i.test(text);
   const name = (spec: unknown): string | undefined =>
     typeof spec !== 'string' || spec === '-' ? undefined : isUrl(spec) ? spec : resolve(spec);
   const place = name(context);
@@ -24,6 +23,11 @@ export function sourceOf({ context = '.', dockerfile }: BuildOptions): Digest {
   const file = dockerfile === undefined ? usual : name(dockerfile);
   // Without any name it is at least of this directory.
   return digestOfJson([place ?? resolve('.'), file ?? '-']);
+}
+
+/** Whether a context or Dockerfile is no path of this machine. */
+export function isUrl(text: string): boolean {
+  return /^[a-z+]+:\/\/|^git@/i.test(text);
 }
 
 /** Where a step stands in its Dockerfile, among its vertices of the same instruction. */

@@ -1,11 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { build, buildLogs, explain, inspectBuild, listBuilds, removeBuilds } from '../../src/index.ts';
 import { defaultLimits, newBuildId, pruneBuilds, thisProcess } from '../../src/api/history/build-files.ts';
 import { BuildRecorder } from '../../src/api/history/build-recorder.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { VertexEvent } from '../../src/progress/event.ts';
+import { BuildError } from '../../src/util/build-error.ts';
 import { missProject } from '../support/misses.ts';
 import { tempFolder } from '../support/temp.ts';
 
@@ -49,6 +50,42 @@ describe('the history', () => {
       status: 'failed',
       error: { code: 'COPY_SOURCE_MISSING' },
     });
+  });
+
+  test('names context and image the same way, however they were given and however it ended', async () => {
+    await using it = await project();
+    const { root, context } = it;
+    const typed = relative('.', context);
+    expect(typed).not.toBe(context);
+    await build({ context: typed, root, env: {}, outputs: [], tags: ['c:1'] });
+    it.put('Dockerfile', 'FROM scratch\nCOPY nothing /\n');
+    const failed = build({ context: typed, root, env: {}, outputs: [], tags: ['c:1'] });
+    await expect(failed).rejects.toMatchObject({ code: 'COPY_SOURCE_MISSING' });
+    expect(await listBuilds({ root })).toMatchObject([
+      { status: 'failed', context, names: ['docker.io/library/c:1'] },
+      { status: 'done', context, names: ['docker.io/library/c:1'] },
+    ]);
+  });
+
+  test('tells a build without steps from one that has another', async () => {
+    await using it = await project();
+    it.put('Dockerfile', 'FROM scratch\nNOPE\n');
+    await expect(it.misses()).rejects.toMatchObject({ code: 'DOCKERFILE_UNKNOWN_INSTRUCTION' });
+    const { root } = it;
+    await expect(explain({ root, step: '1' })).rejects.toMatchObject({
+      code: 'BUILD_NOT_FOUND',
+      hint: 'it has no steps: it ended before the first, or its Dockerfile has none',
+    });
+  });
+
+  test('keeps the hint of an error', async () => {
+    await using folder = await tempFolder('builds');
+    const about = { source: digestOf('x'), context: '/c', dockerfile: 'D', target: undefined, names: [] };
+    const recorder = new BuildRecorder(folder.path, about, defaultLimits);
+    const hint = 'try the other';
+    recorder.end({ error: new BuildError('STEP_FAILED', 'no', { hint }) });
+    const { error } = await inspectBuild({ root: folder.path });
+    expect(error).toEqual({ code: 'STEP_FAILED', message: 'no', hint });
   });
 
   test('a build whose process is gone was interrupted; one of this process is running', async () => {

@@ -83,7 +83,8 @@ export class BuildRecorder {
       const code = error instanceof BuildError ? error.code : 'INTERNAL';
       const message = error instanceof Error ? error.message : String(error);
       const status = code === 'INTERRUPTED' ? 'interrupted' : 'failed';
-      this.#record = { ...this.#record, ended, status, error: { code, message } };
+      const hint = error instanceof BuildError && error.hint !== undefined ? { hint: error.hint } : {};
+      this.#record = { ...this.#record, ended, status, error: { code, message, ...hint } };
     } else {
       const { digest, imageId, names } = outcome;
       this.#record = { ...this.#record, ended, status: 'done', digest, imageId, names };

@@ -11,13 +11,13 @@ const latestTime = 8.64e15;
 /** Whether a file of the history has what whoever shows it relies on. It may have been damaged, or written by another version. */
 export function isStoredBuild(value: unknown): value is StoredBuild {
   const { version, owner, id, status, error, names, steps, ...fields } = fieldsOf(value);
-  const { code, message } = fieldsOf(error);
+  const { code, message, hint } = fieldsOf(error);
   return (
     version === 1 &&
     typeof fieldsOf(owner)['pid'] === 'number' &&
     typeof id === 'string' &&
     statuses.includes(String(status)) &&
-    (error === undefined || (isText(code) && isText(message))) &&
+    (error === undefined || (isText(code) && isText(message) && isAbsentOr(isText, hint))) &&
     isTime(fields['started']) &&
     isAbsentOr(isTime, fields['ended']) &&
     isText(fields['context']) &&

@@ -61,7 +61,9 @@ export function chooseSteps<S extends BuildStep>(
     hint:
       /:\d+$/.test(text) && lines.length > 0
         ? `its steps begin on line ${lines.join(', ')}; the other instructions make none`
-        : `it has ${own.length}: give a number of \`tsbuild explain\`, \`stage k/n\`, \`Dockerfile:LINE\` or a part of the name`,
+        : own.length === 0
+          ? 'it has no steps: it ended before the first, or its Dockerfile has none'
+          : `it has ${own.length}: give a number of \`tsbuild explain\`, \`stage k/n\`, \`Dockerfile:LINE\` or a part of the name`,
   });
 }
 

@@ -84,6 +84,7 @@ async function inspect([id]: readonly string[], flags: BuildsFlags, context: Cli
     ['time', durationOf(build)],
     ['status', build.error === undefined ? build.status : `${build.status}: ${build.error.code}`],
     ['error', build.error?.message],
+    ['hint', build.error?.hint],
     ['dockerfile', build.dockerfile],
     ['context', build.context],
     ['target', build.target],
