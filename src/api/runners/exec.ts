@@ -17,6 +17,7 @@ import type { BuildOptions, UlimitOption } from '../types.ts';
 import { prepareTask } from './exec-task.ts';
 import { describeExec, mountedFiles } from './describe.ts';
 import type { LayerTimes } from './layer-times.ts';
+import { logHint, OutputEnd } from './log-hint.ts';
 import type { NewLayers } from './new-layer.ts';
 import { baseKey, stackOf, standing } from './stack.ts';
 
@@ -101,6 +102,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       const layersBelow = base.map((one) => one.layer);
       const id = context.vertex.digest.slice(7, 23);
       await using prepared = await prepareTask(op, { id, layers: layersBelow, inputs }, { settings, signal });
+      const said = new OutputEnd();
       const { exitCode, oomKilled, layer, leaks, failed } = await (
         await steps()
       ).run(
@@ -108,6 +110,7 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
         {
           caches,
           onOutput: (stream, data) => {
+            said.push(data);
             context.emit({ type: 'log', id: context.vertex.digest, stream, data, time: Date.now() });
             return settings.drained?.();
           },
@@ -117,9 +120,10 @@ export function execRunner(dependencies: ExecDependencies): OpRunner<StepOutcome
       );
       if (layer === undefined) {
         await using left = failed;
-        const absent = await absentSecrets(op, settings);
+        const usual = logHint(said.text(), op, settings.certificates);
+        const hint = usual ?? absentHint(await absentSecrets(op, settings));
         const memory = settings.limits?.memory;
-        const error = stepFailed(op, { exitCode, oomKilled, memory, absent }, context);
+        const error = stepFailed(op, { exitCode, oomKilled, memory, hint }, context);
         // Of several that fail only the first is shown.
         if (left !== undefined && context.fail(error)) await showFailed(left, { error, context, settings });
         throw error;
@@ -157,11 +161,12 @@ function stepFailed(
     readonly exitCode: number;
     readonly oomKilled?: boolean;
     readonly memory: number | undefined;
-    readonly absent: readonly string[];
+    /** Where the status tells nothing. */
+    readonly hint: string | undefined;
   },
   context: RunContext,
 ): BuildError {
-  const { exitCode, oomKilled = false, memory, absent } = step;
+  const { exitCode, oomKilled = false, memory, hint } = step;
   const used =
     memory === undefined
       ? 'that of this machine or container was'
@@ -174,7 +179,7 @@ function stepFailed(
       details: { exitCode, oomKilled, command: op.args, step: context.vertex.digest },
       hint: oomKilled
         ? `the kernel killed it for want of memory: ${used} used up`
-        : (statusHints[exitCode] ?? absentHint(absent)),
+        : (statusHints[exitCode] ?? hint),
     },
   );
 }
