@@ -146,6 +146,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
 
   const files = openRegistryFiles(
     options.files === false ? noPlaces : (options.files ?? registryPlaces(options.env)),
+    (diagnostic) => options.emit?.({ type: 'diagnostic', diagnostic }),
   );
 
   function connect(address: EndpointAddress): Endpoint {

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { configHome, dockerConfigPath, set } from '../util/docker-config.ts';
+import type { Diagnostic } from '../util/diagnostic.ts';
 import type { BuildkitdFile } from './buildkitd-toml.ts';
 import { parseBuildkitdFile } from './buildkitd-toml.ts';
 import type { RegistryConfiguration } from './endpoints.ts';
@@ -8,7 +9,10 @@ import type { HostsFile } from './hosts-toml.ts';
 import { readHostsFile } from './hosts-toml.ts';
 import type { RegistriesConf } from './registries-conf.ts';
 import { readRegistriesConf } from './registries-conf.ts';
+import type { SeeTable } from './toml.ts';
 import { badFile, readConfigText, readToml } from './toml.ts';
+import type { FileKind } from './unknown-keys.ts';
+import { unknownKeys } from './unknown-keys.ts';
 
 /** Where the files are that say how registries are reached. An empty list reads none of a kind. */
 export interface RegistryPlaces {
@@ -66,19 +70,34 @@ export interface RegistryFiles {
   registriesConf(): Promise<RegistriesConf>;
 }
 
-export function openRegistryFiles(places: RegistryPlaces): RegistryFiles {
+/** `warn` hears once of each key that nothing reads. */
+export function openRegistryFiles(
+  places: RegistryPlaces,
+  warn: (warning: Diagnostic) => void = () => {},
+): RegistryFiles {
+  const warned = new Set<string>();
+  const seeing =
+    (kind: FileKind): SeeTable =>
+    (table, path) => {
+      // `_default/hosts.toml` is read for each registry.
+      if (warned.has(path)) return;
+      warned.add(path);
+      unknownKeys(kind, table, path).forEach(warn);
+    };
   let conf: Promise<RegistriesConf> | undefined;
   let daemon: Promise<DockerDaemon> | undefined;
   let buildkit: Promise<BuildkitdFile | undefined> | undefined;
   const known = new Map<string, Promise<RegistryConfiguration>>();
 
+  const seeHosts = seeing('hosts');
+
   async function load(registry: string): Promise<RegistryConfiguration> {
     const [{ rules }, docker, buildkitd, hostsFile, defaultHostsFile] = await Promise.all([
       registriesConf(),
       (daemon ??= readDockerDaemon(places.dockerDaemon)),
-      (buildkit ??= readBuildkitd(places.buildkitd)),
-      findHostsFile(places.hostsDirectories, registry, registry),
-      findHostsFile(places.hostsDirectories, '_default', registry),
+      (buildkit ??= readBuildkitd(places.buildkitd, seeing('buildkitd'))),
+      findHostsFile([registry, registry], places.hostsDirectories, seeHosts),
+      findHostsFile(['_default', registry], places.hostsDirectories, seeHosts),
     ]);
     return {
       ...{ rules, hostsFile, defaultHostsFile, buildkitd },
@@ -89,10 +108,8 @@ export function openRegistryFiles(places: RegistryPlaces): RegistryFiles {
   }
 
   function registriesConf(): Promise<RegistriesConf> {
-    return (conf ??= readRegistriesConf({
-      files: places.registriesConf,
-      directories: places.registriesConfDirectories,
-    }));
+    const { registriesConf: files, registriesConfDirectories: directories } = places;
+    return (conf ??= readRegistriesConf({ files, directories }, seeing('registriesConf')));
   }
 
   return {
@@ -108,16 +125,16 @@ export function openRegistryFiles(places: RegistryPlaces): RegistryFiles {
 
 /** containerd's names of a host's folder: `host_5000_` (for systems without colons in names), `host:5000`. */
 async function findHostsFile(
+  [folder, registry]: readonly [folder: string, registry: string],
   directories: readonly string[],
-  folder: string,
-  registry: string,
+  see: SeeTable,
 ): Promise<HostsFile | undefined> {
   // A host becomes a file name here, so nothing but a plain one is looked up.
   if (!/^(?:[a-z0-9_][\w.-]*|\[[a-f0-9:]+\])(?::\d+)?$/i.test(folder)) return undefined;
   const portable = folder.replace(/:(\d+)$/, '_$1_');
   for (const directory of directories) {
     for (const name of new Set([portable, folder])) {
-      const file = await readHostsFile(join(directory, name, 'hosts.toml'), registry);
+      const file = await readHostsFile(join(directory, name, 'hosts.toml'), registry, see);
       if (file !== undefined) return file;
     }
   }
@@ -130,9 +147,9 @@ interface DockerDaemon {
   readonly nondistributable: readonly string[];
 }
 
-async function readBuildkitd(paths: readonly string[]): Promise<BuildkitdFile | undefined> {
+async function readBuildkitd(paths: readonly string[], see: SeeTable): Promise<BuildkitdFile | undefined> {
   for (const path of paths) {
-    const table = await readToml(path).catch(unlessForbidden);
+    const table = await readToml(path, see).catch(unlessForbidden);
     if (table !== undefined) return parseBuildkitdFile(table, path);
   }
   return undefined;

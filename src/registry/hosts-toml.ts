@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { redactUrl } from '../util/redact.ts';
-import type { Table } from './toml.ts';
+import type { SeeTable, Table } from './toml.ts';
 import { badFile, checkHeader, isTable, reader, readToml } from './toml.ts';
 
 export type Capability = 'pull' | 'resolve' | 'push';
@@ -33,8 +33,12 @@ export interface HostsFile {
  * containerd it must name `push` to be written to, since a mirror that swallows pushes is hardly ever meant. undefined: no such file.
  * Error: CONFIG_INVALID.
  */
-export async function readHostsFile(path: string, registry: string): Promise<HostsFile | undefined> {
-  const table = await readToml(path);
+export async function readHostsFile(
+  path: string,
+  registry: string,
+  see?: SeeTable,
+): Promise<HostsFile | undefined> {
+  const table = await readToml(path, see);
   return table === undefined ? undefined : parseHostsFile(table, { path, registry });
 }
 

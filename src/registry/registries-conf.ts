@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseReference } from '../oci/reference.ts';
 import type { Reference } from '../oci/reference.ts';
-import type { Table } from './toml.ts';
+import type { SeeTable, Table } from './toml.ts';
 import { badFile, reader, readToml } from './toml.ts';
 
 /** One `[[registry]]`. */
@@ -40,10 +40,13 @@ export interface RegistriesConfPlaces {
 }
 
 /** Reads all of it; files that are not there say nothing. Error: CONFIG_INVALID. */
-export async function readRegistriesConf(places: RegistriesConfPlaces): Promise<RegistriesConf> {
+export async function readRegistriesConf(
+  places: RegistriesConfPlaces,
+  see?: SeeTable,
+): Promise<RegistriesConf> {
   const tables: { readonly table: Table; readonly source: string }[] = [];
   for (const path of places.files) {
-    const table = await readToml(path);
+    const table = await readToml(path, see);
     if (table === undefined) continue;
     tables.push({ table, source: path });
     break;
@@ -51,7 +54,7 @@ export async function readRegistriesConf(places: RegistriesConfPlaces): Promise<
   for (const directory of places.directories) {
     for (const name of await dropIns(directory)) {
       const source = join(directory, name);
-      const table = await readToml(source);
+      const table = await readToml(source, see);
       if (table !== undefined) tables.push({ table, source });
     }
   }

@@ -5,13 +5,18 @@ export type Table = Readonly<Record<string, unknown>>;
 
 const limit = 1024 * 1024;
 
+/** Is shown each file that was read: for warnings. */
+export type SeeTable = (table: Table, path: string) => void;
+
 /** A TOML file as plain data; undefined when it is not there. Throws CONFIG_INVALID when it cannot be read or understood. */
-export async function readToml(path: string): Promise<Table | undefined> {
+export async function readToml(path: string, see?: SeeTable): Promise<Table | undefined> {
   const text = await readConfigText(path);
   if (text === undefined) return undefined;
   const { parse, TomlError } = await import('smol-toml');
   try {
-    return parse(text, { maxDepth: 32 });
+    const table: Table = parse(text, { maxDepth: 32 });
+    see?.(table, path);
+    return table;
   } catch (cause) {
     const where = cause instanceof TomlError ? ` at line ${cause.line}` : '';
     throw badFile(path, `it is no TOML${where}`, cause);

@@ -388,3 +388,40 @@ debug = true
     await expect(here.endpoints('b.io/x')).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
 });
+
+test('keys that nothing reads are told once, with the nearest that is read; what concerns others is not', async () => {
+  await using here = await machine({
+    'buildkitd.toml': [
+      'root = "/var/lib/buildkit"\nconstructor = 1\n[worker.oci]\nenabled = true\n[grpc]\naddress = ["unix:///x"]',
+      '[registry."docker.io"]\nmirors = ["m.example"]\n[[registry."docker.io".keypair]]\ncert = "c"\nkey = "k"\nkeys = "k"',
+      '[registy."ghcr.io"]\nhttp = true',
+    ].join('\n'),
+    'certs.d/_default/hosts.toml':
+      '[host."https://m.example"]\ncapabilites = ["pull"]\ndial_timeout = "1s"\n',
+    'registries.conf':
+      'unqualified-search-registries = ["docker.io"]\n[[registry]]\nlocation = "a.example"\nblokced = true\n[[registry.mirror]]\nlocation = "m.example"\nwhatever = 1\n[aliases]\nx = "a.example/x"\n',
+  });
+  const found: string[] = [];
+  const files = openRegistryFiles(here.places, ({ message, hint }) => found.push(`${message} | ${hint}`));
+  for (const registry of ['docker.io', 'ghcr.io', 'docker.io']) await files.of(registry);
+  const unread = (file: string, key: string, near?: string): string =>
+    `${join(here.folder, file)}: \`${key}\` is not known and has no effect | ${near === undefined ? undefined : `did you mean \`${near}\`?`}`;
+  expect(found.toSorted()).toEqual(
+    [
+      unread('buildkitd.toml', 'registry."docker.io".mirors', 'mirrors'),
+      unread('buildkitd.toml', 'registry."docker.io".keypair.keys', 'key'),
+      unread('buildkitd.toml', 'registy', 'registry'),
+      unread('certs.d/_default/hosts.toml', 'host."https://m.example".capabilites', 'capabilities'),
+      unread('registries.conf', 'registry.blokced', 'blocked'),
+      unread('registries.conf', 'registry.mirror.whatever'),
+    ].toSorted(),
+  );
+});
+
+test('a thousand unknown keys are ten warnings', async () => {
+  const keys = Array.from({ length: 1000 }, (_, index) => `key${index} = 1\n`).join('');
+  await using here = await machine({ 'certs.d/docker.io/hosts.toml': keys });
+  const found: unknown[] = [];
+  await openRegistryFiles(here.places, (warning) => found.push(warning)).of('docker.io');
+  expect(found).toHaveLength(10);
+});
