@@ -37,15 +37,9 @@ export function addSandboxFlags(command: Command): Command {
     );
 }
 
-/** How registries are reached, for verbs that speak to them. */
-export function addRegistryOptions(command: Command): Command {
+/** How registries are reached, for verbs that do no more than speak to one. */
+export function addReachOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option(
-        '--creds <[registry=]user:password>',
-        'for this registry; without one: for that of the image named here (many)',
-      ).argParser(addCredential),
-    )
     .addOption(listOption('--ca <file>', 'trust the certificate authorities of this PEM file too (many)'))
     .addOption(
       listOption(
@@ -58,29 +52,45 @@ export function addRegistryOptions(command: Command): Command {
       listOption('--trusted-realm <host>', 'let this token server of another host see credentials (many)'),
     )
     .addOption(
-      new Option(
-        '--registry-mirror <[host=]mirror>',
-        'pull from here first; without host: for docker.io (many)',
-      ).argParser(addMirror),
-    )
-    .addOption(
       listOption(
         '--hosts-dir <directory>',
         'hosts.toml files are here, not in /etc/containerd/certs.d (many)',
       ),
     )
-    .addOption(
-      listOption(
-        '--allow-nondistributable-artifacts <host>',
-        'push layers to this registry whose licence may forbid it (many)',
-      ),
-    )
-    .option('--skip-default-registry-fallback', 'ask mirrors alone, not the registry that they stand for')
     .option('--buildkitd-config <file>', 'mirrors and hosts are those of this buildkitd.toml')
     .option(
       '--no-registry-files',
       'read no configuration files of containerd, BuildKit, containers and docker',
     );
+}
+
+/** For verbs that read in registries: from mirrors too, with credentials. */
+export function addReadOptions(command: Command): Command {
+  return addReachOptions(
+    command.addOption(
+      new Option(
+        '--creds <[registry=]user:password>',
+        'for this registry; without one: for that of the image named here (many)',
+      ).argParser(addCredential),
+    ),
+  )
+    .addOption(
+      new Option(
+        '--registry-mirror <[host=]mirror>',
+        'pull from here first; without host: for docker.io (many)',
+      ).argParser(addMirror),
+    )
+    .option('--skip-default-registry-fallback', 'ask mirrors alone, not the registry that they stand for');
+}
+
+/** For verbs that push layers as well. */
+export function addRegistryOptions(command: Command): Command {
+  return addReadOptions(command).addOption(
+    listOption(
+      '--allow-nondistributable-artifacts <host>',
+      'push layers to this registry whose licence may forbid it (many)',
+    ),
+  );
 }
 
 /** --progress and -q. */

@@ -216,3 +216,29 @@ test('words that are in the wrong place are shown where they belong', async () =
   expect(await usage('cp', 'a', 'b')).toContain('`tsbuild copy` copies images');
   expect(await usage('tags', 'a')).toContain('`tsbuild ls REPOSITORY`');
 });
+
+test.each([
+  ['login', '--creds', 'me:pw'],
+  ['login', '--registry-mirror', 'm.io'],
+  ['ls', '--allow-nondistributable-artifacts', 'x.io'],
+  ['referrers', '--allow-nondistributable-artifacts', 'x.io'],
+  ['pull', '--allow-nondistributable-artifacts', 'x.io'],
+])('%s takes nothing that has no effect there: %s', async (verb, flag, value) => {
+  expect(await usage(verb, flag, value, 'a')).toContain(`unknown option \`${flag}`);
+});
+
+test('what a file says in vain is told by verbs without progress as well', async () => {
+  const diagnostic = {
+    severity: 'warning',
+    rule: 'UnknownKey',
+    message: 'f: `mirors`',
+    hint: 'did you mean x?',
+  };
+  const listTags = ({ onEvent }: api.CommonOptions) => {
+    onEvent?.({ type: 'diagnostic', diagnostic: diagnostic as api.Diagnostic });
+    return Promise.resolve(['1']);
+  };
+  expect(await runCli(['ls', 'a'], { library: { listTags } })).toMatchObject({
+    ...{ status: 0, stdout: '1\n', stderr: 'warning: f: `mirors`: did you mean x?\n' },
+  });
+});

@@ -1,6 +1,6 @@
 import { BuildError } from '../../util/build-error.ts';
 import { commonOptions } from '../context.ts';
-import { addProgressOptions, addRegistryOptions, listOption, newCommand } from '../options.ts';
+import { addProgressOptions, addReadOptions, listOption, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import { parseLabels } from '../values.ts';
@@ -14,7 +14,7 @@ interface AttachFlags extends ProgressFlags {
 /** `tsbuild attach`: the digest of the artifact on stdout. */
 export const attach: Verb = {
   define: () =>
-    addRegistryOptions(
+    addReadOptions(
       addProgressOptions(
         newCommand('attach', 'Attaches files, or annotations alone, to an image in its registry.')
           .usage('[options] IMAGE [FILE[:MEDIATYPE]...]')

@@ -1,6 +1,7 @@
 import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
-import { addRegistryOptions, newCommand } from '../options.ts';
+import { notices } from '../notices.ts';
+import { addReadOptions, newCommand } from '../options.ts';
 import type { Verb } from '../verbs.ts';
 
 interface DigestFlags extends CommonFlags {
@@ -10,7 +11,7 @@ interface DigestFlags extends CommonFlags {
 /** `tsbuild digest`: of the index or manifest that a name stands for. */
 export const digest: Verb = {
   define: () =>
-    addRegistryOptions(
+    addReadOptions(
       newCommand(
         'digest',
         'Shows the digest of an image: a name in a registry, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE or store:NAME.',
@@ -23,7 +24,12 @@ export const digest: Verb = {
     const { platform, ...flags } = command.opts<DigestFlags>();
     const [image = ''] = command.args;
     const library = await context.library();
-    const found = await library.imageDigest({ ...commonOptions(flags, context, image), image, platform });
+    const found = await library.imageDigest({
+      ...commonOptions(flags, context, image),
+      onEvent: notices(context),
+      image,
+      platform,
+    });
     context.stdout.write(`${found}\n`);
     return 0;
   },

@@ -7,7 +7,7 @@ import type { BuildExplanation, BuildOptions } from '../../index.ts';
 import { hasColor } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { formatAgo } from '../format.ts';
-import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
+import { addProgressOptions, addReadOptions, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import { jsonText, sanitizeLine } from '../sanitize.ts';
 import { stepTable } from '../step-table.ts';
@@ -38,7 +38,7 @@ export const explain: Verb = {
           parseChoice(text, '--format', ['text', 'json'] as const),
         ),
       );
-    return addRegistryOptions(addProgressOptions(addSecretFlags(addCacheFlags(addPlanFlags(command)))));
+    return addReadOptions(addProgressOptions(addSecretFlags(addCacheFlags(addPlanFlags(command)))));
   },
   run: async (command, context) => {
     const flags = command.opts<ExplainFlags>();

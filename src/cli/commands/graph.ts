@@ -3,7 +3,7 @@ import { addPlanFlags } from '../build-flags.ts';
 import type { PlanFlags } from '../build-flags.ts';
 import { planOptions } from '../build-options.ts';
 import { contextWord } from '../context-word.ts';
-import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
+import { addProgressOptions, addReadOptions, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import { parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
@@ -28,7 +28,7 @@ export const graph: Verb = {
           .default('text')
           .argParser((text) => parseChoice(text, '--format', formats)),
       );
-    return addRegistryOptions(addProgressOptions(addPlanFlags(command)));
+    return addReadOptions(addProgressOptions(addPlanFlags(command)));
   },
   run: async (command, context) => {
     const flags = command.opts<GraphFlags>();

@@ -1,10 +1,10 @@
 import { Option } from 'commander';
 import type { ImageSummary } from '../../index.ts';
-import { commonOptions, hasColor } from '../context.ts';
+import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { familiarName, formatAgo, formatBytes, formatTable, shortId, splitName } from '../format.ts';
+import { notices } from '../notices.ts';
 import { newCommand } from '../options.ts';
-import { reportNotice } from '../report.ts';
 import { sanitizeLine } from '../sanitize.ts';
 import type { Fields } from '../template.ts';
 import { formatRecords, parseFormat } from '../template.ts';
@@ -45,10 +45,7 @@ export const images: Verb = {
     const [name] = command.args;
     const list = await library.listImages({
       ...commonOptions(flags, context),
-      onEvent(event) {
-        if (event.type === 'diagnostic')
-          context.stderr.write(reportNotice(event.diagnostic, hasColor(context.stderr, context.env)));
-      },
+      onEvent: notices(context),
     });
     const { filter: nameless } = flags;
     const wanted = list.filter(

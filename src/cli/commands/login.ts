@@ -1,9 +1,10 @@
+import { notices } from '../notices.ts';
 import { addAbortSignal } from 'node:stream';
 import { BuildError } from '../../util/build-error.ts';
 import { readAll } from '../../util/streams.ts';
 import { commonOptions } from '../context.ts';
 import type { CliContext, CommonFlags } from '../context.ts';
-import { addRegistryOptions, newCommand } from '../options.ts';
+import { addReachOptions, newCommand } from '../options.ts';
 import { prompt } from '../prompt.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -17,7 +18,7 @@ interface LoginFlags extends CommonFlags {
 /** `tsbuild login`: checks a name and password with the registry and keeps them where docker keeps its. */
 export const login: Verb = {
   define: () =>
-    addRegistryOptions(
+    addReachOptions(
       newCommand('login', 'Logs in to a registry (default: Docker Hub).')
         .usage('[options] [REGISTRY]')
         .argument('[registry]')
@@ -33,6 +34,7 @@ export const login: Verb = {
     const registry = command.args[0];
     const { registry: where, savedTo } = await library.login({
       ...commonOptions(flags, context),
+      onEvent: notices(context),
       ...credentials,
       authFile: flags.authfile,
       ...(registry === undefined ? {} : { registry }),

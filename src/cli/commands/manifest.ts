@@ -4,6 +4,7 @@ import { commonOptions } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { splitPair } from '../csv.ts';
 import { suggestion } from '../nearest.ts';
+import { notices } from '../notices.ts';
 import { addProgressOptions, addRegistryOptions, listOption, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
@@ -76,7 +77,12 @@ async function inspect(command: Command, context: CliContext): Promise<number> {
     throw new BuildError('USAGE', '`manifest inspect` takes one image and one platform');
   const library = await context.library();
   const platform = flags.platform?.[0];
-  const found = await library.inspectManifest({ ...commonOptions(flags, context, image), image, platform });
+  const found = await library.inspectManifest({
+    ...commonOptions(flags, context, image),
+    onEvent: notices(context),
+    image,
+    platform,
+  });
   if (flags.raw === true) context.stdout.write(found.bytes);
   else context.stdout.write(`${jsonText(found.document, 2)}\n`);
   return 0;
@@ -112,7 +118,11 @@ async function remove(command: Command, context: CliContext): Promise<number> {
   const [, ...images] = command.args;
   const library = await context.library();
   for (const image of images) {
-    await library.deleteManifest({ ...commonOptions(flags, context, image), image });
+    await library.deleteManifest({
+      ...commonOptions(flags, context, image),
+      onEvent: notices(context),
+      image,
+    });
     context.stdout.write(`${image}\n`);
   }
   return 0;

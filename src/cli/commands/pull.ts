@@ -1,5 +1,5 @@
 import { commonOptions } from '../context.ts';
-import { addProgressOptions, addRegistryOptions, newCommand } from '../options.ts';
+import { addProgressOptions, addReadOptions, newCommand } from '../options.ts';
 import type { ProgressFlags } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import { keepHeapSmall } from '../small-heap.ts';
@@ -12,7 +12,7 @@ interface PullFlags extends ProgressFlags {
 /** `tsbuild pull`: the digest of the manifest on stdout. */
 export const pull: Verb = {
   define: () =>
-    addRegistryOptions(
+    addReadOptions(
       addProgressOptions(
         newCommand('pull', 'Fetches an image from its registry into the store.')
           .usage('[options] IMAGE')

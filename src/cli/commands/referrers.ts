@@ -1,6 +1,7 @@
 import { commonOptions } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
-import { addRegistryOptions, newCommand } from '../options.ts';
+import { notices } from '../notices.ts';
+import { addReadOptions, newCommand } from '../options.ts';
 import { jsonText, sanitizeLine } from '../sanitize.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -12,7 +13,7 @@ interface ReferrersFlags extends CommonFlags {
 /** `tsbuild referrers`: digest and artifact type, a line for each. */
 export const referrers: Verb = {
   define: () =>
-    addRegistryOptions(
+    addReadOptions(
       newCommand(
         'referrers',
         'Lists what is attached to an image in its registry: signatures, SBOMs and their like.',
@@ -28,6 +29,7 @@ export const referrers: Verb = {
     const library = await context.library();
     const found = await library.listReferrers({
       ...commonOptions(flags, context, image),
+      onEvent: notices(context),
       image,
       artifactType,
     });

@@ -4,9 +4,10 @@ import { BuildError } from '../../util/build-error.ts';
 import { commonOptions, hasColor, hasTerminal } from '../context.ts';
 import type { CommonFlags } from '../context.ts';
 import { drained } from '../drain.ts';
-import { addRegistryOptions, addSandboxFlags, listOption, newCommand } from '../options.ts';
+import { notices } from '../notices.ts';
+import { addReadOptions, addSandboxFlags, listOption, newCommand } from '../options.ts';
 
-import { reportError, reportNotice } from '../report.ts';
+import { reportError } from '../report.ts';
 import { networkModes, parseChoice } from '../values.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -31,7 +32,7 @@ interface RunFlags extends CommonFlags {
 export const run: Verb = {
   passThrough: true,
   define: () =>
-    addRegistryOptions(
+    addReadOptions(
       addSandboxFlags(
         newCommand('run', 'Runs a container from an image of the store; it is removed when it ends.')
           .usage('[options] IMAGE [COMMAND] [ARG...]')
@@ -74,9 +75,9 @@ export const run: Verb = {
     const [image = '', ...args] = command.args;
     const library = await context.library();
     let fetching = false;
+    const notice = notices(context);
     const onEvent: Emit = (event) => {
-      if (event.type === 'diagnostic')
-        context.stderr.write(reportNotice(event.diagnostic, hasColor(context.stderr, context.env)));
+      notice(event);
       if (event.type === 'transfer' && !fetching) context.stderr.write(`fetching ${image}\n`);
       fetching ||= event.type === 'transfer';
     };

@@ -8,7 +8,7 @@ import { planOptions, secretOptions } from '../build-options.ts';
 import { hasTerminal } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { drained } from '../drain.ts';
-import { addProgressOptions, addRegistryOptions, addSandboxFlags, newCommand } from '../options.ts';
+import { addProgressOptions, addReadOptions, addSandboxFlags, newCommand } from '../options.ts';
 import { chooseProgress, withProgress } from '../progress.ts';
 import type { Verb } from '../verbs.ts';
 
@@ -30,7 +30,7 @@ export const shell: Verb = {
       .option('-c, --command <text>', 'run this in the shell instead of reading from stdin')
       .option('--before', 'as it is before the line, not after it');
     addSandboxFlags(command);
-    return addRegistryOptions(addProgressOptions(addSecretFlags(addPlanFlags(command))));
+    return addReadOptions(addProgressOptions(addSecretFlags(addPlanFlags(command))));
   },
   run: async (command, context) => {
     const flags = command.opts<ShellFlags>();
