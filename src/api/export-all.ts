@@ -164,7 +164,7 @@ async function exportersOf(output: OutputOption, request: ExportRequest): Promis
   const loads = options.load !== undefined && options.load !== false;
   if (loads || (output.type === 'docker' && output.dest === undefined && output.stream === undefined)) {
     const { engineExporter } = await import('../export/to-engine.ts');
-    exporters.push(engineExporter(engine, session.env));
+    exporters.push(await engineExporter(engine, session.env));
   }
   return exporters;
 }

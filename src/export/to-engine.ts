@@ -9,14 +9,17 @@ import type { Exporter } from './exporter.ts';
 const engines = ['podman', 'docker'] as const;
 
 /**
- * `--load`: hands the image to podman or docker, whichever answers first; a docker client without its engine does not count.
- * Error: LOAD_FAILED.
+ * `--load`: hands the image to podman or docker, whichever answers first, which is found out at once: the name says which; a docker client
+ * without its engine does not count. Error: LOAD_FAILED.
  */
-export function engineExporter(wanted: 'podman' | 'docker' | undefined, env: NodeJS.ProcessEnv): Exporter {
+export async function engineExporter(
+  wanted: 'podman' | 'docker' | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<Exporter> {
+  const engine = await findEngine(wanted, env);
   return {
-    name: `loading into ${wanted ?? 'podman or docker'}`,
+    name: `loading into ${engine}`,
     export: async (result, context) => {
-      const engine = await findEngine(wanted, env);
       const images = result.images.map(({ image }) => ({ image, names: context.names }));
       const child = spawn(engine, ['load'], {
         env,
