@@ -201,6 +201,7 @@ const wrong: readonly (readonly [words: string, message: RegExp, hint?: RegExp])
   ['--build-arg-file /dev/zero .', /no ordinary file/],
   ['--load=dokcer .', /dokcer/, /`docker`/],
   ['--progress tyt .', /tyt/, /`tty`/],
+  ['--progress=json .', /`json` is no value/, /did you mean `rawjson`/],
   ['--progress tty .', /needs a terminal/],
   ['-q --progress plain .', /exclude/],
   ['--no-cache=maybe .', /true or false/],
