@@ -4,7 +4,7 @@ import { layerTree } from '../image/layer-tree.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Exporter, ExportResult } from './exporter.ts';
 import { makeDirectories } from '../util/make-directories.ts';
-import { outputError } from '../util/system-error.ts';
+import { outputError, writeError } from '../util/system-error.ts';
 
 /**
  * `type=local`: the files of the result in a directory, owned by the caller (X-5). What is there already stays, files of the same name are
@@ -18,7 +18,9 @@ export function directoryExporter(destination: string): Exporter {
         makeDirectories(destination);
         await applyEntries(ordinaryFiles(result), destination, { form: 'plain', owners: 'ignore' });
       } catch (error) {
-        throw outputError(error, destination);
+        // The disk of the output, not of the store, which layers may come into meanwhile.
+        const isOutput = error instanceof BuildError && error.details['directory'] === destination;
+        throw isOutput ? writeError(destination, error.cause) : outputError(error, destination);
       }
       return undefined;
     },

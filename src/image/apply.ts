@@ -55,7 +55,7 @@ export async function applyEntries(
     try {
       await applier.apply(entry);
     } catch (error) {
-      throw explain(error, entry);
+      throw explain(error, entry, directory);
     }
     // The work is synchronous: let signals and other work in now and then.
     count += 1;
@@ -358,12 +358,16 @@ function invalid(path: string, why: string): BuildError {
   return new BuildError('IMAGE_INVALID', `the layer cannot be unpacked: /${path} ${why}`);
 }
 
-function explain(error: unknown, entry: Entry): unknown {
+function explain(error: unknown, entry: Entry, directory: string): unknown {
   const { code = '' } = error as NodeJS.ErrnoException;
   switch (error instanceof BuildError ? '' : code) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new BuildError('DISK_FULL', 'there is no space left to unpack the image', { cause: error });
+      return new BuildError('DISK_FULL', `no space left while unpacking the image into ${directory}`, {
+        cause: error,
+        hint: 'free some space, with `tsbuild prune` perhaps',
+        details: { directory },
+      });
     case 'EPERM':
     case 'EACCES':
       return new BuildError('UNSUPPORTED_HERE', `this user may not make /${entry.path} of the image`, {

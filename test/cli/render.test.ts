@@ -78,6 +78,19 @@ describe('plain (U-4)', () => {
     expect(plain(events, failed)).toBe('#1 evil name\n#1 ERROR: bad thing\n');
   });
 
+  test('what was on its way beside a failure is no news after it', () => {
+    const text = plain(
+      [
+        vertex('a', 'running', { seconds: 0 }),
+        transfer('a', 'pulling 1', { seconds: 1, current: 5, done: true }),
+        vertex('a', 'failed', { seconds: 2, error: 'no space left' }),
+        transfer('a', 'pulling 2', { seconds: 3, current: 5, done: true }),
+      ],
+      failed,
+    );
+    expect(text).toBe('#1 a\n#1 pulling 1 5B done\n#1 ERROR: no space left\n');
+  });
+
   test('long transfers are told every five seconds', () => {
     const blob = (seconds: number, done = false): ProgressEvent =>
       transfer('a', 'sha256:0', { seconds, current: seconds * 1_000_000, total: 20_000_000, done });
@@ -151,6 +164,18 @@ describe('tty (U-5)', () => {
 
   test('a failure', () => {
     expectGolden('cli/tty-bad.txt', play(badBuild, failed, { columns: 70, rows: 24 }).at(-1) ?? '');
+  });
+
+  test('what was on its way beside a failure is no news after it', () => {
+    const events = [
+      vertex('a', 'running', { seconds: 0 }),
+      transfer('a', 'pulling 1', { seconds: 1, current: 5, done: true }),
+      vertex('a', 'failed', { seconds: 2, error: 'no space left' }),
+      transfer('a', 'pulling 2', { seconds: 3, current: 5 }),
+    ];
+    const last = play(events, failed, { columns: 70, rows: 24 }).at(-1);
+    expect(last).toContain('ERROR a');
+    expect(last).not.toContain('pulling 2');
   });
 
   test('a frame never scrolls the screen, and never wraps', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLocalCache } from '../../src/cache/local.ts';
 import { writeLayout } from '../../src/image/oci-layout.ts';
-import { copyImage, loadImage } from '../../src/index.ts';
+import { build, copyImage, loadImage } from '../../src/index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
 import { openStore } from '../../src/store/store.ts';
@@ -96,6 +96,20 @@ suite('a store on a small filesystem', ['root', 'linux'], () => {
       destination: `oci:${layout}:2`,
     });
     await expect(again).rejects.toThrow(full);
+  });
+
+  test('files that do not fit into their directory are DISK_FULL, which is named', async () => {
+    const context = join(temp.path, 'context');
+    mkdirSync(context);
+    writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY big /\n');
+    writeFileSync(join(context, 'big'), Buffer.alloc(10 * megabyte));
+    const dest = join(root, 'out');
+    const building = build({ root: join(temp.path, 'store'), context, outputs: [{ type: 'local', dest }] });
+    await expect(building).rejects.toMatchObject({
+      code: 'DISK_FULL',
+      message: `no space left while writing ${dest}`,
+      hint: 'free some space or choose another destination',
+    });
   });
 
   test('a read-only store still answers look-ups, and says that it cannot be written', async () => {

@@ -2,7 +2,7 @@ import type { BuildOutcome, ProgressEvent } from '../../index.ts';
 import { formatBytes, formatSeconds } from '../format.ts';
 import { sanitizeLine } from '../sanitize.ts';
 import { LogLines } from './log-lines.ts';
-import { hasEnded, transferAmount } from './renderer.ts';
+import { hasEnded, isGivenUp, transferAmount } from './renderer.ts';
 import type { LogEvent, Renderer, TransferEvent, VertexEvent, VertexState } from './renderer.ts';
 
 /** How long a step keeps the output while another one that still runs has something to say. Milliseconds. */
@@ -131,6 +131,7 @@ export class PlainRenderer implements Renderer {
 
   private transfer(event: TransferEvent): void {
     const step = this.step(event.id);
+    if (isGivenUp(step.state)) return;
     const told = step.transferTold.get(event.name);
     if (told === undefined) step.transferTold.set(event.name, event.time);
     if (!event.done && (told === undefined || event.time - told < transferInterval)) return;

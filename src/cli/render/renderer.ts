@@ -21,6 +21,11 @@ export type TransferEvent = Extract<ProgressEvent, { type: 'transfer' }>;
 export type VertexState = VertexEvent['state'];
 
 /** Whether nothing more will come of a vertex. */
+/** Whether nothing more of a step is news: what was on its way beside its failure may still come. */
+export function isGivenUp(state: VertexState): boolean {
+  return state === 'failed' || state === 'cancelled';
+}
+
 export function hasEnded(state: VertexState): boolean {
   return state !== 'waiting' && state !== 'running';
 }

@@ -5,7 +5,7 @@ import type { Style } from '../style.ts';
 import { displayWidth } from '../width.ts';
 import { lastLines, LogLines } from './log-lines.ts';
 import { withPalette } from './palette.ts';
-import { hasEnded } from './renderer.ts';
+import { hasEnded, isGivenUp } from './renderer.ts';
 import type { Renderer, Screen, TransferEvent, VertexEvent } from './renderer.ts';
 import { ttyFrame } from './tty-frame.ts';
 import type { TtyStep } from './tty-frame.ts';
@@ -61,7 +61,8 @@ export class TtyRenderer implements Renderer {
         return;
       }
       case 'transfer': {
-        const { transferByName } = this.step(event.id);
+        const { state, transferByName } = this.step(event.id);
+        if (isGivenUp(state)) return;
         const name = sanitizeLine(event.name);
         const started = transferByName.get(name)?.started ?? event.time;
         transferByName.set(name, { event: { ...event, name }, started });
