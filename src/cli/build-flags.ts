@@ -70,10 +70,16 @@ export function addPlanFlags(command: Command): Command {
       'the Dockerfile: a path, a URL or - for stdin (default: Dockerfile in the context)',
     )
     .addOption(
-      listOption('--build-arg <name[=value]>', 'set an ARG; without a value: from the environment (many)'),
+      listOption(
+        '--build-arg <name[=value]>',
+        'set an ARG; without a value: from the environment (repeatable)',
+      ),
     )
     .addOption(
-      listOption('--build-arg-file <path>', 'lines of name=value; what --build-arg says counts more (many)'),
+      listOption(
+        '--build-arg-file <path>',
+        'lines of name=value; what --build-arg says counts more (repeatable)',
+      ),
     )
     .option('--target <stage>', 'the stage to build')
     .addOption(
@@ -85,7 +91,7 @@ export function addPlanFlags(command: Command): Command {
     .addOption(
       listOption(
         '--build-context <name=where>',
-        'a further context: directory, URL, docker-image:// or oci-layout:// (many)',
+        'a further context: directory, URL, docker-image:// or oci-layout:// (repeatable)',
       ),
     )
     .addOption(
@@ -94,25 +100,27 @@ export function addPlanFlags(command: Command): Command {
         '`git`: only 0644 and 0755 for files of contexts, whatever the umask of a checkout was',
       ).argParser((text) => parseChoice(text, '--context-modes', ['git'] as const)),
     )
-    .addOption(listOption('--label <name=value>', 'set a label of the image (many)'))
-    .addOption(listOption('--annotation <name=value>', 'set an annotation of the manifest (many)'))
+    .addOption(listOption('--label <name=value>', 'set a label of the image (repeatable)'))
+    .addOption(listOption('--annotation <name=value>', 'set an annotation of the manifest (repeatable)'))
     .option(
       '--pull [when]',
       'ask registries for base images: always (also without a word), missing (the default), never, newer',
     )
-    .addOption(listOption('--add-host <name:ip>', 'add a line to /etc/hosts of RUN steps (many)'))
+    .addOption(listOption('--add-host <name:ip>', 'add a line to /etc/hosts of RUN steps (repeatable)'))
     .addOption(
       new Option('--shm-size <bytes>', 'size of /dev/shm in RUN steps, such as 64m').argParser(parseBytes),
     )
     .addOption(
-      listOption('--ulimit <name=soft[:hard]>', 'limit of RUN steps, such as nofile=1024:2048 (many)'),
+      listOption('--ulimit <name=soft[:hard]>', 'limit of RUN steps, such as nofile=1024:2048 (repeatable)'),
     )
     .addOption(
       new Option('--network <mode>', 'network of RUN steps: default, isolated, none or host').argParser(
         (text) => parseChoice(text, '--network', networkModes),
       ),
     )
-    .addOption(listOption('--allow <right>', 'grant network.host, security.insecure or secret.leak (many)'))
+    .addOption(
+      listOption('--allow <right>', 'grant network.host, security.insecure or secret.leak (repeatable)'),
+    )
     .addOption(
       new Option(
         '--source-date-epoch <seconds>',
@@ -127,46 +135,48 @@ export function addSecretFlags(command: Command): Command {
     .addOption(
       listOption(
         '--secret <id=name[,src=file|,env=variable]>',
-        'a secret for RUN --mount=type=secret (many)',
+        'a secret for RUN --mount=type=secret (repeatable)',
       ),
     )
-    .addOption(listOption('--ssh <id[=path]>', 'an agent socket or keys for RUN --mount=type=ssh (many)'));
+    .addOption(
+      listOption('--ssh <id[=path]>', 'an agent socket or keys for RUN --mount=type=ssh (repeatable)'),
+    );
 }
 
 /** Adds all flags of a build. */
 export function addBuildFlags(command: Command): Command {
-  command.addOption(listOption('-t, --tag <name[:tag]>', 'name of the image (many)'));
+  command.addOption(listOption('-t, --tag <name[:tag]>', 'name of the image (repeatable)'));
   const count = (text: string): number => parseWhole(text, '--parallelism', 1);
   addCacheFlags(addLimitFlags(addPlanFlags(command)));
   addSecretFlags(command)
     .addOption(
       listOption(
         '--cache-from <type=…|reference>',
-        'a cache of another machine: registry, local, gha or s3 (many)',
+        'a cache of another machine: registry, local, gha or s3 (repeatable)',
       ),
     )
     .addOption(
       listOption(
         '--cache-to <type=…|reference>',
-        'keep the steps for other machines: registry, inline, local, gha or s3; mode=max (many)',
+        'keep the steps for other machines: registry, inline, local, gha or s3; mode=max (repeatable)',
       ),
     )
     .addOption(
       listOption(
         '--cache-mounts-from <type=…|reference>',
-        'content of cache mounts of another machine: registry or local (many)',
+        'content of cache mounts of another machine: registry or local (repeatable)',
       ),
     )
     .addOption(
       listOption(
         '--cache-mounts-to <type=…|reference>',
-        'keep the cache mounts for other machines: registry or local (many)',
+        'keep the cache mounts for other machines: registry or local (repeatable)',
       ),
     )
     .addOption(
       listOption(
         '-o, --output <type=…,dest=…>',
-        'oci, docker, tar, local, image, registry or cacheonly; or a directory, or - (many)',
+        'oci, docker, tar, local, image, registry or cacheonly; or a directory, or - (repeatable)',
       ),
     )
     .option('--push', 'push the image: -o type=registry')
@@ -212,7 +222,10 @@ export function addCacheFlags(command: Command): Command {
   return command
     .option('--no-cache', 'run every step anew')
     .addOption(
-      listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (many)').default([], 'none'),
+      listOption('--no-cache-filter <stage>', 'run the steps of this stage anew (repeatable)').default(
+        [],
+        'none',
+      ),
     )
     .addOption(from);
 }

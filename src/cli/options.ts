@@ -40,21 +40,26 @@ export function addSandboxFlags(command: Command): Command {
 /** How registries are reached, for verbs that do no more than speak to one. */
 export function addReachOptions(command: Command): Command {
   return command
-    .addOption(listOption('--ca <file>', 'trust the certificate authorities of this PEM file too (many)'))
+    .addOption(
+      listOption('--ca <file>', 'trust the certificate authorities of this PEM file too (repeatable)'),
+    )
     .addOption(
       listOption(
         '--insecure-registry <host>',
-        'speak plain HTTP, or TLS without checks, with this registry (many)',
+        'speak plain HTTP, or TLS without checks, with this registry (repeatable)',
       ),
     )
     .option('--insecure', 'speak so with every registry')
     .addOption(
-      listOption('--trusted-realm <host>', 'let this token server of another host see credentials (many)'),
+      listOption(
+        '--trusted-realm <host>',
+        'let this token server of another host see credentials (repeatable)',
+      ),
     )
     .addOption(
       listOption(
         '--hosts-dir <directory>',
-        'hosts.toml files are here, not in /etc/containerd/certs.d (many)',
+        'hosts.toml files are here, not in /etc/containerd/certs.d (repeatable)',
       ),
     )
     .option('--buildkitd-config <file>', 'mirrors and hosts are those of this buildkitd.toml')
@@ -70,14 +75,14 @@ export function addReadOptions(command: Command): Command {
     command.addOption(
       new Option(
         '--creds <[registry=]user:password>',
-        'for this registry; without one: for that of the image named here (many)',
+        'for this registry; without one: for that of the image named here (repeatable)',
       ).argParser(addCredential),
     ),
   )
     .addOption(
       new Option(
         '--registry-mirror <[host=]mirror>',
-        'pull from here first; without host: for docker.io (many)',
+        'pull from here first; without host: for docker.io (repeatable)',
       ).argParser(addMirror),
     )
     .option('--skip-default-registry-fallback', 'ask mirrors alone, not the registry that they stand for');
@@ -88,7 +93,7 @@ export function addRegistryOptions(command: Command): Command {
   return addReadOptions(command).addOption(
     listOption(
       '--allow-nondistributable-artifacts <host>',
-      'push layers to this registry whose licence may forbid it (many)',
+      'push layers to this registry whose licence may forbid it (repeatable)',
     ),
   );
 }

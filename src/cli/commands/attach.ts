@@ -21,7 +21,9 @@ export const attach: Verb = {
           .argument('<image>')
           .argument('[files...]')
           .option('--artifact-type <type>', 'what it is, such as application/spdx+json')
-          .addOption(listOption('--annotation <name=value>', 'set an annotation of the artifact (many)')),
+          .addOption(
+            listOption('--annotation <name=value>', 'set an annotation of the artifact (repeatable)'),
+          ),
       ),
     ),
   run: async (command, context) => {

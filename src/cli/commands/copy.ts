@@ -21,7 +21,7 @@ export const copy: Verb = {
           .usage('[options] SOURCE DESTINATION')
           .argument('<source>')
           .argument('<destination>')
-          .addOption(listOption('--platform <os/arch>', 'copy this platform, not all (many)')),
+          .addOption(listOption('--platform <os/arch>', 'copy this platform, not all (repeatable)')),
       ),
     ),
   run: async (command, context) => {

@@ -23,7 +23,7 @@ export const du: Verb = {
     )
       .option('--verbose', 'all that is known of each record')
       .addOption(
-        listOption('--filter <filter>', 'only these, such as type=exec.cachemount or until=24h (many)'),
+        listOption('--filter <filter>', 'only these, such as type=exec.cachemount or until=24h (repeatable)'),
       )
       .addOption(new Option('--format <format>', 'json, or a template such as {{.ID}} {{.Size}}')),
   run: async (command, context) => {

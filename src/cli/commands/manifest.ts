@@ -41,15 +41,15 @@ export const manifest: Verb = {
           .addOption(
             listOption(
               '--platform <os/arch>',
-              'inspect: the manifest for this platform; create: IMAGE=os/arch says what an image is for (many)',
+              'inspect: the manifest for this platform; create: IMAGE=os/arch says what an image is for (repeatable)',
             ),
           )
-          .addOption(listOption('-t, --tag <name>', 'create: a name of the index (many)'))
+          .addOption(listOption('-t, --tag <name>', 'create: a name of the index (repeatable)'))
           .option('--append', 'create: keep what the name has already')
           .addOption(
             listOption(
               '--annotation <[type:]name=value>',
-              'create: annotate the index, or what it says of its images (manifest-descriptor[os/arch]:) (many)',
+              'create: annotate the index, or what it says of its images (manifest-descriptor[os/arch]:) (repeatable)',
             ),
           )
           .option('--dry-run', 'create: only show the index'),

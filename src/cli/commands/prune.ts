@@ -28,7 +28,7 @@ export const prune: Verb = {
     newCommand('prune', 'Removes from the store what nobody uses. Images always stay.')
       .option('-a, --all', 'also what images were made of: they are built anew then')
       .addOption(
-        listOption('--filter <filter>', 'only these, such as until=24h or type=exec.cachemount (many)'),
+        listOption('--filter <filter>', 'only these, such as until=24h or type=exec.cachemount (repeatable)'),
       )
       .addOption(
         size('--max-used-space <bytes>', 'remove the longest unused until the store takes this, such as 20g'),

@@ -44,11 +44,14 @@ export const run: Verb = {
           .addOption(
             listOption(
               '-e, --env <name[=value]>',
-              'set a variable; without a value: from the environment (many)',
+              'set a variable; without a value: from the environment (repeatable)',
             ),
           )
           .addOption(
-            listOption('-v, --volume <host:container[:ro]>', 'mount a directory or file of this host (many)'),
+            listOption(
+              '-v, --volume <host:container[:ro]>',
+              'mount a directory or file of this host (repeatable)',
+            ),
           )
           .option('-w, --workdir <directory>', 'the working directory')
           .option('-u, --user <user[:group]>', 'the user')
