@@ -46,8 +46,7 @@ export interface SyscallError extends Error {
   readonly path?: string;
 }
 
-function failure(syscall: string, path?: RawPath): SyscallError {
-  const number = koffi?.errno() ?? 0;
+function failure(number: number, syscall: string, path?: RawPath): SyscallError {
   const [code, text] = getSystemErrorMap().get(-number) ?? [
     Object.entries(constants.errno).find(([, value]) => value === number)?.[0] ?? `E${number}`,
     'system call failed',
@@ -62,17 +61,45 @@ function failure(syscall: string, path?: RawPath): SyscallError {
   });
 }
 
-/** Calls and throws on -1. */
+/** What comes of one call: its result, and errno where that is -1. */
+export interface Attempt {
+  readonly result: number;
+  readonly errno?: number;
+}
+
+/** Of these the engine's own calls know nothing. */
+const certain: ReadonlySet<number> = new Set([constants.errno.ENODATA, constants.errno.EOPNOTSUPP]);
+
+/**
+ * Between the return of a C function and the reading of errno the engine may make calls of its own, seldom, and errno is then theirs. A call
+ * that failed has done nothing: it is made again until it says the same twice, or succeeds.
+ */
+export function confirmed(attempt: () => Attempt): Attempt {
+  let said: number | undefined;
+  for (let turn = 0; ; turn += 1) {
+    const outcome = attempt();
+    const { errno } = outcome;
+    if (errno === undefined || errno === said || certain.has(errno) || turn === 9) return outcome;
+    said = errno;
+  }
+}
+
+/** Calls and throws on -1. A call that fails may be made several times, unless it is to be made `once`. */
 export function call(
   name: string,
   parameters: readonly string[],
   args: readonly unknown[],
-  about?: { readonly as?: string; readonly path?: RawPath },
+  about?: { readonly as?: string; readonly path?: RawPath; readonly once?: boolean },
 ): number {
-  const result = Number(native(name, 'long', parameters)(...args));
-  // `int` functions are declared as long: only the low half of the register is theirs.
-  if ((result | 0) === -1 && (result === -1 || result === 0xffffffff))
-    throw failure(about?.as ?? name, about?.path);
+  const attempt = (): Attempt => {
+    const returned = Number(native(name, 'long', parameters)(...args));
+    // `int` functions are declared as long: only the low half of the register is theirs.
+    return (returned | 0) === -1 && (returned === -1 || returned === 0xffffffff)
+      ? { result: -1, errno: koffi?.errno() ?? 0 }
+      : { result: returned };
+  };
+  const { result, errno } = about?.once === true ? attempt() : confirmed(attempt);
+  if (errno !== undefined) throw failure(errno, about?.as ?? name, about?.path);
   return result;
 }
 

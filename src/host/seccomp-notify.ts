@@ -26,7 +26,7 @@ export function takeDescriptor(pid: number, fd: number): number {
   try {
     return call('syscall', parameters, [PIDFD_GETFD, pidfd, fd, 0], { as: 'pidfd_getfd' });
   } finally {
-    call('close', ['int'], [pidfd]);
+    call('close', ['int'], [pidfd], { once: true });
   }
 }
 
@@ -50,7 +50,8 @@ export function receiveNotification(listener: number): Notification | undefined 
   // struct seccomp_notif: id, pid, flags; struct seccomp_data: nr, arch, instruction pointer, six arguments. It must be zero.
   const notif = Buffer.alloc(80);
   try {
-    call('ioctl', ioctl, [listener, NOTIF_RECV, notif]);
+    // Once: it would wait for the next when the caller of this one is gone.
+    call('ioctl', ioctl, [listener, NOTIF_RECV, notif], { once: true });
   } catch {
     return undefined;
   }

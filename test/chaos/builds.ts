@@ -147,7 +147,7 @@ export async function expectSound(
   expect(overlaps(runsOf(store))).toEqual([]);
   expect(await imagesOf(store)).toEqual(images);
   const checked = await tsbuild(['store', 'check', '--root', store]);
-  expect(checked).toMatchObject({ code: 0, stderr: '' });
+  expect(checked, checked.stdout).toMatchObject({ code: 0, stderr: '' });
   expect(checked.stdout).toMatch(/^sound: /);
   for (const folder of ['tmp', 'snapshots', 'leases']) expect(readdirSync(join(store, folder))).toEqual([]);
 }
