@@ -13,6 +13,7 @@ import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import type { Reference } from '../oci/reference.ts';
 import { familiarReference, formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
+import { promising } from '../util/streams.ts';
 import type { Emit } from '../progress/event.ts';
 import type { Store } from '../store/store.ts';
 import type { SourceLocation } from '../util/source.ts';
@@ -211,7 +212,7 @@ async function fromStore(
     }
     const image = openImage(
       await store.blobs.read(descriptor.digest, manifestLimit),
-      (blob, options) => blobFromAnywhere(session, parsed, { blob, options }),
+      (blob, options) => promising(blobFromAnywhere(session, parsed, { blob, options }), blob.digest),
       descriptor.mediaType,
     );
     await image.config();
@@ -262,7 +263,7 @@ export async function knownBase(
   return undefined;
 }
 
-/** Of a remembered image only manifest and config are sure to be here: its layers may never have been needed. */
+/** Verified. Of a remembered image only manifest and config are sure to be here: its layers may never have been needed. */
 async function* blobFromAnywhere(
   session: Session,
   from: Reference,

@@ -2,6 +2,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isIndexType, isManifestType } from '../oci/media-type.ts';
 import type { Emit } from '../progress/event.ts';
+import { transferTeller } from '../progress/transfer.ts';
 import { BuildError } from '../util/build-error.ts';
 import { sideBySide } from '../util/side-by-side.ts';
 import { againIfSpoilt } from '../util/spoilt.ts';
@@ -84,21 +85,15 @@ async function copyBlob(
   { emit, id, signal }: CopyDocumentsOptions,
 ): Promise<void> {
   const name = `copying ${blob.digest.slice(7, 19)}`;
-  let shown = 0;
+  const progress = transferTeller(emit, { id, name, total: blob.size });
   let began = false;
-  const tell = (current: number, done: boolean): void => {
-    // One event per MiB is enough for any renderer.
-    if (!done && current - shown < 1024 * 1024 && current >= shown) return;
-    shown = current;
-    emit?.({ type: 'transfer', id, name, current, total: blob.size, done, time: Date.now() });
-  };
   await target.blob(
     blob,
     (open) => {
       began = true;
-      return source.blob(blob, { ...open, signal, onProgress: (bytes) => tell(bytes, false) });
+      return source.blob(blob, { ...open, signal, onProgress: progress.at });
     },
     source.origin,
   );
-  if (began) tell(blob.size, true);
+  if (began) progress.done(blob.size);
 }
