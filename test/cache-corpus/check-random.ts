@@ -16,7 +16,7 @@ export interface RandomCheck {
 /** How many edits are made to one build, one after the other. */
 const perBuild = 25;
 
-/** What a build gives, told without times; errors by their code. */
+/** What a build gives, told without times; errors by their code. A bug is no outcome. */
 async function outcome(
   workshop: Workshop,
   scene: Scene,
@@ -25,10 +25,12 @@ async function outcome(
   try {
     return withoutTimes((await workshop.build(scene, root, { noCache, tree: true })).tree);
   } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
+    if (!(error instanceof BuildError) || error.code === 'INTERNAL') throw error;
     return error.code;
   }
 }
+
+const isTree = (outcome: string): boolean => outcome.startsWith('[');
 
 /** After each edit an incremental build must give what a rebuild without the cache gives. Returns how many of the builds gave a tree. */
 export async function checkRandomEdits({ edits, seed, prepare }: RandomCheck): Promise<number> {
@@ -46,8 +48,10 @@ export async function checkRandomEdits({ edits, seed, prepare }: RandomCheck): P
       now = change(now);
       const scene = sceneOf(now, run ? 'localhost/os' : 'localhost/base');
       const cached = await outcome(workshop, scene, { root: kept, noCache: false });
-      expect(cached, scene.dockerfile).toBe(await outcome(workshop, scene, { root: other, noCache: true }));
-      if (cached.startsWith('[')) trees += 1;
+      const fresh = await outcome(workshop, scene, { root: other, noCache: true });
+      // Stages that fail side by side: either may be the first.
+      if (isTree(cached) || isTree(fresh)) expect(cached, scene.dockerfile).toBe(fresh);
+      if (isTree(cached)) trees += 1;
     }
   };
   const changes = fc.array(randomEdit(run), { minLength: perBuild, maxLength: perBuild });

@@ -10,6 +10,6 @@ test(
   { timeout: 1_800_000 },
   () =>
     withSeed(async (seed) => {
-      expect(await checkRandomEdits({ edits, seed })).toBeGreaterThan(edits / 4);
+      expect(await checkRandomEdits({ edits, seed })).toBeGreaterThan(edits / 10);
     }),
 );

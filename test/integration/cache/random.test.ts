@@ -13,7 +13,7 @@ suite('random edits of builds with RUN', ['root', tool('busybox', 'busybox-stati
     async () => {
       const prepare = (store: string): Promise<void> => makeBase(store, 'localhost/busybox', busyboxRootfs());
       await withSeed(async (seed) => {
-        expect(await checkRandomEdits({ edits, seed, prepare })).toBeGreaterThan(edits / 4);
+        expect(await checkRandomEdits({ edits, seed, prepare })).toBeGreaterThan(edits / 10);
       });
     },
   );
