@@ -30,7 +30,7 @@ async function outcome(
   }
 }
 
-const isTree = (outcome: string): boolean => outcome.startsWith('[');
+const isTree = (given: string): boolean => given.startsWith('[');
 
 /** After each edit an incremental build must give what a rebuild without the cache gives. Returns how many of the builds gave a tree. */
 export async function checkRandomEdits({ edits, seed, prepare }: RandomCheck): Promise<number> {
