@@ -105,13 +105,13 @@ function splitAnnotation(text: string): {
 export function parseIndexAnnotations(
   values: readonly string[],
 ): Pick<CreateIndexOptions, 'annotations' | 'descriptorAnnotations'> {
-  const annotations: Record<string, string> = {};
+  const annotations = new Map<string, string>();
   const descriptorAnnotations: DescriptorAnnotation[] = [];
   for (const text of values) {
     const { types, key, value } = splitAnnotation(text);
     for (const type of types.length === 0 ? ['index'] : types) {
       const [, kind, platform] = /^([a-z-]+)(?:\[(.*)\])?$/.exec(type) ?? [];
-      if (kind === 'index' && platform === undefined) annotations[key] = value;
+      if (kind === 'index' && platform === undefined) annotations.set(key, value);
       else if (kind === 'manifest-descriptor') descriptorAnnotations.push({ platform, name: key, value });
       else {
         throw new BuildError(
@@ -124,7 +124,7 @@ export function parseIndexAnnotations(
       }
     }
   }
-  return { annotations, descriptorAnnotations };
+  return { annotations: Object.fromEntries(annotations), descriptorAnnotations };
 }
 
 /**
@@ -257,6 +257,10 @@ export function parseChoice<T extends string>(text: string, name: string, choice
   });
 }
 
+const hostText = String.raw`(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[a-f0-9:]+\])(?::\d{1,5})?`;
+const isHost = new RegExp(`^${hostText}$`, 'i');
+const isMirror = new RegExp(`^(?:https?://)?${hostText}(?:/[^\\s=?#@]*)?$`, 'i');
+
 /** `--registry-mirror HOST=MIRROR` added to those before; a bare MIRROR is one of docker.io. */
 export function addMirror(
   text: string,
@@ -264,12 +268,12 @@ export function addMirror(
 ): Readonly<Record<string, readonly string[]>> {
   const [left, right] = splitPair(text);
   const [host, mirror] = right === undefined ? ['docker.io', left] : [left, right];
-  if (host === '' || mirror === '') {
+  if (!isHost.test(host) || !isMirror.test(mirror)) {
     throw new BuildError('USAGE', `\`--registry-mirror ${text}\` is not understood`, {
       hint: 'write --registry-mirror docker.io=mirror.example:5000',
     });
   }
-  return { ...before, [host]: [...(before[host] ?? []), mirror] };
+  return { ...before, [host]: [...(Object.hasOwn(before, host) ? (before[host] ?? []) : []), mirror] };
 }
 
 /**
