@@ -156,7 +156,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     const ended = await inSandbox(request, { ...execution, sandbox, bundle, overlay, limited });
     signal.throwIfAborted();
     const said = runtimeError(bundle.log);
-    if (said !== undefined) throw startError(said, op);
+    if (said !== undefined) throw startError(said, op, directory);
     const upper = join(directory, 'upper');
     ended.stubs.remove(upper);
     const { exitCode, ownerOf } = ended;
@@ -169,7 +169,7 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     await sandbox?.kill();
     failed = true;
     if (signal.aborted) throw signal.reason;
-    throw error instanceof PlanError ? startError(error.message, op) : error;
+    throw error instanceof PlanError ? startError(error.message, op, directory) : error;
   } finally {
     signal.removeEventListener('abort', stop);
     await terminal?.[Symbol.asyncDispose]();

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Platform } from '../oci/platform.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
+import { hasNoRoom } from '../store/disk-space.ts';
 
 /** What a runtime wrote into its log as an error; undefined when it did not. */
 export function runtimeError(log: string): string | undefined {
@@ -24,11 +25,12 @@ export function runtimeError(log: string): string | undefined {
 
 /**
  * The error of a step whose command could not be started, in the user's words where the cause is known; `details.exitCode` is what a shell
- * would have ended with.
+ * would have ended with. `home` is where the runtime keeps the step's files: on a full disk runtimes fail in words that do not say so.
  */
 export function startError(
   said: string,
   step: { readonly args: readonly string[]; readonly platform: Platform },
+  home?: string,
 ): BuildError {
   const [command = ''] = step.args;
   const details = { runtime: said };
@@ -46,6 +48,11 @@ export function startError(
     return new BuildError('STEP_START', `\`${command}\` cannot be executed: permission denied`, {
       hint: 'make it executable (chmod +x, or COPY --chmod), for the user of the step too',
       details: { ...details, exitCode: 126 },
+    });
+  if (/no space left|ENOSPC/i.test(said) || (home !== undefined && hasNoRoom(home)))
+    return new BuildError('DISK_FULL', 'no space left while starting the step', {
+      hint: 'free some space, or choose another place for the store with --root',
+      details,
     });
   return new BuildError('STEP_START', `the step could not be started: ${said}`, { details });
 }

@@ -3,6 +3,8 @@ import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs
 import { join } from 'node:path';
 import { hostPlatform } from '../oci/platform.ts';
 import type { ExecutionHost } from './execute.ts';
+import { BuildError } from '../util/build-error.ts';
+import { spaceError } from '../util/system-error.ts';
 import { execute } from './execute.ts';
 import { makeSnapshot } from './snapshot.ts';
 import type { Runtime } from './runtime.ts';
@@ -14,7 +16,7 @@ const TRIAL_LIMIT = 20_000;
 /**
  * Runs a command once in the real sandbox: a root filesystem with the host's own programs, read-only. It has to say a word that stands in
  * config.json alone: a program that does nothing and ends well is no runtime. undefined when it worked, else what went wrong. Nothing
- * remains.
+ * remains. Throws DISK_FULL.
  */
 export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise<string | undefined> {
   const home = makeSnapshot(host.root);
@@ -56,7 +58,10 @@ export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise
     await result.discard();
     if (result.exitCode !== 0) return `it ended with status ${result.exitCode}: ${output.trim()}`;
     return output.includes(word) ? undefined : 'it ended without having run the command';
-  } catch (error) {
+  } catch (thrown) {
+    const error = spaceError(thrown);
+    // A full disk says nothing about the runtime.
+    if (error instanceof BuildError && error.code === 'DISK_FULL') throw error;
     return error instanceof Error ? error.message : String(error);
   } finally {
     rmSync(layer, { recursive: true, force: true });

@@ -7,6 +7,7 @@ import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Emit } from '../progress/event.ts';
 import { BuildError } from '../util/build-error.ts';
+import { spaceError } from '../util/system-error.ts';
 import type { ExplainOptions, Explanation } from './explainer.ts';
 import { Explainer } from './explainer.ts';
 import { needed, settled } from './needed.ts';
@@ -348,7 +349,8 @@ class Solver<R> {
   }
 
   /** Ends a step and everything else; returns the error that counts, which is the first. */
-  #fail(vertex: Vertex, error: unknown): unknown {
+  #fail(vertex: Vertex, thrown: unknown): unknown {
+    const error = spaceError(thrown);
     if (this.#failure !== undefined) {
       if (this.#failure.vertex !== vertex) this.#states.cancelled(vertex);
       return this.#failure.error;

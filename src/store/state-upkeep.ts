@@ -5,6 +5,7 @@ import type { Upkeep } from './state-record.ts';
 export function stateUpkeep(index: {
   readonly open: () => DatabaseSync;
   readonly transaction: (work: () => void) => void;
+  readonly attempt: <T>(work: () => T) => T;
 }): Upkeep {
   return {
     treeSizes: () => {
@@ -29,8 +30,9 @@ export function stateUpkeep(index: {
         // Measured again next time.
       }
     },
-    statCount: () => Number(index.open().prepare('SELECT count(*) AS n FROM stat').get()?.['n']),
-    removeStats: () => index.open().exec('DELETE FROM stat; DELETE FROM directory'),
+    statCount: () =>
+      index.attempt(() => Number(index.open().prepare('SELECT count(*) AS n FROM stat').get()?.['n'])),
+    removeStats: () => index.attempt(() => index.open().exec('DELETE FROM stat; DELETE FROM directory')),
     compact: () => {
       try {
         index.open().exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)');

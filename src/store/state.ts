@@ -1,7 +1,6 @@
-import { createRequire } from 'node:module';
-import type * as Sqlite from 'node:sqlite';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Digest } from '../oci/digest.ts';
+import type { BuildError } from '../util/build-error.ts';
 import { canonicalJson } from '../util/canonical-json.ts';
 import type {
   CacheRecord,
@@ -25,13 +24,13 @@ import {
   schema,
   schemaVersion,
 } from './state-file.ts';
+import { openFile, sqlite, versionOf } from './sqlite.ts';
 import { stateUpkeep } from './state-upkeep.ts';
 import { storeError } from './store-error.ts';
 
-// The only importer of node:sqlite: the index of the store. Blobs are the truth; all that is here can be made again, so a
+// The index of the store. Blobs are the truth; all that is here can be made again, so a
 // damaged index is replaced by an empty one, never an error.
 
-const busyMilliseconds = 10_000;
 /** `last_used` is not worth a write when it is this fresh: builds in a row write nothing. */
 const touchMilliseconds = 3_600_000;
 
@@ -47,6 +46,7 @@ class SqliteState implements State {
   readonly upkeep: Upkeep = stateUpkeep({
     open: () => this.#open(),
     transaction: (work) => this.transaction(work),
+    attempt: (work) => this.#attempt(work),
   });
   #generation = 0;
   #readOnly = false;
@@ -217,7 +217,7 @@ class SqliteState implements State {
         value = convert(next.value);
       } catch (error) {
         if (!isDamage(error) || this.#readOnly || this.#db?.isTransaction === true)
-          throw storeError(error, 'using the index of the store');
+          throw this.#failure(error);
         this.replace();
         return;
       }
@@ -233,7 +233,7 @@ class SqliteState implements State {
         work();
         db.exec('COMMIT');
       } catch (error) {
-        if (db.isTransaction) db.exec('ROLLBACK');
+        this.#rollBack();
         throw error;
       }
     });
@@ -267,7 +267,7 @@ class SqliteState implements State {
       }
     } catch {
       // All only spare work later: a full disk or a damaged index must not fail a build that has succeeded.
-      if (this.#db?.isTransaction === true) this.#db.exec('ROLLBACK');
+      this.#rollBack();
     }
     this.#stats.clear();
     this.#directories.clear();
@@ -304,7 +304,7 @@ class SqliteState implements State {
     try {
       return work();
     } catch (error) {
-      if (!isDamage(error) || this.#readOnly) throw storeError(error, 'using the index of the store');
+      if (!isDamage(error) || this.#readOnly) throw this.#failure(error);
       this.#closeDatabase();
       this.#generation++;
     }
@@ -312,7 +312,20 @@ class SqliteState implements State {
       removeGenerations(this.#root, this.#generation);
       return work();
     } catch (error) {
-      throw storeError(error, 'using the index of the store');
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown): BuildError {
+    return storeError(error, 'using the index of the store', this.#root);
+  }
+
+  /** On a full disk this may fail as well: then the connection goes, and with it what it had begun. */
+  #rollBack(): void {
+    try {
+      if (this.#db?.isTransaction === true) this.#db.exec('ROLLBACK');
+    } catch {
+      this.#closeDatabase();
     }
   }
 
@@ -362,33 +375,4 @@ class SqliteState implements State {
     this.#db.exec('PRAGMA query_only = ON');
     return this.#db;
   }
-}
-
-// A static import of node:sqlite would load it in commands that never ask the index.
-export function sqlite(): typeof Sqlite {
-  return createRequire(import.meta.url)('node:sqlite') as typeof Sqlite;
-}
-
-function openFile(path: string): DatabaseSync {
-  const { DatabaseSync: Database } = sqlite();
-  const db = new Database(path, { timeout: busyMilliseconds });
-  try {
-    // Sound after a crash of the process; after one of the machine the last commits may be missing, which costs work only.
-    db.exec('PRAGMA synchronous = NORMAL');
-    if (versionOf(db) !== schemaVersion) create(db);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
-
-/** Several processes may come here at once: the first makes the tables, the others find them. */
-function create(db: DatabaseSync): void {
-  db.exec('PRAGMA journal_mode = WAL');
-  db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
-}
-
-function versionOf(db: DatabaseSync): number {
-  return Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
 }

@@ -1,8 +1,10 @@
 import { BuildError } from '../util/build-error.ts';
+import { hasNoRoom } from './disk-space.ts';
 
 const fullCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
-/** SQLITE_READONLY and SQLITE_FULL. */
+/** SQLITE_READONLY, SQLITE_IOERR and SQLITE_FULL. */
 const sqliteReadOnly = 8;
+const sqliteInputOutput = 10;
 const sqliteFull = 13;
 
 /** As storeError where no space is left; what has other reasons stays what it is. */
@@ -10,11 +12,17 @@ export function fullDiskError(error: unknown, doing: string): unknown {
   return fullCodes.has((error as { code?: string }).code) ? storeError(error, doing) : error;
 }
 
-/** What a failed read or write of the store is to the user: DISK_FULL when no space is left, else STORE_FAILED. A BuildError passes. */
-export function storeError(error: unknown, doing: string): BuildError {
+/**
+ * What a failed read or write of the store is to the user: DISK_FULL when no space is left, else STORE_FAILED. A BuildError passes.
+ * `root` is that of the index: where the memory that its readers share cannot grow, SQLite says no more than "disk I/O error".
+ */
+export function storeError(error: unknown, doing: string, root?: string): BuildError {
   if (error instanceof BuildError) return error;
   const { code, errcode, message } = error as { code?: string; errcode?: number; message?: string };
-  if (fullCodes.has(code) || errcode === sqliteFull) {
+  const isFull =
+    errcode === sqliteFull ||
+    (((errcode ?? 0) & 0xff) === sqliteInputOutput && root !== undefined && hasNoRoom(root));
+  if (fullCodes.has(code) || isFull) {
     return new BuildError('DISK_FULL', `no space left while ${doing}`, {
       hint: 'free some space, or choose another place for the store with --root',
       cause: error,

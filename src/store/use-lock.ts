@@ -1,7 +1,7 @@
 import { closeSync, openSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sqlite } from './state.ts';
+import { sqlite } from './sqlite.ts';
 import { storeError } from './store-error.ts';
 
 /**

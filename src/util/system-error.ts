@@ -21,6 +21,36 @@ export function inWords(error: unknown): string {
   return words[code ?? ''] ?? message ?? String(error);
 }
 
+/** Calls of Node's that write; ENOSPC of others, such as mount, is no matter of space. */
+const writing = new Set([
+  'write',
+  'open',
+  'mkdir',
+  'mkdtemp',
+  'copyfile',
+  'symlink',
+  'link',
+  'rename',
+  'ftruncate',
+  'fsync',
+  'close',
+]);
+
+/**
+ * The last word on what failed for want of space, where nobody nearer has said what it was for: DISK_FULL in the place of Node's error. All
+ * other errors stay as they are.
+ */
+export function spaceError(error: unknown): unknown {
+  const { code, syscall = '', path } = (error ?? {}) as NodeJS.ErrnoException;
+  if (error instanceof BuildError || (code !== 'ENOSPC' && code !== 'EDQUOT') || !writing.has(syscall))
+    return error;
+  const what = path === undefined ? 'on a disk that is written to' : `while writing \`${path}\``;
+  return new BuildError('DISK_FULL', `no space left ${what}`, {
+    hint: 'free some space on the disk of the store (--root) and on that of temporary files (TMPDIR)',
+    cause: error,
+  });
+}
+
 /** A file of the user that cannot be written: DISK_FULL, or OUTPUT_FAILED. `what` names it, with its path. */
 export function writeError(what: string, cause: unknown): BuildError {
   const { code } = cause as NodeJS.ErrnoException;

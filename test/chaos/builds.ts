@@ -70,13 +70,16 @@ export async function imagesOf(store: string): Promise<ReadonlyMap<string, strin
 }
 
 /** A build in a process of its own; what it says is kept. */
-export function startBuild(args: readonly string[]): {
+export function startBuild(
+  args: readonly string[],
+  more: NodeJS.ProcessEnv = {},
+): {
   readonly child: ChildProcess;
   readonly ended: Promise<{ code: number | null; text: string }>;
 } {
   const child = spawn(process.execPath, [binary, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, ...more },
   });
   let text = '';
   child.stderr.on('data', (data: Buffer) => (text += data.toString()));

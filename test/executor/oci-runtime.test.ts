@@ -84,4 +84,10 @@ describe('runtimes of the host', () => {
     const error = startError(said, { args: ['x'], platform: hostPlatform() });
     expect([error.code, error.message]).toEqual(['STEP_START', message]);
   });
+
+  test('a full disk is told as that', () => {
+    const said = 'mkdir /x: no space left on device';
+    const error = startError(said, { args: ['x'], platform: hostPlatform() });
+    expect(error).toMatchObject({ code: 'DISK_FULL', details: { runtime: said } });
+  });
 });

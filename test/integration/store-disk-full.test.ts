@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { createReadStream, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLocalCache } from '../../src/cache/local.ts';
@@ -8,6 +8,8 @@ import { writeLayout } from '../../src/image/oci-layout.ts';
 import { build, copyImage, loadImage } from '../../src/index.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
+import { openState } from '../../src/store/state.ts';
+import type { State } from '../../src/store/state-record.ts';
 import { openStore } from '../../src/store/store.ts';
 import type { ByteStream } from '../../src/util/streams.ts';
 import { verifying } from '../../src/util/streams.ts';
@@ -74,6 +76,62 @@ suite('a store on a small filesystem', ['root', 'linux'], () => {
     expect(store.state.cacheRecord(key)?.name).toBe('RUN x');
     store.state.putStat({ path: '/f', size: 1n, mtimeNs: 1n, ctimeNs: 1n, ino: 1n, dev: 1n, digest: 'x' });
     await store.close();
+  });
+
+  test('wherever the index runs out of space: DISK_FULL is all that is thrown, and with room again it works', () => {
+    const index = join(root, 'index');
+    const filler = join(root, 'filler');
+    const seen = new Set<string>();
+    const attempt = (work: () => void): void => {
+      try {
+        work();
+        seen.add('done');
+      } catch (error) {
+        seen.add((error as { code?: string }).code === 'DISK_FULL' ? 'DISK_FULL' : String(error));
+      }
+    };
+    const use = (state: State, round: string): void => {
+      const name = 'x'.repeat(2000);
+      for (let count = 0; count < 40; count += 1) {
+        const one = { ...record, key: digestOf(`${round} ${count}`), name };
+        attempt(() => state.putCacheRecord(one));
+      }
+      attempt(() =>
+        state.transaction(() => {
+          for (let count = 0; count < 20; count += 1)
+            state.putComponents(digestOf(`${round} ${count}`), Buffer.from(name));
+        }),
+      );
+      attempt(() => state.cacheRecord(key));
+      attempt(() => state.upkeep.statCount());
+      for (let count = 0; count < 20; count += 1)
+        state.putStat({
+          path: `/${name}/${round}/${count}`,
+          size: 1n,
+          mtimeNs: 1n,
+          ctimeNs: 1n,
+          ino: 1n,
+          dev: 1n,
+          digest: 'x',
+        });
+      state.flush();
+      attempt(() => state.upkeep.removeStats());
+      state.close();
+    };
+    for (let room = 0; room < 500; room += 4) {
+      mkdirSync(index);
+      const { bavail, bsize } = statfsSync(root);
+      writeFileSync(filler, Buffer.alloc(bavail * bsize - room * 1024));
+      use(openState(index), `${room}`);
+      rmSync(filler);
+      const state = openState(index);
+      state.putCacheRecord(record);
+      expect(state.cacheRecord(key)?.name).toBe('RUN x');
+      expect(state.upkeep.damage()).toBeUndefined();
+      state.close();
+      rmSync(index, { recursive: true });
+    }
+    expect([...seen].toSorted()).toEqual(['DISK_FULL', 'done']);
   });
 
   test('archives and layouts that do not fit are DISK_FULL too', async () => {

@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { inWords, outputError, writeError } from '../../src/util/system-error.ts';
+import { BuildError } from '../../src/util/build-error.ts';
+import { inWords, outputError, spaceError, writeError } from '../../src/util/system-error.ts';
 
 function errorOf(work: () => unknown): unknown {
   try {
@@ -43,4 +44,25 @@ test('a file that cannot be written is an error with a code, a hint and its caus
   expect(outputError(new Error('other'), '/a/b')).toEqual(new Error('other'));
   const full = Object.assign(new Error('ENOSPC: x'), { code: 'ENOSPC' });
   expect(writeError('`/a/b`', full)).toMatchObject({ code: 'DISK_FULL', hint: expect.any(String) });
+});
+
+test('what nobody has said more about is a full disk, where a call of Node’s wrote', () => {
+  const failed = (call: object): Error => Object.assign(new Error('ENOSPC: no space left on device'), call);
+  expect(spaceError(failed({ code: 'ENOSPC', syscall: 'write' }))).toMatchObject({
+    code: 'DISK_FULL',
+    message: 'no space left on a disk that is written to',
+    hint: expect.stringContaining('TMPDIR'),
+  });
+  expect(spaceError(failed({ code: 'EDQUOT', syscall: 'mkdir', path: '/a' }))).toMatchObject({
+    code: 'DISK_FULL',
+    message: 'no space left while writing `/a`',
+  });
+  for (const other of [
+    failed({ code: 'ENOSPC', syscall: 'mount' }),
+    failed({ code: 'EIO', syscall: 'write' }),
+    new BuildError('USAGE', 'x'),
+    'ENOSPC',
+    undefined,
+  ])
+    expect(spaceError(other)).toBe(other);
 });
