@@ -34,7 +34,7 @@ const oneImporter: Readonly<Record<string, string>> = {
   'tar-stream': 'image/tar-write.ts',
   undici: 'net/undici.ts',
   koffi: 'host/native.ts',
-  'node:sqlite': 'store/state.ts',
+  'node:sqlite': 'store/sqlite.ts',
   'smol-toml': 'registry/toml.ts',
 };
 

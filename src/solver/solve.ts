@@ -6,12 +6,10 @@ import type { OpKind } from '../graph/op.ts';
 import type { Vertex } from '../graph/vertex.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Emit } from '../progress/event.ts';
-import { BuildError } from '../util/build-error.ts';
-import { spaceError } from '../util/system-error.ts';
 import type { ExplainOptions, Explanation } from './explainer.ts';
 import { Explainer } from './explainer.ts';
 import { needed, settled } from './needed.ts';
-import { interrupted, messageOf } from './outcome.ts';
+import { interrupted, locatedError, messageOf } from './outcome.ts';
 import type { OpRunner, OpRunners } from './runner.ts';
 import { StepStates } from './step-states.ts';
 import type { Step, StepIdentity } from './step.ts';
@@ -349,13 +347,12 @@ class Solver<R> {
   }
 
   /** Ends a step and everything else; returns the error that counts, which is the first. */
-  #fail(vertex: Vertex, thrown: unknown): unknown {
-    const error = spaceError(thrown);
+  #fail(vertex: Vertex, error: unknown): unknown {
     if (this.#failure !== undefined) {
       if (this.#failure.vertex !== vertex) this.#states.cancelled(vertex);
       return this.#failure.error;
     }
-    const located = error instanceof BuildError ? error.at(vertex.meta.source) : error;
+    const located = locatedError(error, vertex.meta.source);
     this.#states.failed(vertex, messageOf(located));
     this.#stop(located, vertex);
     return located;

@@ -496,6 +496,16 @@ describe('failures', () => {
     await expect(build.solved).rejects.toBe(bug);
   });
 
+  test('a disk that is full is no bug, and is told at the line of the step', async () => {
+    const full = { code: 'ENOSPC', syscall: 'write' };
+    const build = fakeBuild(definitionOf(step('mkdir', 'one', { meta: { source: place } })), {
+      run: () => {
+        throw Object.assign(new Error('ENOSPC: no space left on device, write'), full);
+      },
+    });
+    await expect(build.solved).rejects.toMatchObject({ code: 'DISK_FULL', source: place });
+  });
+
   test('a failure to read an input belongs to the reader', async () => {
     const context = step('context', 'context');
     const copy = step('copy', 'copy', { inputs: [step('mkdir', 'base'), context], meta: { source: place } });
