@@ -1,4 +1,4 @@
-import { createReadStream, statSync } from 'node:fs';
+import { accessSync, constants, createReadStream, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -13,6 +13,7 @@ import {
 } from '../registry/referrers.ts';
 import { BuildError } from '../util/build-error.ts';
 import { streamOf } from '../util/streams.ts';
+import { inWords } from '../util/system-error.ts';
 import { internalStep } from './internal-step.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
@@ -59,6 +60,7 @@ export function attachArtifact(options: AttachOptions): Promise<Descriptor> {
   return withSession(options, async (session) => {
     if (!/^[\w.+-]+\/[\w.+-]+$/.test(options.artifactType))
       throw new BuildError('USAGE', `\`${options.artifactType}\` is no media type`);
+    for (const { path } of options.files ?? []) checkFile(path);
     const client = await session.registry();
     const reference = parseReference(options.image);
     const subject = await subjectOf(client, reference, session);
@@ -77,6 +79,18 @@ export function attachArtifact(options: AttachOptions): Promise<Descriptor> {
   });
 }
 
+function checkFile(path: string): void {
+  const refuse = (why: string, cause?: unknown): BuildError =>
+    new BuildError('USAGE', `cannot attach \`${path}\`: ${why}`, { cause });
+  try {
+    const stat = statSync(path);
+    if (!stat.isFile() || stat.size > largest) throw refuse('it is no file of at most 512 MiB');
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw error instanceof BuildError ? error : refuse(inWords(error), error);
+  }
+}
+
 // oxlint-disable-next-line max-params -- internal
 async function pushFile(
   client: RegistryClient,
@@ -84,9 +98,6 @@ async function pushFile(
   { path, mediaType = 'application/octet-stream' }: { path: string; mediaType?: string | undefined },
   { signal }: Session,
 ): Promise<Descriptor> {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat?.isFile() !== true || stat.size > largest)
-    throw new BuildError('USAGE', `\`${path}\` is no file of at most 512 MiB`);
   const { digest, size } = await client.uploadStream(reference, () => createReadStream(path), { signal });
   return { mediaType, digest, size, annotations: { 'org.opencontainers.image.title': basename(path) } };
 }

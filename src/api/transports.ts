@@ -15,6 +15,7 @@ import { formatReference, parseReference } from '../oci/reference.ts';
 import type { Reference } from '../oci/reference.ts';
 import { openArchiveFile } from '../util/archive-file.ts';
 import { BuildError } from '../util/build-error.ts';
+import { inWords } from '../util/system-error.ts';
 import { registrySource, registryTarget } from '../registry/copy.ts';
 import type { Session } from './session.ts';
 import { findStoreImage } from './store-image.ts';
@@ -133,8 +134,8 @@ function openArchive(path: string, signal: AbortSignal): Readable {
   try {
     return openArchiveFile(path, signal);
   } catch (cause) {
-    const { code = 'unknown error' } = cause as NodeJS.ErrnoException;
-    const [why, hint] = unreadable[code] ?? [`cannot be read (${code})`];
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    const [why, hint] = unreadable[code] ?? [`cannot be read: ${inWords(cause)}`];
     throw new BuildError('IMAGE_NOT_FOUND', `${path} ${why}`, { hint: hint?.replace('PATH', path), cause });
   }
 }

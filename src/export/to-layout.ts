@@ -17,7 +17,8 @@ export function layoutExporter(directory: string): Exporter {
           context.signal,
         );
       } catch (error) {
-        if (!existed) await rm(directory, { recursive: true, force: true });
+        // What could not be written counts, not what could not be removed.
+        if (!existed) await rm(directory, { recursive: true, force: true }).catch(() => undefined);
         throw outputError(error, directory);
       }
       return result.images[0]?.image.descriptor();

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { lstatSync, readFileSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readFileSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeIndex, manifestLimit } from '../oci/decode.ts';
@@ -12,6 +12,7 @@ import type { Platform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { ByteStream } from '../util/streams.ts';
 import { promising, streamOf } from '../util/streams.ts';
+import { inWords } from '../util/system-error.ts';
 import type { Entry } from './entry.ts';
 import { fileContent } from './file-content.ts';
 import type { Image } from './image.ts';
@@ -71,16 +72,25 @@ export function checkLayoutFile(bytes: Uint8Array): void {
 }
 
 function readSmall(path: string, directory: string): Uint8Array {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) {
+  try {
+    const stat = lstatSync(path);
+    if (stat.isFile() && stat.size <= manifestLimit) return readFileSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw unreadable(path, cause);
     throw new BuildError('IMAGE_NOT_FOUND', `${directory} is no OCI image layout`, {
       hint: `it has no ${path}`,
+      cause,
     });
   }
-  if (!stat.isFile() || stat.size > manifestLimit) {
-    throw new BuildError('IMAGE_INVALID', `${path} is no file of at most ${manifestLimit} bytes`);
-  }
-  return readFileSync(path);
+  throw new BuildError('IMAGE_INVALID', `${path} is no file of at most ${manifestLimit} bytes`);
+}
+
+function unreadable(path: string, cause: unknown): BuildError {
+  return new BuildError('IMAGE_INVALID', `cannot read ${path}: ${inWords(cause)}`, {
+    hint: 'make the OCI image layout readable, or name another one',
+    cause,
+  });
 }
 
 /** A blob of a layout, verified. Throws IMAGE_INVALID. */
@@ -90,9 +100,12 @@ export function openBlob(directory: string, digest: Digest): ByteStream {
 
 async function* readBlob(directory: string, digest: Digest): AsyncGenerator<Uint8Array> {
   const path = join(directory, 'blobs', 'sha256', digestHex(parseDigest(digest)));
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat?.isFile() !== true)
-    throw new BuildError('IMAGE_INVALID', `the blob ${digest} is missing from ${directory}`);
+  try {
+    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) accessSync(path, constants.R_OK);
+    else throw new BuildError('IMAGE_INVALID', `the blob ${digest} is missing from ${directory}`);
+  } catch (error) {
+    throw error instanceof BuildError ? error : unreadable(path, error);
+  }
   yield* verified(fileContent(path), { digest });
 }
 

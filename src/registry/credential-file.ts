@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
 import { readSmallFile } from '../util/small-file.ts';
+import { inWords } from '../util/system-error.ts';
 import { configHome, dockerConfigPath, set } from '../util/docker-config.ts';
 import { checkHeader } from './toml.ts';
 
@@ -108,8 +109,7 @@ export async function readJsonObject(place: CredentialPlace): Promise<Record<str
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code;
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-      const why =
-        code === 'EFTYPE' ? 'it is no ordinary file' : `it cannot be read (${code ?? 'unknown error'})`;
+      const why = code === 'EFTYPE' ? 'it is no ordinary file' : `it cannot be read: ${inWords(cause)}`;
       throw broken(place.source, why, cause);
     }
   }

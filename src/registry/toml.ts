@@ -1,5 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
 import { readSmallFile } from '../util/small-file.ts';
+import { inWords } from '../util/system-error.ts';
 
 export type Table = Readonly<Record<string, unknown>>;
 
@@ -32,8 +33,7 @@ export async function readConfigText(path: string): Promise<string | undefined> 
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (code === 'EFBIG') throw badFile(path, 'it is larger than 1 MiB', cause);
-    const why =
-      code === 'EFTYPE' ? 'it is no ordinary file' : `it cannot be read (${code ?? 'unknown error'})`;
+    const why = code === 'EFTYPE' ? 'it is no ordinary file' : `it cannot be read: ${inWords(cause)}`;
     throw badFile(path, why, cause);
   }
   return text;

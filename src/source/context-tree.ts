@@ -11,7 +11,7 @@ import { isPortableXattr, xattrList } from '../image/xattr.ts';
 import { digestOfJson } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
 import { inWords } from '../util/system-error.ts';
-import { digestContent, openContent } from './file-content.ts';
+import { changed, digestContent, openContent } from './file-content.ts';
 import type { IgnoreFile } from './ignore.ts';
 import type { DirectoryCache } from './known-directories.ts';
 import { KnownDirectories } from './known-directories.ts';
@@ -315,13 +315,6 @@ function unreadable(path: string, cause: unknown): BuildError {
       cause,
     },
   );
-}
-
-function changed(path: string): BuildError {
-  return new BuildError('CONTEXT_INVALID', `\`${path}\` of the build context changed while it was read`, {
-    hint: 'nothing may change the build context during a build',
-    details: { path },
-  });
 }
 
 function vanished(path: string): BuildError {

@@ -33,18 +33,18 @@ export async function* openContent(known: KnownFile): AsyncGenerator<Uint8Array>
     throw failed(known, error);
   }
   try {
-    if (!same(known, await handle.stat({ bigint: true }))) throw changed(known);
+    if (!same(known, await handle.stat({ bigint: true }))) throw changed(known.path);
     let left = known.size;
     while (left > 0) {
       // A new buffer each time: the consumer may keep the chunk.
       const buffer = Buffer.allocUnsafe(Math.min(left, chunkSize));
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) throw changed(known);
+      if (bytesRead === 0) throw changed(known.path);
       left -= bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
     const { bytesRead } = await handle.read(Buffer.allocUnsafe(1), 0, 1, null);
-    if (bytesRead !== 0) throw changed(known);
+    if (bytesRead !== 0) throw changed(known.path);
   } finally {
     await handle.close();
   }
@@ -64,7 +64,7 @@ export async function digestContent(known: KnownFile): Promise<string> {
     throw failed(known, error);
   }
   try {
-    if (!same(known, fstatSync(fd, { bigint: true }))) throw changed(known);
+    if (!same(known, fstatSync(fd, { bigint: true }))) throw changed(known.path);
     let seen = 0;
     for (;;) {
       const read = readSync(fd, shared, 0, shared.length, null);
@@ -72,7 +72,7 @@ export async function digestContent(known: KnownFile): Promise<string> {
       seen += read;
       hash.update(shared.subarray(0, read));
     }
-    if (seen !== known.size) throw changed(known);
+    if (seen !== known.size) throw changed(known.path);
   } finally {
     closeSync(fd);
   }
@@ -88,16 +88,17 @@ function same(
   return now.isFile() && now.ino === known.ino && now.dev === known.dev && Number(now.size) === known.size;
 }
 
-function changed({ path }: KnownFile): BuildError {
+/** What is read is not what was listed. */
+export function changed(path: string): BuildError {
   return new BuildError('CONTEXT_INVALID', `\`${path}\` of the build context changed while it was read`, {
-    hint: 'nothing may change the build context during a build',
+    hint: 'nothing may change the build context during a build; a log that is written meanwhile belongs elsewhere, or in .dockerignore',
     details: { path },
   });
 }
 
 function failed(known: KnownFile, cause: unknown): BuildError {
   const { code } = cause as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO') return changed(known);
+  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO') return changed(known.path);
   const { path } = known;
   return new BuildError(
     'CONTEXT_INVALID',

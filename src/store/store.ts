@@ -1,4 +1,4 @@
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { BlobStore } from './blob-store.ts';
@@ -26,7 +26,7 @@ import { makeDirectories } from '../util/make-directories.ts';
  * tmp/ and more. Any number of processes may have one open.
  */
 export interface Store extends AsyncDisposable {
-  /** Absolute. */
+  /** Absolute and without symbolic links: the sandbox follows none on its way to a root filesystem. */
   readonly root: string;
   readonly blobs: BlobStore;
   readonly images: ImageStore;
@@ -59,11 +59,15 @@ export function defaultStoreRoot(env: NodeJS.ProcessEnv): string {
 
 /** Opens the store at `root`, and makes it when it is not there, mode 0700. Throws STORE_FAILED, DISK_FULL. */
 export function openStore(root: string): Promise<Store> {
-  return new Promise((done) => done(open(resolve(root))));
+  return new Promise((done) => {
+    const named = resolve(root);
+    make(named);
+    done(open(realpathSync.native(named)));
+  });
 }
 
+/** `root` is there, and has no link in its path. */
 function open(root: string): Store {
-  make(root);
   let processDir: Promise<ProcessDir> | undefined;
   const tempDir = async (): Promise<string> => {
     processDir ??= newProcessDir(root).catch((error: unknown) => {
@@ -137,7 +141,12 @@ function make(root: string): void {
 
 /** What is wrong where the directory is somebody else's. */
 function foreign(root: string): BuildError | undefined {
-  const owner = statSync(root, { throwIfNoEntry: false })?.uid;
+  let owner: number | undefined;
+  try {
+    owner = statSync(root).uid;
+  } catch {
+    // Not there, or not to be reached: then what could not be made says it.
+  }
   if (owner === undefined || owner === process.getuid?.()) return undefined;
   return new BuildError('STORE_FAILED', `the store at ${root} belongs to another user (id ${owner})`, {
     hint: 'run this as that user, or choose another place with --root',

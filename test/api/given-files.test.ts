@@ -1,8 +1,18 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { BuildOptions } from '../../src/index.ts';
-import { BuildError, build, listTags, run, shell } from '../../src/index.ts';
+import {
+  attachArtifact,
+  BuildError,
+  build,
+  imageDigest,
+  listImages,
+  listTags,
+  run,
+  shell,
+} from '../../src/index.ts';
+import { openStore } from '../../src/store/store.ts';
 import { tempFolder } from '../support/temp.ts';
 
 // What a caller names and what is not there, or is not what it should be, is told before anything runs.
@@ -72,7 +82,70 @@ describe('files of a build', () => {
       message: 'cannot write /proc/no/x.tar: no such file or directory',
       hint: expect.stringContaining('choose another destination'),
     });
+    const long = 'x'.repeat(300);
+    const directory = { type: 'oci', tar: false } as const;
+    expect(
+      await refused((folder) => ({ outputs: [{ ...directory, dest: join(folder, long) }] })),
+    ).toMatchObject({
+      code: 'OUTPUT_FAILED',
+      message: `cannot write ./${long}: its name is too long`,
+    });
   });
+});
+
+test('a store where none can be', async () => {
+  await using work = await tempFolder('given');
+  const root = join(work.path, 'x'.repeat(300));
+  await expect(listImages({ root, env: {} })).rejects.toMatchObject({
+    code: 'STORE_FAILED',
+    message: expect.stringContaining(`making the store at ${root} failed: ENAMETOOLONG`) as string,
+  });
+});
+
+test('a layout that is a file, or has a name that cannot be', async () => {
+  await using work = await tempFolder('given');
+  writeFileSync(join(work.path, 'file'), '');
+  const digest = (name: string): Promise<string> =>
+    imageDigest({ root: join(work.path, 'store'), env: {}, image: `oci:${join(work.path, name)}` });
+  await expect(digest('file')).rejects.toMatchObject({
+    code: 'IMAGE_NOT_FOUND',
+    message: `${work.path}/file is no OCI image layout`,
+    hint: `it has no ${work.path}/file/oci-layout`,
+  });
+  const long = 'x'.repeat(300);
+  await expect(digest(long)).rejects.toMatchObject({
+    code: 'IMAGE_INVALID',
+    message: `cannot read ${work.path}/${long}/oci-layout: its name is too long`,
+  });
+});
+
+test('files to attach are looked at before a registry is asked', async () => {
+  await using work = await tempFolder('given');
+  const attach = (path: string): Promise<unknown> =>
+    attachArtifact({
+      root: join(work.path, 'store'),
+      env: {},
+      image: 'localhost:1/no:1',
+      artifactType: 'a/b',
+      files: [{ path }],
+    });
+  const missing = join(work.path, 'no');
+  await expect(attach(missing)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: `cannot attach \`${missing}\`: no such file or directory`,
+  });
+  await expect(attach(work.path)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: `cannot attach \`${work.path}\`: it is no file of at most 512 MiB`,
+  });
+});
+
+test('a store behind links is used where it is', async () => {
+  await using work = await tempFolder('given');
+  mkdirSync(join(work.path, 'real'));
+  symlinkSync('real', join(work.path, 'link'));
+  await using store = await openStore(join(work.path, 'link', 'store'));
+  expect(store.root).toBe(join(realpathSync(work.path), 'real', 'store'));
 });
 
 test('a terminal is refused where this process has none', async () => {

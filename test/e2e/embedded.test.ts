@@ -50,6 +50,20 @@ suite('the embedded runtime', needs, () => {
     expect(folder).not.toBe('');
   });
 
+  test('runs steps from a store that is reached by a link, and by a link on the way', async () => {
+    const [whole, above] = [join(work.path, 'link'), join(work.path, 'up')];
+    symlinkSync(store, whole);
+    symlinkSync(work.path, above);
+    for (const root of [whole, join(above, 'store'), join(above, 'new')])
+      expect(await must(tsbuild(['doctor', '--root', root], { env }))).toContain('RUN steps use embedded\n');
+    writeFileSync(join(work.path, 'Dockerfile'), 'FROM localhost/busybox\nRUN echo by a link\n');
+    const built = await tsbuild(['--root', whole, '--progress=plain', work.path], { env });
+    expect(built).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^#\d+ [\d.]+ by a link$/m) as string,
+    });
+  });
+
   test('`--runtime embedded` gives what the default runtime gives', async () => {
     const { readFileSync } = await import('node:fs');
     const [embedded, other] = [await build(['--runtime', 'embedded']), await build([])];

@@ -58,11 +58,14 @@ async function socketOf(
     });
   const found = await Promise.all(
     (paths.length === 0 ? [first] : paths).map(async (path) => {
-      const stats = await stat(path).catch(() => undefined);
-      if (stats === undefined)
-        throw new BuildError('SECRET_MISSING', `--ssh ${id}: ${path} does not exist`, {
+      const stats = await stat(path).catch((cause: unknown) => {
+        const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+        const why = isMissing ? 'does not exist' : `cannot be read: ${inWords(cause)}`;
+        throw new BuildError('SECRET_MISSING', `--ssh ${id}: ${path} ${why}`, {
           hint: `name a key or an agent’s socket: --ssh ${id}=PATH; without a path it is that of SSH_AUTH_SOCK`,
+          cause,
         });
+      });
       return stats.isSocket();
     }),
   );
