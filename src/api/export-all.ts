@@ -32,12 +32,28 @@ export interface ExportRequest {
   readonly configKeys?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
+const outputTypes: readonly OutputOption['type'][] = [
+  'image',
+  'registry',
+  'oci',
+  'docker',
+  'tar',
+  'local',
+  'cacheonly',
+];
+
 /** The outputs of a build, checked before anything runs. Errors: USAGE, REFERENCE_INVALID. */
 export function checkOutputs(options: BuildOptions, storeRoot: string): readonly OutputOption[] {
   const outputs = options.outputs ?? [{ type: 'image' as const }];
   const names = outputNames(options);
   for (const output of outputs) {
     const destination = output.dest ?? output.stream;
+    // For callers without types: else nothing would be written, and nobody told.
+    if (!outputTypes.includes(output.type)) {
+      throw new BuildError('USAGE', `\`${output.type}\` is no type of an output`, {
+        hint: `known are ${outputTypes.join(', ')}`,
+      });
+    }
     const needsDestination = ['oci', 'docker', 'tar', 'local'].includes(output.type);
     if (
       needsDestination &&

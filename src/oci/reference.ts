@@ -38,6 +38,8 @@ export function parseReference(text: string): Reference {
         : 'the digest after `@` must be `sha256:` and 64 lower-case hex digits',
     );
   }
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
+  if (scheme !== undefined) throw invalid(text, `a name has no \`${scheme}\` before it`);
   const { registry, rest } = splitRegistry(named);
   if (registry !== undefined && !validHost(registry))
     throw invalid(text, `\`${registry}\` is no registry host`);

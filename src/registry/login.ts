@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { makeDirectories } from '../util/make-directories.ts';
 import { BuildError } from '../util/build-error.ts';
 import { dockerConfigPath } from '../util/docker-config.ts';
+import { inWords } from '../util/system-error.ts';
 import { broken, normalScope, readJsonObject } from './credential-file.ts';
 import { eraseWithHelper, storeWithHelper } from './credential-helper.ts';
 import { serverName } from './credentials.ts';
@@ -93,9 +94,9 @@ function helperFor(config: Record<string, unknown>, host: string, path: string):
 }
 
 async function writeConfig(path: string, config: Record<string, unknown>): Promise<void> {
-  makeDirectories(dirname(path), 0o700);
   const temporary = join(dirname(path), `.config.json.${randomBytes(6).toString('hex')}`);
   try {
+    makeDirectories(dirname(path), 0o700);
     const file = await open(temporary, 'wx', 0o600);
     try {
       await file.writeFile(`${JSON.stringify(config, undefined, '\t')}\n`);
@@ -105,8 +106,8 @@ async function writeConfig(path: string, config: Record<string, unknown>): Promi
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new BuildError('CREDENTIALS_INVALID', `cannot write ${path} (${code})`, { cause });
+    // What could not be written counts, not what could not be removed.
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new BuildError('CREDENTIALS_INVALID', `cannot write ${path}: ${inWords(cause)}`, { cause });
   }
 }

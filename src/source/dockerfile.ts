@@ -138,7 +138,7 @@ function unreadable(name: string, why: string, cause?: unknown): BuildError {
 }
 
 async function notFound(place: DockerfilePlace, spec: string | undefined): Promise<BuildError> {
-  const { tree, options } = place;
+  const { tree, directory, options } = place;
   const wanted = spec ?? 'Dockerfile';
   const context = options.contextName ?? '.';
   const near = await nearNames(place, spec);
@@ -146,7 +146,8 @@ async function notFound(place: DockerfilePlace, spec: string | undefined): Promi
     spec === undefined ? undefined : await readNamed(place, { inTree: spec }).catch(() => undefined);
   const where = spec === undefined ? { inTree: wanted } : locate(place, wanted);
   const link = 'inTree' in where ? await tree.lstat(await tree.resolve(where.inTree, 'keep')) : undefined;
-  let hint = 'name it with -f';
+  const from = directory === undefined ? 'root of the context' : 'working directory';
+  let hint = `name it with -f${spec === undefined ? '' : `, as seen from the ${from}`}`;
   if (inContext !== undefined) {
     hint = `-f is relative to the working directory: did you mean \`-f ${join(context, wanted)}\`?`;
   } else if (link?.type === 'symlink') {

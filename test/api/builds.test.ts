@@ -216,7 +216,10 @@ describe('explain', () => {
       { verdict: 'run' },
     ]);
     expect(here.build).toMatchObject({ context, status: 'done' });
-    await expect(explain({ root, context: '/nowhere' })).rejects.toMatchObject({ code: 'BUILD_NOT_FOUND' });
+    await expect(explain({ root, context: '/nowhere' })).rejects.toMatchObject({
+      code: 'BUILD_NOT_FOUND',
+      hint: 'build it first; `tsbuild explain --dry-run .` tells what a build would do',
+    });
   });
 
   test.each([

@@ -20,6 +20,10 @@ test('without outputs the image goes into the store', () => {
 test('wrong outputs are told before anything runs', () => {
   expect(codeOf(() => checkOutputs({ outputs: [{ type: 'oci' }] }, store))).toBe('USAGE');
   expect(codeOf(() => checkOutputs({ outputs: [{ type: 'registry' }] }, store))).toBe('USAGE');
+  // What types forbid; JavaScript does not.
+  expect(codeOf(() => checkOutputs({ outputs: [{ type: 'orci' as 'oci', dest: 'a' }] }, store))).toBe(
+    'USAGE',
+  );
   expect(codeOf(() => checkOutputs({ tags: ['a/B:x'], outputs: [{ type: 'registry' }] }, store))).toBe(
     'REFERENCE_INVALID',
   );

@@ -220,6 +220,13 @@ describe('R-NAME-1: parseReference', () => {
     }
   });
 
+  test('R-NAME-1: a name with the scheme of a URL is told as that', () => {
+    for (const scheme of ['docker://', 'https://'])
+      expect(() => parseReference(`${scheme}localhost:5000/a`)).toThrow(
+        `is no image reference: a name has no \`${scheme}\` before it`,
+      );
+  });
+
   test('R-NAME-1: a digest of another algorithm is told as that', () => {
     expect(() => parseReference(`a@sha512:${'a'.repeat(128)}`)).toThrow(
       'digests of sha512 are not supported',

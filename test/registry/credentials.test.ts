@@ -176,6 +176,15 @@ test('login never replaces a file that it does not understand, and keeps a link 
   expect(await readFile(join(home, 'dotfiles/docker.json'), 'utf8')).toContain('a.io');
 });
 
+test('a login that cannot be kept says why', async () => {
+  await write('file', '');
+  const kept = login('a.io', { username: 'me', password: 'pw' }, { env, file: join(home, 'file/auth.json') });
+  await expect(kept).rejects.toMatchObject({
+    code: 'CREDENTIALS_INVALID',
+    message: `cannot write ${join(home, 'file/auth.json')}: there is a file of this name`,
+  });
+});
+
 test('R-AUTH-6: a file that cannot be read fails closed', async () => {
   await mkdir(join(home, '.docker/config.json'), { recursive: true });
   await write('.config/containers/auth.json', { auths: { 'ghcr.io': auth('me:x') } });

@@ -154,7 +154,8 @@ describe('local directories', () => {
       'ctx',
       '-f is relative to the working directory: did you mean `-f ctx/sub/Dockerfile.prod`?',
     ],
-    ['Dockerfile', 'empty', 'name it with -f'],
+    ['Dockerfile', 'empty', 'name it with -f, as seen from the working directory'],
+    [undefined, 'empty', 'name it with -f'],
   ])('a missing Dockerfile %s of %s: %s', async (dockerfile, context, hint) => {
     const files = {
       'ctx/Containerfile': '',

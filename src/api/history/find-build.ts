@@ -36,7 +36,9 @@ export function findBuild(root: string, id = 'latest', source?: string): BuildRe
       : `the history has no build \`${id}\``;
   throw new BuildError('BUILD_NOT_FOUND', message, {
     hint:
-      id === 'latest' ? 'build it, or ask with --dry-run what a build would do' : 'see `tsbuild builds ls`',
+      id === 'latest'
+        ? 'build it first; `tsbuild explain --dry-run .` tells what a build would do'
+        : 'see `tsbuild builds ls`',
   });
 }
 
