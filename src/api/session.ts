@@ -11,7 +11,7 @@ import type { FindCredential } from '../registry/credentials.ts';
 import type { Store } from '../store/store.ts';
 import { defaultStoreRoot, openStore } from '../store/store.ts';
 import { BuildError } from '../util/build-error.ts';
-import { spaceError } from '../util/system-error.ts';
+import { machineError } from '../util/system-error.ts';
 import type { CommonOptions } from './types.ts';
 
 /** What one call of the library works with; disposing closes it. */
@@ -121,7 +121,7 @@ export async function withSession<T>(
     return await work(session);
   } catch (error) {
     throwIfInterrupted(session.signal, error);
-    throw spaceError(error);
+    throw machineError(error);
   }
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Command, CommanderError } from 'commander';
 import { BuildError } from '../util/build-error.ts';
-import { spaceError } from '../util/system-error.ts';
+import { machineError } from '../util/system-error.ts';
 import { normalizeArgv } from './argv.ts';
 import { hasColor } from './context.ts';
 import type { CliContext } from './context.ts';
@@ -130,7 +130,7 @@ function asBuildError(error: unknown, signal: AbortSignal): unknown {
   const isAbort = error === signal.reason || (error instanceof Error && error.name === 'AbortError');
   return signal.aborted && isAbort && !(error instanceof BuildError)
     ? new BuildError('INTERRUPTED', 'interrupted')
-    : spaceError(error);
+    : machineError(error);
 }
 
 // Not every EPIPE: that of a connection to a registry must be told.

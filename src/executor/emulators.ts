@@ -71,7 +71,6 @@ export async function registerEmulators(): Promise<boolean> {
 async function keepRegistrations(lines: readonly string[]): Promise<Agent | undefined> {
   if (lines.length === 0) return undefined;
   const agent = new Agent({ cwd: '/', stdio: ['ignore', 'ignore', 'ignore', 'pipe'], detached: false });
-  agent.child.once('error', () => {});
   try {
     await agent.execute([
       deathTie,

@@ -4,6 +4,7 @@ import { PlanError } from '../host/agent/agent.ts';
 import { CLONE_NEWNET } from '../host/container-constants.ts';
 import { mountsBelow } from '../host/probe.ts';
 import { BuildError } from '../util/build-error.ts';
+import { exhaustion } from '../util/system-error.ts';
 import type { CacheDirectories, CacheRequest } from './cache-mounts.ts';
 import { takeCacheDirectories } from './cache-mounts.ts';
 import type { LimitedCgroup } from './limited-cgroup.ts';
@@ -169,7 +170,9 @@ async function attempt(request: StepRequest, execution: Attempt): Promise<StepRe
     await sandbox?.kill();
     failed = true;
     if (signal.aborted) throw signal.reason;
-    throw error instanceof PlanError ? startError(error.message, op, directory) : error;
+    throw error instanceof PlanError && exhaustion(error) === undefined
+      ? startError(error.message, op, directory)
+      : error;
   } finally {
     signal.removeEventListener('abort', stop);
     await terminal?.[Symbol.asyncDispose]();
@@ -259,6 +262,8 @@ async function networkReady(helper: Promise<NetworkHelper> | undefined): Promise
   try {
     await helper;
   } catch (error) {
+    // That says nothing about the program, and is no reason to share the host's network.
+    if (exhaustion(error) !== undefined) throw error;
     throw new NetworkHelperFailure((error as Error).message, { cause: error });
   }
 }

@@ -8,6 +8,7 @@ import { memoryFile } from '../host/syscalls.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.ts';
 import { BuildError } from '../util/build-error.ts';
+import { exhaustion } from '../util/system-error.ts';
 import { isInstalled, qemuName, registerEmulators, registeredEmulator } from './emulators.ts';
 import type { RootTree } from './root-tree.ts';
 
@@ -26,6 +27,8 @@ export async function runsHere({ os, architecture }: Platform): Promise<boolean>
   if (architecture === host.architecture) return true;
   const proof = proofs.get(architecture) ?? runsProgram(probeProgram(architecture));
   proofs.set(architecture, proof);
+  // It failed for want of something that may be there again a minute later.
+  proof.catch(() => proofs.delete(architecture));
   return (await proof) || canRegister(architecture);
 }
 
@@ -56,7 +59,8 @@ async function runsProgram(program: Uint8Array | undefined): Promise<boolean> {
     await agent.execute([deathTie, ordersEndOnExec, becomes(path, ['tsbuild-probe'], [])]);
     const [status] = await ended;
     return status === PROBE_STATUS;
-  } catch {
+  } catch (error) {
+    if (exhaustion(error) !== undefined) throw error;
     return false;
   } finally {
     clearTimeout(limit);

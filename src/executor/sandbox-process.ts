@@ -6,6 +6,7 @@ import type { PlanItem } from '../host/agent/plan.ts';
 import * as sys from '../host/container-constants.ts';
 import { pipe } from '../host/syscalls.ts';
 import { BuildError } from '../util/build-error.ts';
+import { exhaustion } from '../util/system-error.ts';
 import type { ContainerStart } from './container-start.ts';
 import type { OnOutput } from './step.ts';
 
@@ -144,6 +145,7 @@ export class SandboxProcess {
       return result;
     } catch (error) {
       await this.kill();
+      if (exhaustion(error) !== undefined) throw error;
       throw new BuildError(
         'SANDBOX_UNAVAILABLE',
         `the sandbox of a step does not work here: ${(error as Error).message}`,
@@ -187,7 +189,7 @@ export class SandboxProcess {
         if (failure === undefined || error.code === 'EACCES') failure = error;
       }
     }
-    throw failure ?? new PlanError('exec', 2);
+    throw failure ?? new PlanError('exec', 2, 'execve');
   }
 
   /** Kills everything inside and waits until it is gone. Does nothing when it is over. */

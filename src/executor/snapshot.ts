@@ -1,6 +1,6 @@
 import { makeDirectories } from '../util/make-directories.ts';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmdirSync, symlinkSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { returnMoved } from './chroot/moved-caches.ts';
 import { endProcessesIn } from './chroot/orphans.ts';
@@ -37,7 +37,7 @@ export function makeSnapshot(root: string): Snapshot {
     const directory = join(parent, id);
     mkdirSync(directory, { mode: 0o700 });
     // Between these two lines another process may take it for that of a dead one: then the lock is not ours, and the next name is tried.
-    const lock = tryLockDirectory(directory);
+    const lock = lockOrRemove(directory);
     if (lock === undefined) continue;
     const discard = async (): Promise<void> => {
       try {
@@ -47,6 +47,15 @@ export function makeSnapshot(root: string): Snapshot {
       }
     };
     return { id, directory, discard };
+  }
+}
+
+function lockOrRemove(directory: string): ReturnType<typeof tryLockDirectory> {
+  try {
+    return tryLockDirectory(directory);
+  } catch (error) {
+    rmdirSync(directory);
+    throw error;
   }
 }
 

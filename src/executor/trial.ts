@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostPlatform } from '../oci/platform.ts';
 import type { ExecutionHost } from './execute.ts';
 import { BuildError } from '../util/build-error.ts';
-import { spaceError } from '../util/system-error.ts';
+import { machineError } from '../util/system-error.ts';
 import { execute } from './execute.ts';
 import { makeSnapshot } from './snapshot.ts';
 import type { Runtime } from './runtime.ts';
@@ -16,22 +16,22 @@ const TRIAL_LIMIT = 20_000;
 /**
  * Runs a command once in the real sandbox: a root filesystem with the host's own programs, read-only. It has to say a word that stands in
  * config.json alone: a program that does nothing and ends well is no runtime. undefined when it worked, else what went wrong. Nothing
- * remains. Throws DISK_FULL.
+ * remains. Throws DISK_FULL, and what `machineError` tells.
  */
 export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise<string | undefined> {
   const home = makeSnapshot(host.root);
   const layer = join(home.directory, 'layer');
-  mkdirSync(layer);
   const volumes = [];
-  for (const name of programDirectories) {
-    const path = `/${name}`;
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat?.isSymbolicLink() === true) symlinkSync(readlinkSync(path), join(layer, name));
-    else if (stat?.isDirectory() === true) volumes.push({ source: path, target: path, readonly: true });
-  }
   const word = randomUUID();
   let output = '';
   try {
+    mkdirSync(layer);
+    for (const name of programDirectories) {
+      const path = `/${name}`;
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (stat?.isSymbolicLink() === true) symlinkSync(readlinkSync(path), join(layer, name));
+      else if (stat?.isDirectory() === true) volumes.push({ source: path, target: path, readonly: true });
+    }
     const result = await execute(
       {
         id: 'trial',
@@ -59,12 +59,11 @@ export async function tryRuntime(runtime: Runtime, host: ExecutionHost): Promise
     if (result.exitCode !== 0) return `it ended with status ${result.exitCode}: ${output.trim()}`;
     return output.includes(word) ? undefined : 'it ended without having run the command';
   } catch (thrown) {
-    const error = spaceError(thrown);
-    // A full disk says nothing about the runtime.
-    if (error instanceof BuildError && error.code === 'DISK_FULL') throw error;
+    const error = machineError(thrown);
+    // A full disk says nothing about the runtime, nor does a machine that has nothing left.
+    if (error !== thrown || (error instanceof BuildError && error.code === 'DISK_FULL')) throw error;
     return error instanceof Error ? error.message : String(error);
   } finally {
-    rmSync(layer, { recursive: true, force: true });
     await home.discard();
   }
 }

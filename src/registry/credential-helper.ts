@@ -1,6 +1,8 @@
+import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { BuildError } from '../util/build-error.ts';
 import { redactText } from '../util/redact.ts';
+import { exhaustion } from '../util/system-error.ts';
 
 const outputLimit = 64 * 1024;
 const patience = 30_000;
@@ -79,7 +81,7 @@ async function runHelper(
   if (!/^[A-Za-z0-9][\w.-]*$/.test(name)) throw failed(name, 'its name has characters that no helper has');
   const env = Object.fromEntries(Object.entries(options.env).filter(([key]) => allowed.test(key)));
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; stdout: string }>();
-  const child = spawn(`docker-credential-${name}`, [call.verb], {
+  const child: ChildProcess = spawn(`docker-credential-${name}`, [call.verb], {
     env,
     cwd: '/',
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -89,14 +91,14 @@ async function runHelper(
   });
   const chunks: Buffer[] = [];
   let size = 0;
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size <= outputLimit) chunks.push(chunk);
     else child.kill('SIGKILL');
   });
   // A helper may end without reading its input.
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(call.input);
+  child.stdin?.on('error', () => undefined);
+  child.stdin?.end(call.input);
   child.on('error', (cause: NodeJS.ErrnoException) => {
     if (options.signal?.aborted === true) reject(options.signal.reason as Error);
     else if (cause.code === 'ENOENT') reject(failed(name, 'it is not installed, or not on the PATH', cause));
@@ -115,6 +117,11 @@ function failed(name: string, why: string, cause?: unknown): BuildError {
   return new BuildError(
     'CREDENTIALS_INVALID',
     `the credential helper \`docker-credential-${redactText(name, [], 60)}\` does not work: ${why}`,
-    { hint: 'repair it, or remove credsStore and credHelpers from docker’s config.json', cause },
+    {
+      hint:
+        exhaustion(cause)?.hint ??
+        'repair it, or remove credsStore and credHelpers from docker’s config.json',
+      cause,
+    },
   );
 }

@@ -1,6 +1,6 @@
 import { BuildError } from '../util/build-error.ts';
 import type { SourceLocation } from '../util/source.ts';
-import { spaceError } from '../util/system-error.ts';
+import { machineError } from '../util/system-error.ts';
 
 /** What an aborted solve rejects with. */
 export function interrupted(signal: AbortSignal): BuildError {
@@ -11,7 +11,7 @@ export function interrupted(signal: AbortSignal): BuildError {
 
 /** What a step has thrown, at its line; what is no error of the user stays as it is. */
 export function locatedError(thrown: unknown, source: SourceLocation | undefined): unknown {
-  const error = spaceError(thrown);
+  const error = machineError(thrown);
   return error instanceof BuildError ? error.at(source) : error;
 }
 

@@ -10,7 +10,7 @@ import type { Tree } from '../image/tree.ts';
 import { isPortableXattr, xattrList } from '../image/xattr.ts';
 import { digestOfJson } from '../oci/digest.ts';
 import { BuildError } from '../util/build-error.ts';
-import { inWords } from '../util/system-error.ts';
+import { exhaustion, inWords } from '../util/system-error.ts';
 import { changed, digestContent, openContent } from './file-content.ts';
 import type { IgnoreFile } from './ignore.ts';
 import type { DirectoryCache } from './known-directories.ts';
@@ -310,7 +310,7 @@ function unreadable(path: string, cause: unknown): BuildError {
     'CONTEXT_INVALID',
     `cannot read \`${shown}\` of the build context: ${inWords(cause)}`,
     {
-      hint: 'make it readable, or list it in .dockerignore',
+      hint: exhaustion(cause)?.hint ?? 'make it readable, or list it in .dockerignore',
       details: { path: shown, code },
       cause,
     },

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { BuildError } from '../util/build-error.ts';
-import { inWords } from '../util/system-error.ts';
+import { exhaustion, inWords } from '../util/system-error.ts';
 
 /** A regular file as it was when its directory was read. */
 export interface KnownFile {
@@ -104,7 +104,7 @@ function failed(known: KnownFile, cause: unknown): BuildError {
     'CONTEXT_INVALID',
     `cannot read \`${path}\` of the build context: ${inWords(cause)}`,
     {
-      hint: 'make it readable, or list it in .dockerignore',
+      hint: exhaustion(cause)?.hint ?? 'make it readable, or list it in .dockerignore',
       details: { path, code },
       cause,
     },

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -5,6 +6,7 @@ import type { Tree } from '../image/tree.ts';
 import { BuildError } from '../util/build-error.ts';
 import { redactText, redactUrl } from '../util/redact.ts';
 import { removeTree } from '../util/remove-tree.ts';
+import { exhaustion } from '../util/system-error.ts';
 import { contextTree } from './context-tree.ts';
 import { parseIgnore } from './ignore.ts';
 
@@ -254,7 +256,7 @@ function runGit(
   if (authorities !== undefined) env['GIT_SSL_CAINFO'] = authorities;
   const flags = Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]);
   return new Promise((resolve, reject) => {
-    const child = spawn('git', [...flags, ...args], {
+    const child: ChildProcess = spawn('git', [...flags, ...args], {
       cwd: work,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -262,7 +264,7 @@ function runGit(
     });
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
-      child[name].setEncoding('utf8').on('data', (text: string) => {
+      child[name]?.setEncoding('utf8').on('data', (text: string) => {
         output[name] = (output[name] + text).slice(-64 * 1024);
       });
     }
@@ -272,7 +274,9 @@ function runGit(
       else {
         reject(
           new BuildError('GIT_FAILED', missing ? 'git is not installed' : `git: ${error.message}`, {
-            hint: missing ? 'install git, or build from a local directory or a tarball' : undefined,
+            hint: missing
+              ? 'install git, or build from a local directory or a tarball'
+              : exhaustion(error)?.hint,
             cause: error,
           }),
         );

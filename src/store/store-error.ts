@@ -1,4 +1,5 @@
 import { BuildError } from '../util/build-error.ts';
+import { exhaustion } from '../util/system-error.ts';
 import { hasNoRoom } from './disk-space.ts';
 
 const fullCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
@@ -31,7 +32,7 @@ export function storeError(error: unknown, doing: string, root?: string): BuildE
   const hint =
     code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || errcode === sqliteReadOnly
       ? 'the store must be writable; choose another place for it with --root'
-      : undefined;
+      : exhaustion(error)?.hint;
   return new BuildError('STORE_FAILED', `${doing} failed: ${message ?? String(error)}`, {
     hint,
     cause: error,

@@ -7,6 +7,7 @@ const words: Readonly<Record<string, string>> = {
   EFTYPE: 'it is no ordinary file',
   EISDIR: 'it is a directory',
   ELOOP: 'there are too many symbolic links in its path',
+  EMFILE: 'this process may have no more files open',
   ENAMETOOLONG: 'its name is too long',
   ENOENT: 'no such file or directory',
   ENOTDIR: 'a part of its path is no directory',
@@ -36,14 +37,57 @@ const writing = new Set([
   'close',
 ]);
 
+interface Exhaustion {
+  readonly what: string;
+  readonly hint: string;
+}
+
+const noProcess: Exhaustion = {
+  what: 'no further process or thread can be started',
+  hint: 'end some, or raise the limit of the user (`ulimit -u`) or of the container (pids)',
+};
+const noMemory: Exhaustion = {
+  what: 'there is not enough memory',
+  hint: 'end other programs, or give this container more',
+};
+const exhaustions: Readonly<Record<string, Exhaustion>> = {
+  EFBIG: {
+    what: 'a file grew larger than this process or its disk allows',
+    hint: 'raise the limit of the size of files (`ulimit -f`)',
+  },
+  EMFILE: {
+    what: 'this process may have no more files open',
+    hint: 'raise the limit of open files, with `ulimit -n 4096` perhaps',
+  },
+  ENFILE: {
+    what: 'this machine may have no more files open',
+    hint: 'end other programs, or raise fs.file-max',
+  },
+  ENOMEM: noMemory,
+  ERR_WORKER_INIT_FAILED: noProcess,
+  ERR_WORKER_OUT_OF_MEMORY: noMemory,
+};
+
+/** What this process has run out of, by the error of a call, and what helps; undefined where it is nothing but space on a disk, or something else. */
+export function exhaustion(error: unknown): Exhaustion | undefined {
+  const { code = '', syscall = '' } = (error ?? {}) as NodeJS.ErrnoException;
+  // Of other calls it means that they are to be made again; a file that is too large may also be one to read.
+  if (code === 'EAGAIN') return /^(spawn|fork|clone)/.test(syscall) ? noProcess : undefined;
+  if (code === 'EFBIG' && !/^(write|ftruncate|copyfile)$/.test(syscall)) return undefined;
+  return Object.hasOwn(exhaustions, code) ? exhaustions[code] : undefined;
+}
+
 /**
- * The last word on what failed for want of space, where nobody nearer has said what it was for: DISK_FULL in the place of Node's error. All
- * other errors stay as they are.
+ * The last word on what failed because the machine gives no more, where nobody nearer has said what it was for: DISK_FULL or UNSUPPORTED_HERE in
+ * the place of Node's error. All other errors stay as they are.
  */
-export function spaceError(error: unknown): unknown {
+export function machineError(error: unknown): unknown {
   const { code, syscall = '', path } = (error ?? {}) as NodeJS.ErrnoException;
-  if (error instanceof BuildError || (code !== 'ENOSPC' && code !== 'EDQUOT') || !writing.has(syscall))
-    return error;
+  if (error instanceof BuildError) return error;
+  const exhausted = exhaustion(error);
+  if (exhausted !== undefined)
+    return new BuildError('UNSUPPORTED_HERE', exhausted.what, { hint: exhausted.hint, cause: error });
+  if ((code !== 'ENOSPC' && code !== 'EDQUOT') || !writing.has(syscall)) return error;
   const what = path === undefined ? 'on a disk that is written to' : `while writing \`${path}\``;
   return new BuildError('DISK_FULL', `no space left ${what}`, {
     hint: 'free some space on the disk of the store (--root) and on that of temporary files (TMPDIR)',

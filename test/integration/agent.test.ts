@@ -51,7 +51,7 @@ suite('an agent', ['linux'], () => {
   test('stops at the first call that fails, and names it; goes on after those that may', async () => {
     const agent = start();
     await expect(agent.execute([umask, nowhere, { ...umask, args: [0] }])).rejects.toThrow(
-      new PlanError('entering', 2),
+      new PlanError('entering', 2, 'chdir'),
     );
     expect(await agent.execute([umask])).toBe(0o027n);
     expect(await agent.execute([{ ...nowhere, ignore: 2 }, umask])).toBe(0o027n);

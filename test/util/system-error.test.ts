@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BuildError } from '../../src/util/build-error.ts';
-import { inWords, outputError, spaceError, writeError } from '../../src/util/system-error.ts';
+import { inWords, outputError, machineError, writeError } from '../../src/util/system-error.ts';
 
 function errorOf(work: () => unknown): unknown {
   try {
@@ -48,12 +48,12 @@ test('a file that cannot be written is an error with a code, a hint and its caus
 
 test('what nobody has said more about is a full disk, where a call of Node’s wrote', () => {
   const failed = (call: object): Error => Object.assign(new Error('ENOSPC: no space left on device'), call);
-  expect(spaceError(failed({ code: 'ENOSPC', syscall: 'write' }))).toMatchObject({
+  expect(machineError(failed({ code: 'ENOSPC', syscall: 'write' }))).toMatchObject({
     code: 'DISK_FULL',
     message: 'no space left on a disk that is written to',
     hint: expect.stringContaining('TMPDIR'),
   });
-  expect(spaceError(failed({ code: 'EDQUOT', syscall: 'mkdir', path: '/a' }))).toMatchObject({
+  expect(machineError(failed({ code: 'EDQUOT', syscall: 'mkdir', path: '/a' }))).toMatchObject({
     code: 'DISK_FULL',
     message: 'no space left while writing `/a`',
   });
@@ -64,5 +64,35 @@ test('what nobody has said more about is a full disk, where a call of Node’s w
     'ENOSPC',
     undefined,
   ])
-    expect(spaceError(other)).toBe(other);
+    expect(machineError(other)).toBe(other);
+});
+
+test.each([
+  ['EMFILE', 'spawn git', 'ulimit -n'],
+  ['EMFILE', 'connect', 'ulimit -n'],
+  ['ENFILE', 'open', 'fs.file-max'],
+  ['EAGAIN', 'spawn', 'ulimit -u'],
+  ['EAGAIN', 'fork', 'ulimit -u'],
+  ['ENOMEM', 'mmap', 'memory|container'],
+  ['EFBIG', 'write', 'ulimit -f'],
+  ['ERR_WORKER_INIT_FAILED', undefined, 'ulimit -u'],
+])('what this process has run out of is told with what helps: %s of %s', (code, syscall, hint) => {
+  const cause = Object.assign(new Error(code), { code, syscall });
+  expect(machineError(cause)).toMatchObject({
+    code: 'UNSUPPORTED_HERE',
+    hint: expect.stringMatching(hint),
+    cause,
+  });
+});
+
+test('what is to be tried again, or too large to be read, is no lack of anything', () => {
+  for (const [code, syscall] of [
+    ['EAGAIN', 'read'],
+    ['EFBIG', 'open'],
+    ['ENOENT', 'spawn git'],
+    ['constructor', 'write'],
+  ]) {
+    const error = Object.assign(new Error(code), { code, syscall });
+    expect(machineError(error)).toBe(error);
+  }
 });

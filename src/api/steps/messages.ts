@@ -4,7 +4,7 @@ import type { LocatedLayer } from '../../image/layer-store.ts';
 import type { LayerLeak } from '../../image/secret-scan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { BuildError } from '../../util/build-error.ts';
-import { spaceError } from '../../util/system-error.ts';
+import { machineError } from '../../util/system-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
 import type { StoreTask } from '../store-types.ts';
 import type { ContainerTask, KeptCache, ShellOpening, StepTask } from './steps.ts';
@@ -85,7 +85,7 @@ export interface RunResult {
 }
 
 export function sendError(thrown: unknown): SentError {
-  const error = spaceError(thrown);
+  const error = machineError(thrown);
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   if (error instanceof BuildError) {
     const { code, hint, details } = error;

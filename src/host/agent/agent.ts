@@ -20,14 +20,17 @@ export class PlanError extends Error {
   override readonly name = 'PlanError';
   /** As in `ENOENT`. */
   readonly code: string;
+  /** As in `mount`. */
+  readonly syscall: string;
 
-  constructor(what: string, errno: number) {
+  constructor(what: string, errno: number, syscall: string) {
     const [code, text] = getSystemErrorMap().get(-errno) ?? [
       Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `E${errno}`,
       'system call failed',
     ];
     super(`${what}: ${text} (${code})`);
     this.code = code;
+    this.syscall = syscall;
   }
 }
 
@@ -45,13 +48,18 @@ export function isAgent(pid: number): boolean {
  */
 export class Agent {
   readonly child: ChildProcess;
-  readonly #orders: Socket;
+  /** There is none where not even the pipes of the process could be made. */
+  readonly #orders: Socket | undefined;
+  readonly #failure: Promise<Error>;
   readonly #arch: AgentArch;
   #answer: PromiseWithResolvers<Buffer | undefined> | undefined;
   #received: Buffer = Buffer.alloc(0);
   #closed = false;
 
-  /** `stdio` is that of spawn(); the fourth must be 'pipe'. Throws an Error on an architecture that has no agent. */
+  /**
+   * `stdio` is that of spawn(); the fourth must be 'pipe'. Throws an Error on an architecture that has no agent. Where the machine gives no process,
+   * `execute` throws the error of spawn().
+   */
   constructor(options: {
     readonly cwd: string;
     readonly stdio: StdioOptions;
@@ -67,18 +75,20 @@ export class Agent {
       env: {},
       argv0: 'tsbuild-agent',
     });
-    const { pid } = this.child;
+    // Without a listener it would end this process.
+    this.#failure = new Promise((resolve) => void this.child.once('error', resolve));
+    const { pid, stdio } = this.child as Partial<ChildProcess>;
     if (pid !== undefined) {
       living.add(pid);
       this.child.once('exit', () => living.delete(pid));
     }
-    this.#orders = this.child.stdio[3] as Socket;
-    this.#orders.on('error', () => {});
-    this.#orders.on('data', (data) => {
+    this.#orders = stdio?.[3] as Socket | undefined;
+    this.#orders?.on('error', () => {});
+    this.#orders?.on('data', (data) => {
       this.#received = Buffer.concat([this.#received, data]);
       this.#settle();
     });
-    this.#orders.once('close', () => {
+    this.#orders?.once('close', () => {
       this.#closed = true;
       this.#settle();
     });
@@ -98,17 +108,19 @@ export class Agent {
    * first that fails.
    */
   async execute(plan: readonly PlanItem[]): Promise<bigint | undefined> {
+    if (this.child.pid === undefined) throw await this.#failure;
     const message = encodePlan(plan, this.#arch);
     const answer = Promise.withResolvers<Buffer | undefined>();
     this.#answer = answer;
-    this.#orders.write(message);
+    this.#orders?.write(message);
     this.#settle();
     const bytes = await answer.promise;
     if (bytes === undefined) return undefined;
     const result = bytes.readBigInt64LE(0);
     const item = plan[Number(bytes.readBigInt64LE(8)) / 64];
     if (item === undefined) return result;
-    throw new PlanError(item === 'fork' ? 'making a process' : item.what, -Number(result));
+    const { name, what } = item === 'fork' ? { name: item, what: 'making a process' } : item;
+    throw new PlanError(what, -Number(result), name);
   }
 
   /** The process that the agent has forked, as this process sees it; undefined once it is gone. */
@@ -125,6 +137,6 @@ export class Agent {
 
   /** An agent that still waits for orders ends. */
   letGo(): void {
-    this.#orders.destroy();
+    this.#orders?.destroy();
   }
 }
