@@ -10,6 +10,9 @@ import type { BuildOptions } from './types.ts';
 /** Less than this cannot hold what a step writes about itself. Of a small disk a twentieth. */
 const leastFree = 16 * 1024 * 1024;
 
+/** This far below the ceiling, at least, an estimate will do. */
+const nearBytes = 512 * 1024 * 1024;
+
 /**
  * Checked before each step that has to run: that the disk has room, and that the store is below its ceiling, which an automatic prune is given a
  * chance to make true. Better said then than by a program that meets a full disk in the middle of its work.
@@ -29,11 +32,12 @@ export function spaceGuard(options: BuildOptions, session: Session): SpaceGuard 
     last = { used: bytes, free: diskSpace(root).free };
     return bytes;
   };
-  /** What has gone from the disk since the last look counts as the store's: others may write there too, but less it cannot be. */
-  const atMost = (): number =>
+  /** What has gone from the disk since the last look counts as the store's. Others may write there too, and what they remove hides as much. */
+  const about = (): number =>
     last === undefined ? Infinity : last.used + Math.max(0, last.free - diskSpace(root).free);
   const belowCeiling = async (ceiling: number, signal: AbortSignal): Promise<void> => {
-    if (atMost() < ceiling || (await measure(signal)) < ceiling) return;
+    // Near the ceiling only a look at the store itself counts.
+    if (about() < ceiling - Math.max(ceiling / 10, nearBytes) || (await measure(signal)) < ceiling) return;
     await makeRoom(options, session, { ceiling, signal });
     const now = await measure(signal);
     if (now < ceiling) return;
