@@ -65,7 +65,7 @@ export function checkOutputs(options: BuildOptions, storeRoot: string): readonly
     if (isPushed(output) && names.length + (output.names?.length ?? 0) === 0) {
       throw new BuildError('USAGE', 'a push needs a name', { hint: 'give one: -t registry.example/app:1.0' });
     }
-    for (const name of output.names ?? []) parseReference(name);
+    for (const name of output.names ?? []) newName(name);
     if (output.dest !== undefined) refuseStore(output.dest, storeRoot);
   }
   const kinds = new Set(outputs.map((output) => output.compression ?? 'gzip'));
@@ -213,12 +213,25 @@ export async function registryOf(
 
 /** All names of one output. */
 export function namesOf(options: BuildOptions, output: OutputOption): readonly string[] {
-  const own = (output.names ?? []).map((name) => formatReference(parseReference(name)));
+  const own = (output.names ?? []).map(newName);
   return [...new Set([...outputNames(options), ...own])];
 }
 
 function outputNames(options: BuildOptions): string[] {
-  return [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
+  return [...new Set((options.tags ?? []).map(newName))];
+}
+
+/** The name of an image that is still to be made: with a digest it would be taken for what is pinned by it. */
+function newName(text: string): string {
+  const reference = parseReference(text);
+  if (reference.digest === undefined) return formatReference(reference);
+  throw new BuildError(
+    'REFERENCE_INVALID',
+    `\`${text}\` cannot be the name of a new image: it has a digest`,
+    {
+      hint: 'name it by a tag; its digest is told at the end',
+    },
+  );
 }
 
 /** The keys of docker buildx (C-MD-5). */

@@ -4,11 +4,10 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isImageConfigType } from '../oci/media-type.ts';
 import { formatPlatform } from '../oci/platform.ts';
-import { formatReference, parseReference } from '../oci/reference.ts';
 import { BuildError } from '../util/build-error.ts';
 import type { Diagnostic } from '../util/diagnostic.ts';
 import { withSession } from './session.ts';
-import { findStoreEntry, findStoreImage } from './store-image.ts';
+import { findStoreEntry, findStoreImage, nameFor } from './store-image.ts';
 import type { CommonOptions, HistoryLine, ImageDetails, ImageSummary } from './types.ts';
 
 /** The images of the store, newest first; one line a name. What is no image, or cannot be read, is left out and told as a diagnostic. */
@@ -82,13 +81,13 @@ export function imageHistory(
   });
 }
 
-/** Gives an image of the store a further name, which moves from the image that had it. Error: IMAGE_NOT_FOUND. */
+/** Gives an image of the store a further name, which moves from the image that had it. Errors: IMAGE_NOT_FOUND, REFERENCE_INVALID. */
 export function tagImage(
   options: CommonOptions & { readonly image: string; readonly name: string },
 ): Promise<void> {
   return withSession(options, async (session) => {
     const { descriptor } = await findStoreEntry(session, options.image);
-    await session.store.images.tag(descriptor, [formatReference(parseReference(options.name))]);
+    await session.store.images.tag(descriptor, [nameFor(options.name, descriptor.digest)]);
   });
 }
 

@@ -47,6 +47,24 @@ export async function findStoreEntry(session: Session, text: string): Promise<St
   });
 }
 
+/** Whether an image of this digest may have this name: one with another digest would be taken for what is pinned by it. */
+export function mayBeNamed(name: string, digest: Digest): boolean {
+  const pinned = parseReference(name).digest;
+  return pinned === undefined || pinned === digest;
+}
+
+/** The canonical form of a name that an image of this digest is to have. Error: REFERENCE_INVALID, also where `mayBeNamed` says no. */
+export function nameFor(name: string, digest: Digest): string {
+  if (mayBeNamed(name, digest)) return formatReference(parseReference(name));
+  throw new BuildError(
+    'REFERENCE_INVALID',
+    `\`${name}\` names another image: the digest of this one is ${digest}`,
+    {
+      hint: 'name it by a tag',
+    },
+  );
+}
+
 /** Who leaves the tag out means `latest`, and often has another. undefined: the store has nothing of this repository. */
 async function otherTags({ store }: Session, name: string | undefined): Promise<string | undefined> {
   if (name === undefined) return undefined;

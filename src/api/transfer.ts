@@ -16,7 +16,7 @@ import { summarize } from './images.ts';
 import { internalStep } from './internal-step.ts';
 import type { Session } from './session.ts';
 import { withSession } from './session.ts';
-import { findStoreImage } from './store-image.ts';
+import { findStoreImage, mayBeNamed, nameFor } from './store-image.ts';
 import type { StoreImage } from './store-image.ts';
 import type { CommonOptions, ImageSummary } from './types.ts';
 
@@ -130,7 +130,9 @@ export function loadImage(
     const loaded = await readImageArchive(options.stream, await session.store.tempDir());
     const summaries: ImageSummary[] = [];
     for (const { image, names } of loaded) {
-      const canonical = names.map((name) => formatReference(parseReference(name)));
+      const digest = await image.digest();
+      // What an archive says is pinned is believed of its own digest alone.
+      const canonical = names.filter((name) => mayBeNamed(name, digest)).map((name) => nameFor(name, digest));
       summaries.push(await keepImage({ session, id: 'internal:loading' }, image, canonical));
     }
     return summaries;

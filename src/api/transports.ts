@@ -18,7 +18,7 @@ import { BuildError } from '../util/build-error.ts';
 import { inWords } from '../util/system-error.ts';
 import { registrySource, registryTarget } from '../registry/copy.ts';
 import type { Session } from './session.ts';
-import { findStoreImage } from './store-image.ts';
+import { findStoreImage, nameFor } from './store-image.ts';
 
 /** Where an image is. In a text: `[docker://]NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`, `store:NAME`. */
 export type Location =
@@ -191,8 +191,9 @@ function storeTarget({ store, signal }: Session, name: string): DocumentTarget {
       if (!store.blobs.has(digest)) await store.blobs.put(open({ signal }), { digest, size }, signal);
     },
     async finish(raw) {
+      const canonical = nameFor(name, raw.descriptor.digest);
       await keep(raw);
-      await store.images.tag(raw.descriptor, [name]);
+      await store.images.tag(raw.descriptor, [canonical]);
     },
   };
 }

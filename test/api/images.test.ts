@@ -1,8 +1,19 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { createReadStream, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { CommonOptions, ProgressEvent } from '../../src/index.ts';
-import { copyImage, inspectImage, listImages, pushImage, removeImage, run } from '../../src/index.ts';
+import {
+  build,
+  copyImage,
+  inspectImage,
+  listImages,
+  loadImage,
+  pushImage,
+  removeImage,
+  run,
+  tagImage,
+} from '../../src/index.ts';
 import { writeLayout } from '../../src/image/oci-layout.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { mediaType } from '../../src/oci/media-type.ts';
@@ -69,6 +80,33 @@ test('what is no image, and what cannot be read, is told and leaves the others l
   told = [];
   expect(await listImages(options)).toHaveLength(1);
   expect(told).toEqual([]);
+});
+
+test('no image gets a name that is pinned to another one', async () => {
+  const [app] = await listImages(options);
+  const own = `x@${app?.digest ?? ''}`;
+  const other = `x@sha256:${'a'.repeat(64)}`;
+  const refused = { code: 'REFERENCE_INVALID', message: expect.stringContaining(`\`${other}\``) as string };
+  expect(await failure(tagImage({ ...options, image: 'app', name: other }))).toMatchObject(refused);
+  const copied = copyImage({ ...options, source: 'store:app', destination: `store:${other}` });
+  expect(await failure(copied)).toMatchObject({ code: 'REFERENCE_INVALID' });
+  const context = join(folder.path, 'context');
+  mkdirSync(context);
+  writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY Dockerfile /\n');
+  expect(await failure(build({ ...options, context, tags: [other] }))).toMatchObject(refused);
+  const outputs = [{ type: 'image' as const, names: [other] }];
+  expect(await failure(build({ ...options, context, outputs }))).toMatchObject(refused);
+  // An archive of others may say what it likes.
+  const layout = join(folder.path, 'forged');
+  await writeLayout(layout, [{ image: await makeImage(['x']), names: [other, own, 'forged:1'] }]);
+  const archive = join(folder.path, 'forged.tar');
+  execFileSync('tar', ['-C', layout, '-cf', archive, '.']);
+  await loadImage({ ...options, stream: createReadStream(archive) });
+  await tagImage({ ...options, image: 'app', name: own });
+  const names = (await listImages(options)).map(({ name }) => name ?? '');
+  expect(new Set(names)).toEqual(
+    new Set(['docker.io/library/app:latest', 'docker.io/library/forged:1', `docker.io/library/${own}`]),
+  );
 });
 
 test.each(['garbage', '[]', '{"manifests":[{"digest":"x"}]}'])(
