@@ -21,7 +21,9 @@ export function checkText(
   for (const error of errors) out += `${reportError(alone(error), { color, debug: false })}\n`;
   if (unknownBases.length > 0)
     out += `note: not in the store, so their variables are not known: ${sanitizeLine(unknownBases.join(', '))}\n`;
-  return `${out}${summary(findings.length, errors.length)}\n`;
+  // What would be fixed is still there.
+  const left = findings.length + (isDry ? (fixed?.findings.length ?? 0) : 0);
+  return `${out}${summary(left, errors.length)}\n`;
 }
 
 function summary(findings: number, errors: number): string {

@@ -37,7 +37,7 @@ const authoritiesNamed = '--ca or TSBUILD_CA names it';
 
 /** All of them as one PEM text. Error: CREDENTIALS_INVALID. */
 export async function readAuthorities(env: NodeJS.ProcessEnv): Promise<string> {
-  const texts = await Promise.all(authorityFiles(env).map((path) => readPem(path, authoritiesNamed)));
+  const texts = await Promise.all(authorityFiles(env).map(readAuthority));
   return texts.map((text) => (text.endsWith('\n') ? text : `${text}\n`)).join('');
 }
 
@@ -107,7 +107,7 @@ export async function connectionCertificates(
   const { tls } = options;
   const found = await hostCertificates(host, options);
   const ca = await Promise.all([
-    ...authorityFiles(options.env).map((path) => readPem(path, authoritiesNamed)),
+    ...authorityFiles(options.env).map(readAuthority),
     ...(tls?.ca ?? []).map((path) => readPem(path)),
   ]);
   const pair = tls?.clients[0];
@@ -164,6 +164,13 @@ async function list(folder: string): Promise<readonly string[]> {
 
 /** Of a file with certificates, in bytes. */
 const largest = 16 * 1024 * 1024;
+
+/** What RUN steps see too: a private key that was meant for something else would be shown to them. */
+async function readAuthority(path: string): Promise<string> {
+  const text = await readPem(path, authoritiesNamed);
+  if (/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(text)) return text;
+  throw new BuildError('CREDENTIALS_INVALID', `${path} has no certificate`, { hint: authoritiesNamed });
+}
 
 async function readPem(path: string, why?: string): Promise<string> {
   let text: string;

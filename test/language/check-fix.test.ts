@@ -58,6 +58,10 @@ describe('check --fix writes', () => {
     expect(readFileSync(join(context, 'Dockerfile'), 'utf8')).toBe(text);
     expect(await ask(['--dry-run', '-f', '-', context], text)).toMatchObject({ status: 1, stdout });
     expect(await ask(['--dry-run', store.contextOf('FROM scratch\n')])).toMatchObject({ status: 0 });
+    expect(await ask(['--dry-run', store.contextOf('FROM scratch as x\n')])).toMatchObject({
+      status: 1,
+      stdout: expect.stringMatching(/\nCheck complete, 1 warning found\.\n$/) as string,
+    });
     expect(await store.run(['check', '--dry-run', context])).toMatchObject({ status: 2 });
   });
 
