@@ -7,12 +7,20 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - word.length) > limit) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance && distance < Math.max(word.length, candidate.length)) {
+    const isNearer =
+      distance < bestDistance ||
+      (distance === bestDistance && best !== undefined && isBegun(candidate, best, word));
+    if (isNearer && distance < Math.max(word.length, candidate.length)) {
       best = candidate;
       bestDistance = distance;
     }
   }
   return best;
+}
+
+/** People begin a word right, and leave its end out. */
+function isBegun(candidate: string, other: string, word: string): boolean {
+  return candidate.startsWith(word) && !other.startsWith(word);
 }
 
 /** `did you mean \`RUN\`?`, or undefined: what errors carry as their hint. */
