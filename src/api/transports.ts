@@ -2,6 +2,7 @@ import { mkdtemp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { refuseStore, writeOutput } from '../export/output-file.ts';
+import { requireSize } from '../export/to-store.ts';
 import type { DocumentSource, DocumentTarget } from '../image/documents.ts';
 import { rawDocument } from '../image/documents.ts';
 import { dockerArchiveEntries } from '../image/docker-archive.ts';
@@ -187,8 +188,10 @@ function storeTarget({ store, signal }: Session, name: string): DocumentTarget {
   };
   return {
     document: keep,
-    async blob({ digest, size }, open) {
+    async blob(descriptor, open) {
+      const { digest, size } = descriptor;
       if (!store.blobs.has(digest)) await store.blobs.put(open({ signal }), { digest, size }, signal);
+      requireSize(store, descriptor);
     },
     async finish(raw) {
       const canonical = nameFor(name, raw.descriptor.digest);

@@ -1,3 +1,5 @@
+import { BuildError } from '../util/build-error.ts';
+
 /**
  * Text of a container, an image or a registry is hostile to a terminal: escape sequences may rewrite what was said
  * before, retitle the window or make it answer. Only colours (SGR) may pass, and only where asked for.
@@ -44,5 +46,13 @@ export function sanitizeKeepingColor(text: string): string {
 export function jsonText(value: unknown, indent?: number): string {
   const escaped = (character: string): string =>
     `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return (JSON.stringify(value, undefined, indent) ?? 'null').replace(unwritten, escaped);
+  let json: string;
+  try {
+    json = JSON.stringify(value, undefined, indent) ?? 'null';
+  } catch (cause) {
+    // JSON that somebody else wrote is read however deep it is, and written only as deep as the stack is.
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new BuildError('IMAGE_INVALID', 'the document is nested too deeply to be shown', { cause });
+  }
+  return json.replace(unwritten, escaped);
 }

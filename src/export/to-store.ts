@@ -3,6 +3,7 @@ import type { Image } from '../image/image.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { transferTeller } from '../progress/transfer.ts';
 import type { Store } from '../store/store.ts';
+import { BuildError } from '../util/build-error.ts';
 import { sideBySide } from '../util/side-by-side.ts';
 import type { Exporter, ExportContext, PlatformImage } from './exporter.ts';
 
@@ -41,11 +42,19 @@ export async function storeImage(
     return digest !== undefined && !store.blobs.has(digest);
   });
   await keepAll(missing);
+  for (const descriptor of named) requireSize(store, descriptor);
   const config = await image.rawConfig();
   const manifest = await image.rawManifest();
   if (!store.blobs.has((await image.manifest()).config.digest)) await store.blobs.putBytes(config);
   if (!store.blobs.has(await image.digest())) await store.blobs.putBytes(manifest);
   return withPlatform(image);
+}
+
+/** A manifest names its blobs by digest and size: of one that is here already the size is looked at, too. Throws IMAGE_INVALID. */
+export function requireSize({ blobs }: Pick<Store, 'blobs'>, { digest, size }: Descriptor): void {
+  const actual = blobs.size(digest);
+  if (actual === undefined || actual === size) return;
+  throw new BuildError('IMAGE_INVALID', `${digest} has ${actual} bytes, but its manifest says ${size}`);
 }
 
 async function withPlatform(image: Image): Promise<Descriptor> {

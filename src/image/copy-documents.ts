@@ -19,6 +19,8 @@ export interface CopyDocumentsOptions {
 
 const deepest = 4;
 const mostDocuments = 4096;
+/** All are held until the blobs have gone before them: bytes. */
+const mostBytes = 64 * 1024 * 1024;
 
 /**
  * Copies a document with all that hangs from it, bytes as they are: blobs side by side, then documents, each after what it names; `top`
@@ -33,7 +35,13 @@ export async function copyParts(
 ): Promise<void> {
   const below = await documentsBelow(source, top, options.signal);
   const blobs = new Map<Digest, Descriptor>();
-  for (const each of [...below, top]) for (const blob of blobsOf(each)) blobs.set(blob.digest, blob);
+  for (const each of [...below, top]) {
+    for (const blob of blobsOf(each)) {
+      const { size = blob.size } = blobs.get(blob.digest) ?? {};
+      if (size !== blob.size) throw wrongSize(source, blob, size);
+      blobs.set(blob.digest, blob);
+    }
+  }
   await sideBySide(
     blobs.values(),
     (blob, signal) => againIfSpoilt(() => copyBlob({ source, target }, blob, { ...options, signal })),
@@ -52,6 +60,7 @@ async function documentsBelow(
   signal: AbortSignal | undefined,
 ): Promise<readonly RawDocument[]> {
   const found = new Map<Digest, RawDocument>();
+  let bytes = 0;
   const visit = async (raw: RawDocument, depth: number): Promise<void> => {
     if (raw.document.kind !== 'index') return;
     if (depth >= deepest)
@@ -60,6 +69,11 @@ async function documentsBelow(
       signal?.throwIfAborted();
       if (!isDocument(child) || found.has(child.digest)) continue;
       const document = await source.document(child);
+      const { length } = document.bytes;
+      if (length !== child.size) throw wrongSize(source, child, length);
+      bytes += length;
+      if (bytes > mostBytes)
+        throw new BuildError('IMAGE_INVALID', `${source.name} has manifests of more than ${mostBytes} bytes`);
       await visit(document, depth + 1);
       found.set(child.digest, document);
       if (found.size > mostDocuments)
@@ -68,6 +82,14 @@ async function documentsBelow(
   };
   await visit(top, 0);
   return [...found.values()];
+}
+
+/** Nobody could read what is stored so. */
+function wrongSize(source: DocumentSource, { digest, size }: Descriptor, actual: number): BuildError {
+  return new BuildError(
+    'IMAGE_INVALID',
+    `${source.name} names ${digest} with ${size} bytes, and it has ${actual}`,
+  );
 }
 
 function isDocument({ mediaType }: Descriptor): boolean {

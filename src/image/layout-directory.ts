@@ -25,6 +25,7 @@ import {
   readLayoutIndex,
   replaceFile,
 } from './oci-layout.ts';
+import { verified } from './verify.ts';
 
 /** An OCI image layout that is read from. Throws IMAGE_NOT_FOUND, IMAGE_INVALID. */
 export function layoutSource(directory: string, query: ImageQuery): DocumentSource {
@@ -44,7 +45,7 @@ export function layoutSource(directory: string, query: ImageQuery): DocumentSour
       return document({ mediaType: type, digest, size });
     },
     document,
-    blob: (descriptor) => openBlob(directory, descriptor.digest),
+    blob: (descriptor) => verified(openBlob(directory, descriptor.digest), descriptor),
   };
 }
 

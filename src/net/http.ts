@@ -209,6 +209,7 @@ async function send(
     body: (body ?? null) as Exclude<Dispatcher.DispatchOptions['body'], undefined>,
     headersTimeout: item.patient === true ? timeouts.storing : timeouts.headers,
     bodyTimeout: timeouts.idle,
+    onInfo: patienceWithInfo(),
     ...(signal === undefined ? {} : { signal }),
   });
   const headerValues = (name: string): readonly string[] => {
@@ -228,6 +229,15 @@ async function send(
     discard: async () => {
       await answer.body.dump({ limit: 64 * 1024 }).catch(() => undefined);
     },
+  };
+}
+
+/** Each interim answer (1xx) makes undici wait anew: a server could go on with them for ever. What is thrown ends the request. */
+function patienceWithInfo(): () => void {
+  let seen = 0;
+  return () => {
+    seen += 1;
+    if (seen > 100) throw Object.assign(new Error('too many interim answers'), { code: 'HPE_INTERIM' });
   };
 }
 

@@ -69,8 +69,8 @@ export function networkFailure(error: unknown): NetworkFailure | undefined {
       const reason = status === undefined ? entry.reason : `${entry.reason} (status ${status})`;
       return { certificate: false, protocol: false, ...entry, reason };
     }
-    // undici gives its parser's errors no code.
-    if (code.startsWith('HPE_') || item.name === 'HTTPParserError') {
+    // undici gives its parser's errors no code, and asserts that a status has three digits of sense.
+    if (code.startsWith('HPE_') || code === 'ERR_ASSERTION' || item.name === 'HTTPParserError') {
       return { reason: 'the answer is no HTTP', retryable: false, certificate: false, protocol: true };
     }
     if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {

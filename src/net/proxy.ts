@@ -1,16 +1,35 @@
 import { BlockList, isIP } from 'node:net';
+import { BuildError } from '../util/build-error.ts';
+import { redactUrl } from '../util/redact.ts';
 import { isLoopbackHost } from './address.ts';
 
 /**
  * The proxy for a URL by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of `env` (lower-case names first, as curl does); undefined: go
- * directly. This machine itself is never reached through a proxy. A value without scheme means http.
+ * directly. This machine itself is never reached through a proxy. A value without scheme means http. Throws CONFIG_INVALID.
  */
 export function proxyFor(url: URL, env: NodeJS.ProcessEnv): URL | undefined {
   if (isLoopbackHost(url.hostname)) return undefined;
   const scheme = url.protocol === 'https:' ? 'https' : 'http';
   const value = read(env, `${scheme}_proxy`) ?? read(env, 'all_proxy');
   if (value === undefined || exempt(url, read(env, 'no_proxy') ?? '')) return undefined;
-  return URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`) ?? undefined;
+  const proxy = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`) ?? undefined;
+  if (proxy !== undefined) checkProxy(proxy);
+  return proxy;
+}
+
+/** Throws CONFIG_INVALID for what no request can be sent through. */
+function checkProxy(proxy: URL): void {
+  let why: string | undefined;
+  if (!/^(?:https?|socks5?):$/.test(proxy.protocol)) why = 'it is none of HTTP and none of SOCKS 5';
+  try {
+    decodeURIComponent(`${proxy.username}:${proxy.password}`);
+  } catch {
+    why = 'its user or password has a % that stands for nothing';
+  }
+  if (why === undefined) return;
+  throw new BuildError('CONFIG_INVALID', `the proxy ${redactUrl(proxy)} cannot be used: ${why}`, {
+    hint: 'see HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; a % of a password is written %25',
+  });
 }
 
 function read(env: NodeJS.ProcessEnv, name: string): string | undefined {

@@ -169,16 +169,23 @@ function readDescriptor(input: unknown, where: string): Descriptor {
 
 function readPlatform(input: unknown, where: string): Platform {
   const value = object(input, where);
-  const variant = optional(value, 'variant', text);
+  const variant = optional(value, 'variant', platformWord);
   const version = optional(value, 'os.version', text);
   const features = optional(value, 'os.features', (item, at) =>
     array(item, at, 100).map((word) => text(word, at)),
   );
   return {
-    os: text(value['os'], `${where}.os`),
-    architecture: text(value['architecture'], `${where}.architecture`),
+    os: platformWord(value['os'], `${where}.os`),
+    architecture: platformWord(value['architecture'], `${where}.architecture`),
     ...(variant === undefined || variant === '' ? {} : { variant }),
     ...(version === undefined || version === '' ? {} : { 'os.version': version }),
     ...(features === undefined ? {} : { 'os.features': features }),
   };
+}
+
+/** Messages list the platforms that there are. */
+function platformWord(value: unknown, where: string): string {
+  const word = text(value, where);
+  check(word.length <= 255, `${where} is too long`);
+  return word;
 }

@@ -56,7 +56,7 @@ export async function uploadBlob(
   const opened = await mount(endpoint, blob, options);
   if (opened === 'mounted') return 'mounted';
   let chunk = Infinity;
-  await tries(endpoint, { opened, ...options }, async (upload, keep) => {
+  await tries(endpoint, { opened, sent: () => blob.size, ...options }, async (upload, keep) => {
     let current = upload;
     const part = (start: number, size: number): Parameters<typeof sendPart>[2] => ({
       part: { start, size, open: () => slice(blob.open(), { start, size }, options) },
@@ -103,8 +103,13 @@ export async function uploadStream(
   open: () => ByteStream,
   options: UploadOptions,
 ): Promise<{ digest: Digest; size: number }> {
+  let most = 0;
+  const onProgress = (bytes: number): void => {
+    most = Math.max(most, bytes);
+    options.onProgress?.(bytes);
+  };
   try {
-    return await tries(endpoint, options, async (upload) => {
+    return await tries(endpoint, { sent: () => most, ...options }, async (upload) => {
       const start = upload.offset;
       let seen = measure();
       const sent = await sendPart(endpoint, upload, {
@@ -114,7 +119,7 @@ export async function uploadStream(
           open: () => {
             // Opened again after a 401: what was hashed then was not taken.
             seen = measure();
-            return slice(seen.watch(open()), { start }, options);
+            return slice(seen.watch(open()), { start }, { ...options, onProgress });
           },
         },
         signal: options.signal,
@@ -188,6 +193,8 @@ class TryAgain extends Error {
 }
 
 interface Tries extends CallOptions {
+  /** Bytes that the registry can have at most. */
+  readonly sent: () => number;
   /** An upload that is open already. */
   readonly opened?: UploadSession | undefined;
 }
@@ -213,6 +220,7 @@ async function tries<T>(
       options.signal?.throwIfAborted();
       if (error instanceof TryAgain) {
         upload = await askUpload(endpoint, upload, options);
+        if (upload !== undefined && upload.offset > options.sent()) upload = undefined;
         continue;
       }
       if (!isPassing(error)) throw error;
@@ -222,6 +230,8 @@ async function tries<T>(
       // Bytes that arrived wrong cannot be built upon.
       const damaged = isDamaged(error);
       upload = damaged ? undefined : await askUpload(endpoint, upload, options);
+      // A registry that says it has more is wrong, and could go on saying so.
+      if (upload !== undefined && upload.offset > options.sent()) upload = undefined;
       const offset = upload?.offset ?? 0;
       number = offset >= before + worthwhile ? 0 : number + 1;
       before = Math.max(before, offset);

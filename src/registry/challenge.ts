@@ -20,8 +20,8 @@ export function parseChallenges(headers: readonly string[]): readonly Challenge[
     const parts = header.match(/(?:[^",]|"(?:[^"\\]|\\.)*"?)+/g) ?? [];
     for (const part of parts) {
       const read =
-        /^\s*(?:([!#$%&'*+.^`|~\w-]+)(?:\s+|\s*$))?(?:([!#$%&'*+.^`|~\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"]*)))?\s*$/s.exec(
-          part,
+        /^(?:([!#$%&'*+.^`|~\w-]+)(?:\s+|$))?(?:([!#$%&'*+.^`|~\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"]*)))?$/s.exec(
+          part.trim(),
         );
       if (read === null) continue;
       const [, scheme, name, quoted, bare] = read;

@@ -6,6 +6,8 @@ import { exhaustion } from '../util/system-error.ts';
 
 const outputLimit = 64 * 1024;
 const patience = 30_000;
+/** For what a helper that has ended has still in its pipe. */
+const afterwards = 2000;
 
 /** What a helper may see: what finding and unlocking a key chain takes, and the accounts of the clouds whose helpers make tokens. */
 const allowed =
@@ -85,26 +87,38 @@ async function runHelper(
     env,
     cwd: '/',
     stdio: ['pipe', 'pipe', 'ignore'],
-    timeout: patience,
     killSignal: 'SIGKILL',
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   const chunks: Buffer[] = [];
   let size = 0;
+  // What the helper has started may live on and hold its output open: nobody waits for that.
+  const giveUp = (): void => {
+    child.kill('SIGKILL');
+    child.stdout?.destroy();
+  };
+  let timer = setTimeout(giveUp, patience);
+  child.on('exit', () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => child.stdout?.destroy(), afterwards);
+  });
   child.stdout?.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size <= outputLimit) chunks.push(chunk);
-    else child.kill('SIGKILL');
+    else giveUp();
   });
   // A helper may end without reading its input.
   child.stdin?.on('error', () => undefined);
   child.stdin?.end(call.input);
   child.on('error', (cause: NodeJS.ErrnoException) => {
+    clearTimeout(timer);
+    child.stdout?.destroy();
     if (options.signal?.aborted === true) reject(options.signal.reason as Error);
     else if (cause.code === 'ENOENT') reject(failed(name, 'it is not installed, or not on the PATH', cause));
     else reject(failed(name, `it could not be started (${cause.code ?? cause.message})`, cause));
   });
   child.on('close', (status, signal) => {
+    clearTimeout(timer);
     if (size > outputLimit) reject(failed(name, `it wrote more than ${outputLimit} bytes`));
     else if (status === null)
       reject(failed(name, `it was ended by ${signal ?? 'a signal'}, or took longer than 30 s`));

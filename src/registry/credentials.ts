@@ -95,6 +95,8 @@ function fromHelper(answer: HelperAnswer, helper: string, file: string): Credent
 
 function fromEntry(stored: StoredAuth, scope: string, source: string): Credential | undefined {
   if (stored.registrytoken !== undefined) {
+    if (!/^[\u0021-\u007e]+$/.test(stored.registrytoken))
+      throw broken(source, `\`registrytoken\` of ${scope} has characters that no token has`);
     return { kind: 'registry-token', token: stored.registrytoken, source };
   }
   let { username, password } = stored;

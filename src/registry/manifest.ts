@@ -126,7 +126,7 @@ export async function listTags(endpoint: Endpoint, options: CallOptions): Promis
   let target: string | URL | undefined = endpointPath(endpoint, 'tags/list?n=1000');
   // Each page must bring something new, so a registry cannot keep us here; the number is a second fence.
   for (let page = 0; target !== undefined; page++) {
-    if (page === mostPages)
+    if (page === mostPages || tags.size > mostTags)
       throw new BuildError('REGISTRY_ERROR', `the list of tags of ${endpoint.subject} has no end`);
     const response: SessionResponse = await endpoint.session.send({
       method: 'GET',
@@ -145,6 +145,8 @@ export async function listTags(endpoint: Endpoint, options: CallOptions): Promis
 }
 
 const mostPages = 1000;
+/** Some 150 MB. */
+const mostTags = 1_000_000;
 
 function readTags(bytes: Uint8Array, endpoint: Endpoint): readonly string[] {
   let value: { tags?: unknown } | null;

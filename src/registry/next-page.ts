@@ -5,7 +5,8 @@ import type { SessionResponse } from './session.ts';
  * it says of the same list is asked of the registry itself, which behind a proxy that ends TLS may name itself wrongly.
  */
 export function nextPage(response: SessionResponse): URL | undefined {
-  const next = /<([^>]*)>\s*;[^,]*\brel="?next"?/i.exec(response.header('link') ?? '')?.[1];
+  const links = (response.header('link') ?? '').matchAll(/<([^<>]*)>\s*;([^,]*)/g);
+  const next = links.find(([, , parameters = '']) => /\brel="?next"?/i.test(parameters))?.[1];
   const url = next === undefined ? null : URL.parse(next, response.url.href);
   if (url === null) return undefined;
   if (url.origin === response.url.origin) return url;

@@ -2,12 +2,15 @@ import { decodeIndex, manifestLimit } from '../oci/decode.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { mediaType } from '../oci/media-type.ts';
+import { BuildError } from '../util/build-error.ts';
 import type { CallOptions, Endpoint } from './client.ts';
 import { accessTo, endpointPath } from './manifest.ts';
 import { nextPage } from './next-page.ts';
 import type { SessionResponse } from './session.ts';
 
 const mostPages = 100;
+/** As much as all pages together may have; bytes. */
+const mostBytes = 32 * 1024 * 1024;
 
 /**
  * `GET /v2/<name>/referrers/<digest>` (distribution-spec, "Listing Referrers"), all pages; undefined where the registry does not know the
@@ -22,6 +25,7 @@ export async function getReferrers(
   const query = artifactType === undefined ? '' : `?artifactType=${encodeURIComponent(artifactType)}`;
   let target: string | URL | undefined = endpointPath(endpoint, `referrers/${digest}${query}`);
   const found: Descriptor[] = [];
+  let size = 0;
   for (let page = 0; target !== undefined && page < mostPages; page += 1) {
     const response: SessionResponse = await endpoint.session.send({
       method: 'GET',
@@ -34,7 +38,11 @@ export async function getReferrers(
     });
     const type = response.header('content-type')?.split(';')[0]?.trim();
     if (response.status !== 200 || type !== mediaType.ociIndex) return page === 0 ? undefined : found;
-    const { manifests } = decodeIndex(await response.bytes(manifestLimit), type);
+    const bytes = await response.bytes(manifestLimit);
+    size += bytes.length;
+    if (size > mostBytes)
+      throw new BuildError('REGISTRY_ERROR', `the list of referrers of ${endpoint.subject} has no end`);
+    const { manifests } = decodeIndex(bytes, type);
     found.push(...manifests);
     target = manifests.length > 0 ? nextPage(response) : undefined;
   }

@@ -126,6 +126,8 @@ export function createSession(options: SessionOptions): Session {
         } catch (error) {
           signal?.throwIfAborted();
           options.signal?.throwIfAborted();
+          // Told already: of the token server, which has been asked often enough.
+          if (error instanceof BuildError) throw error;
           const failure = transportError(error, url, access.task);
           if (networkFailure(error)?.retryable !== true || request.retry === false) throw failure;
           return { failure };

@@ -12,7 +12,7 @@ export function redactUrl(url: string | URL): string {
 
 /**
  * A text of unknown origin (a server's message, output of a program) fit for a terminal and a log: no control characters, no
- * credentials in URLs or Authorization headers, none of `secrets`, at most `limit` characters.
+ * credentials in URLs or Authorization headers, none of `secrets`, at most `limit` characters. Takes linear time.
  */
 export function redactText(text: string, secrets: readonly string[] = [], limit = 500): string {
   let clean = text;
@@ -21,8 +21,8 @@ export function redactText(text: string, secrets: readonly string[] = [], limit 
     if (secret.length >= 4) clean = clean.replaceAll(secret, '****');
   }
   clean = clean
-    .replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1')
-    .replace(/\b(https?:\/\/[^\s?"'<>]+)\?[^\s"'<>]+/gi, '$1?…')
+    .replace(/(?<=[a-z0-9+.-]:\/\/)[^\s/@]*@/gi, '')
+    .replace(/\bhttps?:\/\/[^\s"'<>]+/gi, (url) => url.replace(/\?.+/s, '?…'))
     .replace(/\b(bearer|basic)\s+[\w.~+/=-]{8,}/gi, '$1 ****')
     // oxlint-disable-next-line no-control-regex -- they are what must go: terminals obey them
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ')

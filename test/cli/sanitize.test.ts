@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { codeFrame } from '../../src/cli/frame.ts';
 import { styleFor } from '../../src/cli/style.ts';
-import { sanitize, sanitizeKeepingColor, sanitizeLine } from '../../src/cli/sanitize.ts';
+import { jsonText, sanitize, sanitizeKeepingColor, sanitizeLine } from '../../src/cli/sanitize.ts';
 
 describe('hostile text on a terminal', () => {
   test.each([
@@ -31,4 +31,9 @@ test('a lone carriage return is no line end: lines are counted as the parser cou
   const source = { name: 'Dockerfile', text: 'FROM a\r\nRUN x\ry\r\nRNU z\r\n' };
   const range = { start: { line: 3, column: 1 }, end: { line: 3, column: 4 } };
   expect(codeFrame({ source, range }, styleFor(false))).toBe('  ┌─ Dockerfile:3:1\n3 │ RNU z\n  │ ^^^\n');
+});
+
+test('JSON that is too deep to be written is the fault of who made it', () => {
+  const deep: unknown = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`);
+  expect(() => jsonText(deep)).toThrow(expect.objectContaining({ code: 'IMAGE_INVALID' }));
 });

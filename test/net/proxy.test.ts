@@ -52,3 +52,15 @@ test.each([
 ])('%s with NO_PROXY=%s goes through the proxy: %s', (url, list, used) => {
   expect(choose(url, { https_proxy: proxy, no_proxy: list }) !== undefined).toBe(used);
 });
+
+test.each(['ftp://proxy.example', 'file:///etc/passwd', 'http://me:pass%zzword@proxy.example'])(
+  '%s is no proxy, and its password is in no message',
+  (value) => {
+    expect(() => choose('https://ghcr.io/', { HTTPS_PROXY: value })).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        message: expect.not.stringContaining('word@') as string,
+      }),
+    );
+  },
+);

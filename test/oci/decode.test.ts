@@ -125,3 +125,12 @@ test('a label called __proto__ is a label', () => {
   const labels = decodeConfig(bytes(text)).config?.Labels ?? {};
   expect(Object.getOwnPropertyNames(labels)).toEqual(['__proto__']);
 });
+
+test('platforms are listed in messages, so their names are short', () => {
+  for (const key of ['os', 'architecture', 'variant']) {
+    const platform = { ...entry.platform, [key]: 'x'.repeat(256) };
+    expect(() => decodeIndex(bytes({ ...index, manifests: [{ ...entry, platform }] }))).toThrow(
+      'is too long',
+    );
+  }
+});

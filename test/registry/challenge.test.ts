@@ -38,3 +38,9 @@ test('hostile headers do not take long', () => {
   for (const text of [' ', 'a=', '"', '\\"', 'a ', ',', 'a=" ']) parseChallenges([text.repeat(5000)]);
   expect(performance.now() - before).toBeLessThan(20_000);
 });
+
+test('nor do many of them', () => {
+  const spaces = ' '.repeat(16_000);
+  const headers = [`Bearer realm=${spaces}"`, `Bearer${spaces}"`, `Bearer a${spaces}"`];
+  expect(parseChallenges(Array.from({ length: 900 }, (_, at) => headers[at % 3] ?? ''))).toEqual([]);
+});

@@ -281,3 +281,26 @@ test('R-AUTH-6: HttpHeaders: those that docker’s engine passes on', async () =
   await write('.docker/config.json', '{');
   expect(await metaHeaders(env)).toEqual({});
 });
+
+test('a finished token with characters that no header has is refused', async () => {
+  for (const registrytoken of ['abc\r\nx-evil: 1', 'abc\u20ac', 'a b']) {
+    await write('.docker/config.json', { auths: { 'ghcr.io': { registrytoken } } });
+    await expect(find('ghcr.io')).rejects.toEqual(invalid);
+  }
+});
+
+test('what a helper leaves behind is not waited for, though it holds the output open', async () => {
+  const script = (line: string): string => `#!/bin/sh\nsleep 1000 &\necho $! > ${home}/left\n${line}\n`;
+  await write('bin/docker-credential-own', script(`echo '{"Username":"me","Secret":"pw"}'`));
+  await chmod(join(home, 'bin/docker-credential-own'), 0o755);
+  await write('.docker/config.json', { credHelpers: { 'ghcr.io': 'own' } });
+  expect(await find('ghcr.io')).toMatchObject({ username: 'me', password: 'pw' });
+  process.kill(Number(await readFile(join(home, 'left'), 'utf8')));
+});
+
+test('a helper whose child writes without end is left', async () => {
+  await write('bin/docker-credential-own', '#!/bin/sh\nyes\n');
+  await chmod(join(home, 'bin/docker-credential-own'), 0o755);
+  await write('.docker/config.json', { credHelpers: { 'ghcr.io': 'own' } });
+  await expect(find('ghcr.io')).rejects.toEqual(invalid);
+});

@@ -225,3 +225,20 @@ test('R-RETRY-1: a refusal ends a push at once', async () => {
   expect(await failure(work)).toEqual(code('REGISTRY_UNAUTHORIZED'));
   expect(posts).toBeLessThanOrEqual(4);
 });
+
+test('a registry that says it has more of a blob than it was sent is not tried for ever', async () => {
+  let has = 0;
+  await using registry = await startUploadRegistry({
+    intercept(request, response) {
+      if (request.url?.includes('/blobs/uploads/') !== true || request.method === 'POST') return false;
+      request.resume();
+      has += 2 * MiB;
+      if (request.method === 'GET') response.writeHead(204, { range: `0-${has}` }).end();
+      else response.writeHead(500).end();
+      return true;
+    },
+  });
+  expect(await failure(upload(registry.host))).toEqual(code('REGISTRY_ERROR'));
+  await using http = client();
+  expect(await failure(http.uploadStream(repository(registry.host), pieces))).toEqual(code('REGISTRY_ERROR'));
+});

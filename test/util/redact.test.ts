@@ -14,3 +14,14 @@ test('text of strangers cannot drive a terminal or leak secrets', () => {
   expect(redactText('it is hunter22', ['hunter22'])).toBe('it is ****');
   expect(redactText('x'.repeat(600))).toHaveLength(501);
 });
+
+test('a long text of strangers takes linear time', () => {
+  for (const piece of ['a.', 'http://', 'https://a?', 'bearer ', '://'])
+    expect(redactText(piece.repeat(400_000)).length).toBeLessThanOrEqual(501);
+});
+
+test('what is taken out is the same wherever it stands', () => {
+  expect(redactText('(ssh://me:pw@host:22/x) and https://host/x? and http://a?b=http://c?d')).toBe(
+    '(ssh://host:22/x) and https://host/x? and http://a?…',
+  );
+});
