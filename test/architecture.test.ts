@@ -36,6 +36,7 @@ const oneImporter: Readonly<Record<string, string>> = {
   koffi: 'host/native.ts',
   'node:sqlite': 'store/sqlite.ts',
   'smol-toml': 'registry/toml.ts',
+  aws4fetch: 'cache/s3-place.ts',
 };
 
 const longest = 400;

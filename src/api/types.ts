@@ -222,7 +222,7 @@ export interface BuildOptions extends CommonOptions, SpaceOptions {
   readonly target?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly annotations?: Readonly<Record<string, string>> | undefined;
-  /** `linux/amd64`; default: the host's. */
+  /** `linux/amd64`; default: DOCKER_DEFAULT_PLATFORM of `env`, else the host's. */
   readonly platform?: string | undefined;
   /**
    * `git`: files of the contexts have mode 0755 where their owner may execute them, else 0644, and directories 0755, as git keeps them; so
