@@ -5,7 +5,7 @@ import type { ByteStream } from '../util/streams.ts';
 import { giveBack, readAll } from '../util/streams.ts';
 import { connectionCertificates, hostContext, systemContext } from './certificates.ts';
 import type { HostCertificates, TlsSettings } from './certificates.ts';
-import { networkFailure } from './network-error.ts';
+import { networkFailure, proxyError } from './network-error.ts';
 import { proxyFor } from './proxy.ts';
 import type * as Undici from './undici.ts';
 
@@ -168,7 +168,10 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     } catch (error) {
       item.signal?.throwIfAborted();
       // Nothing was sent when the handshake failed, so the request is still whole.
-      if (chosen.wide || networkFailure(error)?.certificate !== true) throw error;
+      if (chosen.wide || networkFailure(error)?.certificate !== true) {
+        const proxy = proxyFor(url, options.env);
+        throw proxy === undefined ? error : proxyError(error, proxy);
+      }
       chosen = await route(undici, url, item.tls, true);
       return await send(item, { url, timeouts, dispatcher: chosen.dispatcher });
     }

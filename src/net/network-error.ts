@@ -36,6 +36,23 @@ const known: Readonly<Record<string, { reason: string; retryable: boolean; proto
   },
 };
 
+/** No connection came about. Through a proxy that is the one to the proxy, which tells of those behind it by a status. */
+const unconnected = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** What failed on the way through a proxy: an error that names the proxy where that is what cannot be reached. */
+export function proxyError(error: unknown, proxy: URL): unknown {
+  const isProxys = [...chain(error)].some((item) => 'code' in item && unconnected.has(String(item.code)));
+  if (!isProxys) return error;
+  return Object.assign(new Error('the proxy cannot be reached', { cause: error }), { proxy: proxy.host });
+}
+
 const certificateCodes = new Set([
   'CERT_HAS_EXPIRED',
   'CERT_NOT_YET_VALID',
@@ -52,7 +69,9 @@ const certificateCodes = new Set([
 
 /** Reads an error of the HTTP client; undefined when it is none of the network's (a bug, or the caller's abort). */
 export function networkFailure(error: unknown): NetworkFailure | undefined {
+  let proxy: string | undefined;
   for (const item of chain(error)) {
+    if ('proxy' in item && typeof item.proxy === 'string') ({ proxy } = item);
     const code = 'code' in item && typeof item.code === 'string' ? item.code : '';
     if (certificateCodes.has(code)) {
       return {
@@ -67,7 +86,8 @@ export function networkFailure(error: unknown): NetworkFailure | undefined {
       // Of the answer to CONNECT undici tells the status in its message alone.
       const status = code === 'UND_ERR_ABORTED' ? /\((\d{3})\)/.exec(item.message)?.[1] : undefined;
       const reason = status === undefined ? entry.reason : `${entry.reason} (status ${status})`;
-      return { certificate: false, protocol: false, ...entry, reason };
+      const whole = proxy === undefined ? reason : `its proxy ${proxy} cannot be reached (${reason})`;
+      return { certificate: false, protocol: false, ...entry, reason: whole };
     }
     // undici gives its parser's errors no code, and asserts that a status has three digits of sense.
     if (code.startsWith('HPE_') || code === 'ERR_ASSERTION' || item.name === 'HTTPParserError') {

@@ -20,6 +20,22 @@ test('gives status, headers and body, and follows nothing', async () => {
   expect(server.seen.map(({ path }) => path)).toEqual(['/start']);
 });
 
+test('a proxy that cannot be reached is named, not the host behind it', async () => {
+  const failed = async (proxy: string): Promise<string | undefined> => {
+    await using http = createHttpClient({ env: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } });
+    const reasons = ['http', 'https'].map((scheme) =>
+      http.request({ url: `${scheme}://r.example/v2/` }).then(
+        () => 'reached',
+        (error: unknown) => networkFailure(error)?.reason,
+      ),
+    );
+    return [...new Set(await Promise.all(reasons))].join();
+  };
+  expect(await failed('http://me:secret@127.0.0.1:1')).toBe(
+    'its proxy 127.0.0.1:1 cannot be reached (connection refused)',
+  );
+});
+
 test('sends a stream of known length', async () => {
   const received: string[] = [];
   await using server = await startHttpServer((request, response) => {
