@@ -11,6 +11,7 @@ import type { FindCredential } from '../registry/credentials.ts';
 import type { Store } from '../store/store.ts';
 import { defaultStoreRoot, openStore } from '../store/store.ts';
 import { BuildError } from '../util/build-error.ts';
+import { storeFileError } from '../store/store-error.ts';
 import { machineError } from '../util/system-error.ts';
 import type { CommonOptions } from './types.ts';
 
@@ -121,7 +122,7 @@ export async function withSession<T>(
     return await work(session);
   } catch (error) {
     throwIfInterrupted(session.signal, error);
-    throw machineError(error);
+    throw storeFileError(machineError(error), session.store.root);
   }
 }
 

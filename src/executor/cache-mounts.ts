@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -82,10 +83,14 @@ export async function takeCacheDirectories(
   };
 }
 
+/** Where there is a link or a pipe in its place, neither is followed or waited for: a link that leads nowhere would look like a directory that is gone. */
+const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+const lockFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+
 /** undefined: its directory has just been removed. */
 function openLock(path: string): number | undefined {
   try {
-    return openSync(path, 'a', 0o600);
+    return openSync(path, lockFlags, 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

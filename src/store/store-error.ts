@@ -1,7 +1,10 @@
+import { sep } from 'node:path';
 import { BuildError } from '../util/build-error.ts';
-import { exhaustion } from '../util/system-error.ts';
+import { exhaustion, inWords } from '../util/system-error.ts';
 import { hasNoRoom } from './disk-space.ts';
 
+const writableHint = 'the store must be writable; choose another place for it with --root';
+const refusals: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EROFS']);
 const fullCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 /** SQLITE_READONLY, SQLITE_IOERR and SQLITE_FULL. */
 const sqliteReadOnly = 8;
@@ -29,12 +32,25 @@ export function storeError(error: unknown, doing: string, root?: string): BuildE
       cause: error,
     });
   }
-  const hint =
-    code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || errcode === sqliteReadOnly
-      ? 'the store must be writable; choose another place for it with --root'
-      : exhaustion(error)?.hint;
+  const hint = refusals.has(code) || errcode === sqliteReadOnly ? writableHint : exhaustion(error)?.hint;
   return new BuildError('STORE_FAILED', `${doing} failed: ${message ?? String(error)}`, {
     hint,
+    cause: error,
+  });
+}
+
+/**
+ * The last word on a file below `root` that could not be used, where nobody nearer has said what it was for: what is there is damaged, or is not
+ * this user's. Errors of other files, and all that are none of the system's, stay as they are.
+ */
+export function storeFileError(error: unknown, root: string): unknown {
+  const { code, path, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (error instanceof BuildError || syscall === undefined || typeof path !== 'string') return error;
+  if (path !== root && !path.startsWith(`${root}${sep}`)) return error;
+  return new BuildError('STORE_FAILED', `cannot use ${path} of the store: ${inWords(error)}`, {
+    hint: refusals.has(code)
+      ? writableHint
+      : '`tsbuild store check` tells what is damaged, with --repair it mends it',
     cause: error,
   });
 }

@@ -1,5 +1,6 @@
-import { cpSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
 import type { CommandResult } from '../support/cli.ts';
@@ -16,6 +17,9 @@ const ways = [
   ['--runtime', 'embedded'],
   ['--isolation', 'chroot', '--network', 'default'],
 ];
+
+/** The lock of the cache mount that the builds use. */
+const cacheLock = `cache-mounts/${createHash('sha256').update('stamps').digest('hex')}/lock`;
 
 suite('a build that may have little', ['root', 'linux', tool('busybox', 'busybox-static')], () => {
   let work: TempFolder;
@@ -53,5 +57,38 @@ suite('a build that may have little', ['root', 'linux', tool('busybox', 'busybox
     for (const { code, stderr } of results)
       if (code !== 0) expect(stderr).toMatch(/^error\[(?!INTERNAL)\w+\][^]*(open files|files open)/m);
     expect(new Set(results.map(({ code }) => code))).toEqual(new Set([0, 1]));
+  });
+
+  test('a store with something odd in the place of a part of it names that part, and waits for nothing', async () => {
+    const store = join(work.path, 'store');
+    const [context = ''] = writeContexts(work.path, 1);
+    const parts = [...readdirSync(fresh), 'cache-mounts', cacheLock, 'builds', 'leases', 'snapshots'];
+    const odd: readonly ((path: string) => void)[] = [
+      (path) => writeFileSync(path, 'odd {'),
+      (path) => mkdirSync(path),
+      (path) => symlinkSync('/nonexistent/place', path),
+      (path) => symlinkSync(path, path),
+    ];
+    const codes = new Set<number>();
+    await withSeed(async (_, next) => {
+      for (let round = 0; round < tries({ full: 120, short: 12 }); round += 1) {
+        cpSync(fresh, store, { recursive: true });
+        const part = round === 0 ? cacheLock : (parts[Math.floor(next() * parts.length)] ?? '');
+        const path = join(store, part);
+        rmSync(path, { recursive: true, force: true });
+        mkdirSync(dirname(path), { recursive: true });
+        odd[round === 0 ? 2 : Math.floor(next() * odd.length)]?.(path);
+        const build = buildArgs(store, context, ways[1 + (round % 2)]);
+        for (const args of [build, ['store', 'check'], ['du'], ['prune', '--force']]) {
+          const result = await tsbuild([...args, '--root', store], { env, timeout: 60_000 });
+          expect([0, 1], `${part}: ${result.stderr}`).toContain(result.code);
+          if (args[0] !== 'store' && result.code !== 0)
+            expect(result.stderr).toMatch(/^error\[(?!INTERNAL)\w+\]/m);
+          codes.add(result.code);
+        }
+        rmSync(store, { recursive: true });
+      }
+    });
+    expect(codes).toEqual(new Set([0, 1]));
   });
 });

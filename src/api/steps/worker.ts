@@ -2,6 +2,8 @@ import { createChrootExecutor } from '../../executor/chroot/chroot-executor.ts';
 import { endOrphans } from '../../executor/chroot/orphans.ts';
 import { createExecutor, inspect } from '../../executor/executor.ts';
 import type { OnOutput } from '../../executor/executor.ts';
+import { storeFileError } from '../../store/store-error.ts';
+import { machineError } from '../../util/system-error.ts';
 import { openSession } from '../session.ts';
 import { doStoreTask } from '../store-task.ts';
 import { chrootSteps } from './chroot-steps.ts';
@@ -82,7 +84,7 @@ async function answer(message: Call & { readonly id: number }): Promise<void> {
   try {
     say({ id, result: await execute(message, controller.signal) });
   } catch (error) {
-    say({ id, error: sendError(error) });
+    say({ id, error: sendError(storeFileError(machineError(error), session.store.root)) });
   } finally {
     aborts.delete(id);
     drains.delete(id);
