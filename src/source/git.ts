@@ -284,7 +284,9 @@ function runGit(
     });
     child.on('close', (code) => {
       if (code === 0) return resolve(output.stdout.trim());
-      const said = redactText(output.stderr.trim().split('\n').slice(-3).join(' '));
+      // The reason stands before git's advice to whoever uses it by hand.
+      const [reason = ''] = output.stderr.split('\n\nPlease make sure');
+      const said = redactText(reason.trim().split('\n').slice(-3).join(' '));
       reject(
         new BuildError('GIT_FAILED', `git ${args[0] ?? ''} failed for ${redactUrl(url)}: ${said}`, {
           details: { exitCode: code },

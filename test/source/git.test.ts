@@ -103,6 +103,15 @@ test('local repositories, and what git could take for an option or a command, ar
   expect(readdirSync(folder.path)).toEqual(['repo']);
 });
 
+test('ssh that does not come through is told with its reason, not with advice', async () => {
+  await using folder = await tempFolder('git');
+  const options = { tempDir: () => Promise.resolve(folder.path), env: process.env };
+  await expect(checkoutGit({ url: 'ssh://git@127.0.0.1:1/x/y.git' }, options)).rejects.toMatchObject({
+    code: 'GIT_FAILED',
+    message: expect.stringMatching(/: (?:error: cannot run ssh|ssh: ).*fatal: [^\n]*$/) as string,
+  });
+});
+
 test('hooks and settings of the user do not run', async () => {
   await using folder = await tempFolder('git');
   const { url } = makeRepository(folder.path);
