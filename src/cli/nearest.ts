@@ -1,4 +1,4 @@
-import { editDistance } from '../util/suggest.ts';
+import { editDistance, isBegun } from '../util/suggest.ts';
 
 /** The word of a list that a mistyped one most likely means: at most two edits away, and at most a third of its length; or else the only one that it is a part of. */
 export function nearest(word: string, words: readonly string[]): string | undefined {
@@ -6,7 +6,8 @@ export function nearest(word: string, words: readonly string[]): string | undefi
   let bestDistance = Math.min(2, Math.floor(Math.max(word.length, 3) / 3)) + 1;
   for (const candidate of words) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+    const isSooner = distance === bestDistance && best !== undefined && isBegun(candidate, best, word);
+    if (distance < bestDistance || isSooner) [best, bestDistance] = [candidate, distance];
   }
   if (best !== undefined || word.length < 3) return best;
   const whole = words.filter((candidate) => candidate.toLowerCase().includes(word.toLowerCase()));

@@ -18,8 +18,8 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** People begin a word right, and leave its end out. */
-function isBegun(candidate: string, other: string, word: string): boolean {
+/** Of two words that are as near: `candidate` goes on where this one ends, and `other` does not. */
+export function isBegun(candidate: string, other: string, word: string): boolean {
   return candidate.startsWith(word) && !other.startsWith(word);
 }
 

@@ -90,6 +90,10 @@ test('words are a step, a context or both', async () => {
 
 test.each([
   [['builds', 'nothing'], 'has no `nothing`'],
+  [['builds', 'lgos'], 'did you mean `logs`?'],
+  [['builds', 'ls', 'x'], 'too many arguments for `tsbuild builds ls`'],
+  [['builds', 'inspect', 'x', 'y'], 'too many arguments for `tsbuild builds inspect`'],
+  [['prun'], 'did you mean `prune`?'],
   [['builds', 'rm'], 'say which builds'],
   [['builds', 'rm', '--all', 'x'], 'say which builds'],
   [['build', '--no-cache-from', '0', '.'], '--no-cache-from'],

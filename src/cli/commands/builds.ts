@@ -4,6 +4,7 @@ import { BuildError } from '../../util/build-error.ts';
 import { commonOptions, hasColor } from '../context.ts';
 import type { CliContext, CommonFlags } from '../context.ts';
 import { formatAgo, formatSeconds, formatTable } from '../format.ts';
+import { suggestion } from '../nearest.ts';
 import { newCommand } from '../options.ts';
 import { jsonText, sanitizeKeepingColor, sanitizeLine, sanitize } from '../sanitize.ts';
 import { stepTable } from '../step-table.ts';
@@ -38,13 +39,22 @@ export const builds: Verb = {
     const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
     if (action === undefined) {
       throw new BuildError('USAGE', `\`tsbuild builds\` has no \`${name}\``, {
-        hint: 'it has ls, inspect, logs and rm',
+        hint: suggestion(name, Object.keys(actions)),
+      });
+    }
+    const most = mostWords[name];
+    if (most !== undefined && words.length > most) {
+      throw new BuildError('USAGE', `too many arguments for \`tsbuild builds ${name}\``, {
+        hint: 'see `tsbuild builds --help`',
       });
     }
     await action(words, flags, context);
     return 0;
   },
 };
+
+/** How many words may follow; rm takes any number. */
+const mostWords: Readonly<Record<string, number>> = { ls: 0, inspect: 1, logs: 2 };
 
 const actions: Readonly<Record<string, Action>> = { ls, inspect, logs, rm };
 
