@@ -1,6 +1,6 @@
 import type { RawDocument } from '../image/documents.ts';
 import { chooseDocument, platformOf } from '../image/documents.ts';
-import { copyParts } from '../image/copy-documents.ts';
+import { copyParts, documentsLimit } from '../image/copy-documents.ts';
 import type { IndexMember } from '../image/mutate.ts';
 import { assembleIndex } from '../image/mutate.ts';
 import { rawDocument } from '../image/documents.ts';
@@ -217,6 +217,7 @@ async function collectMembers(
   readonly annotations: Readonly<Record<string, string>>;
 }> {
   const found: Member[] = [];
+  let bytes = 0;
   let annotations: Readonly<Record<string, string>> = {};
   const add = async (text: string, appended: boolean): Promise<void> => {
     const location = parseLocation(text);
@@ -234,6 +235,9 @@ async function collectMembers(
     for (const descriptor of top.document.index.manifests) {
       const { platform, annotations: own } = descriptor;
       const raw = appended ? undefined : await source.document(descriptor);
+      bytes += raw?.bytes.length ?? 0;
+      if (bytes > documentsLimit)
+        throw new BuildError('IMAGE_INVALID', `${text} has manifests of more than ${documentsLimit} bytes`);
       found.push({ descriptor, platform, annotations: own, from: raw && { location, raw } });
     }
   };

@@ -19,8 +19,8 @@ export interface CopyDocumentsOptions {
 
 const deepest = 4;
 const mostDocuments = 4096;
-/** All are held until the blobs have gone before them: bytes. */
-const mostBytes = 64 * 1024 * 1024;
+/** Of all documents of one image together, which are held until the blobs have gone before them: bytes. */
+export const documentsLimit: number = 64 * 1024 * 1024;
 
 /**
  * Copies a document with all that hangs from it, bytes as they are: blobs side by side, then documents, each after what it names; `top`
@@ -72,8 +72,11 @@ async function documentsBelow(
       const { length } = document.bytes;
       if (length !== child.size) throw wrongSize(source, child, length);
       bytes += length;
-      if (bytes > mostBytes)
-        throw new BuildError('IMAGE_INVALID', `${source.name} has manifests of more than ${mostBytes} bytes`);
+      if (bytes > documentsLimit)
+        throw new BuildError(
+          'IMAGE_INVALID',
+          `${source.name} has manifests of more than ${documentsLimit} bytes`,
+        );
       await visit(document, depth + 1);
       found.set(child.digest, document);
       if (found.size > mostDocuments)

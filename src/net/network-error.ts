@@ -67,6 +67,8 @@ const certificateCodes = new Set([
   'INVALID_CA',
 ]);
 
+const unconnectable = new Set('EINVAL EACCES EPERM EADDRNOTAVAIL EAFNOSUPPORT ENETDOWN EHOSTDOWN'.split(' '));
+
 /** Reads an error of the HTTP client; undefined when it is none of the network's (a bug, or the caller's abort). */
 export function networkFailure(error: unknown): NetworkFailure | undefined {
   let proxy: string | undefined;
@@ -92,6 +94,12 @@ export function networkFailure(error: unknown): NetworkFailure | undefined {
     // undici gives its parser's errors no code, and asserts that a status has three digits of sense.
     if (code.startsWith('HPE_') || code === 'ERR_ASSERTION' || item.name === 'HTTPParserError') {
       return { reason: 'the answer is no HTTP', retryable: false, certificate: false, protocol: true };
+    }
+    // A server or a file may name an address that no socket can be connected to.
+    const { syscall } = item as NodeJS.ErrnoException;
+    if (syscall === 'getaddrinfo' || (syscall === 'connect' && unconnectable.has(code))) {
+      const what = syscall === 'connect' ? 'no connection can be made' : 'the name cannot be looked up';
+      return { reason: `${what} (${code})`, retryable: false, certificate: false, protocol: false };
     }
     if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
       return {

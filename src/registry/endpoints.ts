@@ -96,7 +96,9 @@ export function endpointsOf(wanted: Wanted, configuration: RegistryConfiguration
   const context: Context = { wanted: { ...wanted, registry }, configuration };
   const own = ownEndpoint(context, rule?.insecure ?? false);
   const { before, upstream, write } = configured(context, rule, own);
-  const given = (configuration.mirrors?.[registry] ?? []).map((mirror) => mirrorEndpoint(mirror, context));
+  const given = (ownValue(configuration.mirrors, registry) ?? []).map((mirror) =>
+    mirrorEndpoint(mirror, context),
+  );
   const mirrors = [...given, ...before];
   const alone = mirrors.length > 0 && (upstream === undefined || configuration.mirrorsOnly === true);
   return { read: alone ? mirrors : [...mirrors, upstream ?? write], write };
@@ -216,7 +218,7 @@ function fullName({ registry, repository, tag, digest }: Wanted): string {
 
 function ownEndpoint({ wanted, configuration }: Context, insecure: boolean): EndpointAddress {
   const { registry } = wanted;
-  const host = configuration.hostAliases?.[registry] ?? hostOf(registry);
+  const host = ownValue(configuration.hostAliases, registry) ?? hostOf(registry);
   const open = insecure || [host, registry].some((name) => isListed(name, configuration.insecure ?? []));
   return {
     name: registry,
@@ -283,6 +285,11 @@ function hostEndpoint(settings: HostSettings, { wanted, configuration }: Context
     headers: { ...(name === wanted.registry ? configuration.headers : {}), ...settings.headers },
     namespace: name === wanted.registry ? undefined : wanted.registry,
   };
+}
+
+/** A registry may be called `constructor`. */
+function ownValue<T>(map: Readonly<Record<string, T>> | undefined, key: string): T | undefined {
+  return map !== undefined && Object.hasOwn(map, key) ? map[key] : undefined;
 }
 
 const uncheckedTls: TlsSettings = { ca: [], clients: [], unchecked: true };

@@ -1,7 +1,7 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { checkStore, copyImage, pullImage } from '../../src/index.ts';
+import { checkStore, copyImage, createIndex, pullImage } from '../../src/index.ts';
 import { copyParts } from '../../src/image/copy-documents.ts';
 import { rawDocument } from '../../src/image/documents.ts';
 import type { RawDocument } from '../../src/image/documents.ts';
@@ -133,4 +133,25 @@ test('an index whose manifests together are larger than memory should hold is no
   expect(await failure(copyParts(source, target, top, { id: 'test' }))).toEqual(invalid);
   expect(read).toBeLessThan(30);
   expect(await readdir(folder.path)).toEqual([]);
+});
+
+test('nor are such manifests gathered in a new index', async () => {
+  await using folder = await tempFolder('sizes');
+  const { manifest, images, server } = await startRegistry();
+  await using _ = server;
+  const long = 'x'.repeat(1_000_000);
+  for (let number = 0; number < 30; number += 1) {
+    const annotations = { a: long, b: long, c: long, number: String(number) };
+    const member = documentOf({ ...manifest, annotations });
+    images.set(member.descriptor.digest, member);
+  }
+  images.set('index', indexOf([...images.values()].map(({ descriptor }) => descriptor)));
+  const made = createIndex({
+    root: join(folder.path, 'store'),
+    env: { HOME: folder.path },
+    sources: [`${server.host}/a/b:index`],
+    names: [],
+    dryRun: true,
+  });
+  expect(await failure(made)).toEqual(invalid);
 });

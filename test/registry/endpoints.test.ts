@@ -413,3 +413,7 @@ test('R-MIR-1: mirrors alone are read where there are any, and the registry is w
   expect(reads('r.io/a', { mirrorsOnly })).toEqual(['r.io a']);
   expect(reads('r.io/a', { mirrorsOnly, rules: [rule('r.io', { location: 's.io' })] })).toEqual(['s.io a']);
 });
+
+test('a registry may be called as objects call their own things', () => {
+  expect(reads('Constructor/a', { mirrors: {}, hostAliases: {} })).toEqual(['constructor a']);
+});

@@ -55,6 +55,18 @@ test.each([
   });
 });
 
+test('a redirect to a name that is too long for any is an address that cannot be reached', async () => {
+  await using server = await startHttpServer((request, response) => {
+    const isPing = request.url === '/v2/';
+    const location = `http://${'x'.repeat(16_000)}/`;
+    response.writeHead(isPing ? 200 : 307, isPing ? {} : { location }).end();
+  });
+  await using http = testClient();
+  expect(await failure(http.headManifest(repository(server.host), '1'))).toEqual(
+    code('REGISTRY_UNREACHABLE'),
+  );
+});
+
 test('interim answers before one that counts do no harm', async () => {
   await using server = await startRawServer(interim.repeat(50) + found);
   await using http = testClient();
