@@ -34,8 +34,11 @@ export interface RegistryMessage {
   readonly message: string;
 }
 
-/** Reads the body of an error answer; whatever it holds, the result is fit for a terminal. Never throws. */
-export async function readMessages(response: HttpResponse): Promise<readonly RegistryMessage[]> {
+/** Reads the body of an error answer; whatever it holds, the result is fit for a terminal, without `secrets`. Never throws. */
+export async function readMessages(
+  response: HttpResponse,
+  secrets: readonly string[] = [],
+): Promise<readonly RegistryMessage[]> {
   let text: string;
   try {
     text = (await response.bytes(bodyLimit)).toString('utf8');
@@ -47,17 +50,30 @@ export async function readMessages(response: HttpResponse): Promise<readonly Reg
     const list = Array.isArray(value?.['errors']) ? (value['errors'] as unknown[]).slice(0, 5) : [];
     const messages = list.flatMap((item) => {
       const { code, message } = (item ?? {}) as { code?: unknown; message?: unknown };
-      return [{ code: word(code), message: redactText(typeof message === 'string' ? message : '') }];
+      return [{ code: word(code), message: redactText(typeof message === 'string' ? message : '', secrets) }];
     });
     if (messages.length > 0) return messages;
     // Token servers: RFC 6749 `error_description`, or `details`, `message`.
     const single =
       value?.['error_description'] ?? value?.['details'] ?? value?.['message'] ?? value?.['error'];
-    return typeof single === 'string' ? [{ code: word(value?.['error']), message: redactText(single) }] : [];
+    return typeof single === 'string'
+      ? [{ code: word(value?.['error']), message: redactText(single, secrets) }]
+      : [];
   } catch {
-    const plain = /^\s*</.test(text) ? '' : redactText(text, [], 200);
+    const plain = /^\s*</.test(text) ? '' : redactText(text, secrets, 200);
     return plain === '' ? [] : [{ code: '', message: plain }];
   }
+}
+
+/** What a server that says all that it was sent would tell: as it is, and as it goes in a header. */
+function secretsOf({ lookup }: AccessUsed): readonly string[] {
+  const credential = lookup?.credential;
+  if (credential === undefined) return [];
+  if (credential.kind === 'registry-token') return [credential.token];
+  const { username } = credential;
+  const secret = credential.kind === 'password' ? credential.password : credential.token;
+  const names = credential.kind === 'password' ? [username] : [username, '<token>'];
+  return [secret, ...names.map((name) => Buffer.from(`${name}:${secret}`).toString('base64'))];
 }
 
 /** The error for an answer of a status that was not hoped for. Consumes the body. */
@@ -66,7 +82,7 @@ export async function responseError(
   task: RegistryTask,
   used: AccessUsed,
 ): Promise<BuildError> {
-  const messages = await readMessages(response);
+  const messages = await readMessages(response, secretsOf(used));
   const codes = messages.map(({ code }) => code);
   const { status } = response;
   const said = messages.length === 0 ? '' : `: ${messages.map(sentence).join('; ')}`;

@@ -120,3 +120,28 @@ test('so has a list of referrers', async () => {
   expect(await failure(http.getReferrers(repository(server.host), digest))).toEqual(code('REGISTRY_ERROR'));
   expect(server.seen.length).toBeLessThan(20);
 });
+
+test('a server that says all that it was sent gives no password away', async () => {
+  const password = 'correct-horse';
+  const sent = Buffer.from(`me:${password}`).toString('base64');
+  const bodies = [
+    JSON.stringify({ errors: [{ code: 'DENIED', message: `got ${sent} of ${password}` }] }),
+    JSON.stringify({ error: 'x', error_description: `got ${sent} of ${password}` }),
+    `got ${sent} of ${password}`,
+  ];
+  for (const body of bodies) {
+    await using server = await startHttpServer((request, response) => {
+      const isKnown = request.headers.authorization !== undefined;
+      response.writeHead(isKnown ? 400 : 401, isKnown ? {} : { 'www-authenticate': 'Basic realm="x"' });
+      response.end(body);
+    });
+    await using http = testClient({
+      credentials: async () => ({
+        credential: { kind: 'password', username: 'me', password, source: 'the test' },
+        searched: [],
+      }),
+    });
+    const error = await failure(http.getManifest(repository(server.host), '1'));
+    expect(error).toMatchObject({ message: expect.stringContaining('got **** of ****') as string });
+  }
+});
