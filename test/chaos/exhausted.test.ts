@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
 import type { CommandResult } from '../support/cli.ts';
@@ -10,7 +11,7 @@ import { binary } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
 import type { TempFolder } from '../support/temp.ts';
 import { tempFolder } from '../support/temp.ts';
-import { buildArgs, env, mountsBelow, writeContexts } from './builds.ts';
+import { buildArgs, env, mountsBelow, startBuild, writeContexts } from './builds.ts';
 
 const ways = [
   ['--runtime', 'runc'],
@@ -93,4 +94,34 @@ suite('a build that may have little', ['root', 'linux', tool('busybox', 'busybox
     });
     expect(codes).toEqual(new Set([0, 1]));
   });
+
+  test('a process for steps that is ended from outside is told with what may have ended it', async () => {
+    const store = join(work.path, 'store');
+    cpSync(fresh, store, { recursive: true });
+    const context = join(work.path, 'context');
+    mkdirSync(context);
+    writeFileSync(join(context, 'Dockerfile'), 'FROM localhost/busybox\nRUN echo started; sleep 100\n');
+    const { child, ended } = startBuild(buildArgs(store, context, ways[2]));
+    await Promise.race([ended, seen(child.stderr, 'started')]);
+    const [worker] = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ');
+    process.kill(Number(worker), 'SIGKILL');
+    const { code, text } = await ended;
+    expect({ code, text }).toMatchObject({
+      code: 1,
+      text: expect.stringMatching(
+        /error\[SANDBOX_UNAVAILABLE\]: the process that executes steps ended \(SIGKILL\)[^]*hint: there may be too little memory/,
+      ),
+    });
+  });
 });
+
+/** Waits for a text in a stream that others read too. */
+function seen(stream: Readable | null, text: string): Promise<void> {
+  let all = '';
+  return new Promise((resolve) => {
+    stream?.on('data', (data: Buffer) => {
+      all += data.toString();
+      if (new RegExp(`^#\\d+ [\\d.]+ ${text}$`, 'm').test(all)) resolve();
+    });
+  });
+}

@@ -8,6 +8,7 @@ import { spawnInUserNamespace, spawnSubreaper } from '../../host/userns.ts';
 import type { LayerStore, LocatedLayer, StoredLayer } from '../../image/layer-store.ts';
 import type { Emit } from '../../progress/event.ts';
 import { BuildError } from '../../util/build-error.ts';
+import { exhaustion } from '../../util/system-error.ts';
 import type { Call, FromWorker, LocatedSource, RunResult, SentTask, ToWorker } from './messages.ts';
 import { receiveError } from './messages.ts';
 import type { StoreTask } from '../store-types.ts';
@@ -146,6 +147,8 @@ class Worker {
     try {
       return new Worker(await spawnInUserNamespace([...command], { ...place, env }), options.emit);
     } catch (error) {
+      // Of user namespaces that says nothing.
+      if (exhaustion(error) !== undefined) throw error;
       throw new BuildError(
         'SANDBOX_UNAVAILABLE',
         `a step needs a user namespace: ${(error as Error).message}`,
@@ -161,8 +164,13 @@ class Worker {
     this.#ended = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         const how = signal ?? `status ${code}`;
+        // Node aborts where it gets no memory or no threads, and the kernel kills who has taken too much.
+        const hint =
+          'there may be too little memory, or too few processes (`ulimit -u`, the pids of this container)';
         for (const { reject } of this.#pending.values())
-          reject(new BuildError('SANDBOX_UNAVAILABLE', `the process that executes steps ended (${how})`));
+          reject(
+            new BuildError('SANDBOX_UNAVAILABLE', `the process that executes steps ended (${how})`, { hint }),
+          );
         this.#pending.clear();
         resolve();
       });
