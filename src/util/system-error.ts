@@ -78,12 +78,17 @@ export function exhaustion(error: unknown): Exhaustion | undefined {
 }
 
 /**
- * The last word on what failed because the machine gives no more, where nobody nearer has said what it was for: DISK_FULL or UNSUPPORTED_HERE in
+ * The last word on what failed because the machine gives no more, where nobody nearer has said what it was for: DISK_FULL, UNSUPPORTED_HERE, or USAGE for a current directory that is gone, in
  * the place of Node's error. All other errors stay as they are.
  */
 export function machineError(error: unknown): unknown {
   const { code, syscall = '', path } = (error ?? {}) as NodeJS.ErrnoException;
   if (error instanceof BuildError) return error;
+  if (syscall === 'uv_cwd')
+    return new BuildError('USAGE', 'the current directory has been removed', {
+      hint: 'change to one that is there',
+      cause: error,
+    });
   const exhausted = exhaustion(error);
   if (exhausted !== undefined)
     return new BuildError('UNSUPPORTED_HERE', exhausted.what, { hint: exhausted.hint, cause: error });

@@ -95,6 +95,16 @@ suite('a build that may have little', ['root', 'linux', tool('busybox', 'busybox
     expect(codes).toEqual(new Set([0, 1]));
   });
 
+  test('a current directory that was removed is told', async () => {
+    const script = 'mkdir "$1" && cd "$1" && rmdir "$1" && shift && exec "$@"';
+    const args = ['-c', script, 'sh', join(work.path, 'gone'), process.execPath, binary];
+    const { code, stderr } = await command('sh', [...args, '--root', fresh, '.'], { env });
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('error[USAGE]: the current directory has been removed'),
+    });
+  });
+
   test('a process for steps that is ended from outside is told with what may have ended it', async () => {
     const store = join(work.path, 'store');
     cpSync(fresh, store, { recursive: true });
