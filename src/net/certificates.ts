@@ -38,7 +38,7 @@ const authoritiesNamed = '--ca or TSBUILD_CA names it';
 /** All of them as one PEM text. Error: CREDENTIALS_INVALID. */
 export async function readAuthorities(env: NodeJS.ProcessEnv): Promise<string> {
   const texts = await Promise.all(authorityFiles(env).map(readAuthority));
-  return texts.map((text) => (text.endsWith('\n') ? text : `${text}\n`)).join('');
+  return texts.join('');
 }
 
 /** What a program trusts that reads one bundle alone, such as git: the machine's authorities, and those of `authorityFiles`. */
@@ -166,9 +166,13 @@ async function list(folder: string): Promise<readonly string[]> {
 const largest = 16 * 1024 * 1024;
 
 /** What RUN steps see too: a private key that was meant for something else would be shown to them. */
+/** Its certificates alone: steps get them, and a private key beside them is not for steps. */
 async function readAuthority(path: string): Promise<string> {
-  const text = await readPem(path, authoritiesNamed);
-  if (/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(text)) return text;
+  const [, ...blocks] = (await readPem(path, authoritiesNamed)).split('-----BEGIN ');
+  const certificates = blocks
+    .map((block) => /^((?:TRUSTED |X509 )?CERTIFICATE-----)[^]*?-----END \1/.exec(block)?.[0])
+    .filter((block) => block !== undefined);
+  if (certificates.length > 0) return certificates.map((block) => `-----BEGIN ${block}\n`).join('');
   throw new BuildError('CREDENTIALS_INVALID', `${path} has no certificate`, { hint: authoritiesNamed });
 }
 
