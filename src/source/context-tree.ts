@@ -34,6 +34,8 @@ export interface StatCache extends DirectoryCache {
 export interface ContextTreeOptions {
   /** Hides what it excludes. It must not be shared with another tree. */
   readonly ignore?: IgnoreFile | undefined;
+  /** Paths that are not there. */
+  readonly without?: ReadonlySet<string> | undefined;
   readonly statCache?: StatCache | undefined;
   /** Keep the owners of the files; without it they are 0:0 (L-COPY-11). */
   readonly keepOwners?: boolean | undefined;
@@ -52,7 +54,8 @@ export interface ContextTreeOptions {
  * system does not let us read.
  */
 export function contextTree(directory: string, options: ContextTreeOptions = {}): Tree {
-  const { ignore, statCache } = options;
+  const { ignore, without, statCache } = options;
+  const hides = ignore !== undefined || (without?.size ?? 0) > 0;
   const root = resolvePath(directory);
   const stats = new Map<string, BigIntStats | undefined>();
   const listings = new Map<string, readonly string[]>();
@@ -87,8 +90,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     cache: statCache,
     variant: options.modes === 'git' ? 'git:' : '',
     absolute,
-    visible: (path, all) =>
-      ignore === undefined ? all : all.filter((name) => visible(joinPath(path, name))),
+    visible: (path, all) => (hides ? all.filter((name) => visible(joinPath(path, name))) : all),
     textOf: (path, stamp) => {
       let found = stat(path);
       if (found === undefined) throw vanished(path);
@@ -126,6 +128,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
 
   // An excluded directory is there only as far as something below is not excluded (L-IGN-3).
   function visible(path: string): boolean {
+    if (without?.has(path) === true) return false;
     if (ignore === undefined || path === '' || ignore.excluded(path) === undefined) return true;
     if (stat(path)?.isDirectory() !== true || ignore.canPrune(path)) return false;
     let answer = shown.get(path);
@@ -139,7 +142,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
   function list(path: string): readonly string[] {
     if (!visible(path)) return [];
     const all = names(path);
-    return ignore === undefined ? all : all.filter((name) => visible(joinPath(path, name)));
+    return hides ? all.filter((name) => visible(joinPath(path, name))) : all;
   }
 
   function modeOf(found: BigIntStats): number {

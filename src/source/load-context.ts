@@ -18,6 +18,7 @@ import { dockerfileLimit, findIgnoreFile, readDockerfile } from './dockerfile.ts
 import { isGitUrl, parseGitUrl } from '../util/git-url.ts';
 import type { IgnoreFile } from './ignore.ts';
 import { literalTree } from './literal-tree.ts';
+import { ownOutputs } from './own-outputs.ts';
 import { unpackTree } from './tar-tree.ts';
 
 /** A directory, `-`, a git URL, the URL of a tar archive or of a Dockerfile; or a stream with one of these two. */
@@ -110,7 +111,8 @@ async function fromDirectory(spec: string, options: OpenContextOptions): Promise
   const ignore = await findIgnoreFile(local);
   const about = { name: `the build context (${directory})` };
   const { statCache, modes } = options;
-  const tree = contextTree(directory, { ignore, statCache, modes, about });
+  const without = ownOutputs(directory);
+  const tree = contextTree(directory, { ignore, without, statCache, modes, about });
   return {
     tree,
     directory,

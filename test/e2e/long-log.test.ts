@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { createReadStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
-import { must, tsbuild } from '../support/cli.ts';
+import type { CommandResult } from '../support/cli.ts';
+import { command, must, tsbuild } from '../support/cli.ts';
 import { binary } from '../support/paths.ts';
 import { suite, tool } from '../support/require.ts';
 import { tempFolder } from '../support/temp.ts';
@@ -103,5 +104,27 @@ suite('a time limit', ['root', tool('busybox', 'busybox-static')], () => {
     expect(
       (await tsbuild(['--root', store, '--timeout', '1h', '--target', 'none', work.path])).stderr,
     ).not.toContain('TIMEOUT');
+  });
+});
+
+suite('a log that lies in the context', ['linux'], () => {
+  test('is no part of it: COPY . does not read what it writes, and is cached the next time', async () => {
+    await using work = await tempFolder('log-in-context');
+    const [context, store] = [join(work.path, 'context'), join(work.path, 'store')];
+    mkdirSync(context);
+    writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY . /all/\n');
+    writeFileSync(join(context, 'file'), 'x');
+    symlinkSync(context, join(work.path, 'link'));
+    const words = (more: string): string =>
+      `exec "$0" "$1" --root "${store}" ${more} "${join(work.path, 'link')}" >"${context}/build.log" 2>&1`;
+    const run = (more: string): Promise<CommandResult> =>
+      command('sh', ['-c', words(more), process.execPath, binary]);
+    const out = join(work.path, 'out');
+    expect(await run(`--progress plain -o type=local,dest=${out}`)).toMatchObject({ code: 0 });
+    expect(readdirSync(join(out, 'all')).toSorted()).toEqual(['Dockerfile', 'file']);
+    expect(await run('--progress plain')).toMatchObject({ code: 0 });
+    expect(readFileSync(join(context, 'build.log'), 'utf8')).toMatch(/^#\d+ CACHED$/m);
+    const log = ['--logfile', join(context, 'whole.log'), '--progress', 'rawjson'];
+    expect(await tsbuild(['--root', store, '--no-cache', ...log, context])).toMatchObject({ code: 0 });
   });
 });
