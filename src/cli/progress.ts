@@ -22,7 +22,7 @@ export interface ProgressSettings {
 }
 
 /**
- * The mode to use: the flag, else BUILDKIT_PROGRESS, else `tty` on a terminal and `plain` elsewhere (U-1).
+ * The mode to use: the flag, else BUILDKIT_PROGRESS, else `tty` on a terminal that is not dumb and `plain` elsewhere (U-1).
  * Throws USAGE for `tty` without a terminal, and for -q with a mode that shows something.
  */
 export function chooseProgress(
@@ -52,7 +52,9 @@ export function chooseProgress(
       hint: 'use --progress=plain',
     });
   }
-  return mode === 'auto' ? (terminal ? 'tty' : 'plain') : mode;
+  // A dumb terminal has no cursor to move.
+  const redraws = terminal && context.env['TERM'] !== 'dumb';
+  return mode === 'auto' ? (redraws ? 'tty' : 'plain') : mode;
 }
 
 /**

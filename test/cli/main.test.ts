@@ -184,6 +184,9 @@ describe('the result of a build', () => {
     expect(await first([], { BUILDKIT_PROGRESS: 'rawjson' })).toBe('{"vertexes":[');
     expect(await first(['--progress', 'plain'], { BUILDKIT_PROGRESS: 'rawjson' })).toBe('#1 [internal]');
     expect(await first(['--progress', 'none'])).toBe('');
+    const terminal = { library: { build }, terminal: true };
+    expect((await runCli(['.'], terminal)).stderr).toContain('\u001B[');
+    expect((await runCli(['.'], { ...terminal, env: { TERM: 'dumb' } })).stderr).not.toContain('\u001B');
   });
 
   test('an empty line parts the steps from the warnings or the error after them', async () => {
