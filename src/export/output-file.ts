@@ -1,4 +1,4 @@
-import { constants, createWriteStream, realpathSync, statSync } from 'node:fs';
+import { constants, realpathSync, statSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -38,7 +38,9 @@ export async function writeOutput(
     makeDirectories(dirname(target.file));
     const file = realFile(target.file);
     temporary = `${file}.${process.pid}.tmp`;
-    await pipeline(bytes, createWriteStream(temporary, { flags: 'wx' }), { signal });
+    // Opened first: a stream that opens its file itself may do so after it has failed, and leave it.
+    const handle = await open(temporary, 'wx');
+    await pipeline(bytes, handle.createWriteStream(), { signal });
     await rename(temporary, file);
   } catch (error) {
     if (temporary !== undefined) await rm(temporary, { force: true });

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Entry } from '../image/entry.ts';
@@ -209,7 +209,8 @@ async function save(
     }
   }
   try {
-    const out = createWriteStream(temporary, { mode: 0o600, flags: 'wx' });
+    // Opened first: a stream that opens its file itself may do so after it has failed, and leave it.
+    const out = (await open(temporary, 'wx', 0o600)).createWriteStream();
     await pipeline(hashed(), out, ...(signal === undefined ? [] : [{ signal }]));
     const digest: Digest = `sha256:${hash.digest('hex')}`;
     await rename(temporary, bodyOf(folder, digest));

@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { realpath, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { open, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { openArchive } from '../image/archive-detect.ts';
@@ -159,7 +159,8 @@ async function fromStream(stream: ByteStream, options: OpenContextOptions): Prom
     }
   }
   try {
-    const out = createWriteStream(file, { flags: 'wx', mode: 0o600 });
+    // Opened first: a stream that opens its file itself may do so after it has failed, and leave it.
+    const out = (await open(file, 'wx', 0o600)).createWriteStream();
     await pipeline(limited(), out, ...(options.signal === undefined ? [] : [{ signal: options.signal }]));
     return await fromFile(file, options);
   } catch (error) {
