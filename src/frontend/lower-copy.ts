@@ -13,6 +13,7 @@ import { absolutePath, copyDestination, isAbsolute, pivotPath, sourcePath } from
 import { gitChecksum, gitOp, httpOp, isRemote, withoutCredentials } from './remote.ts';
 import type { StageState } from './state.ts';
 import { withConfig, withHistory } from './state.ts';
+import { StepInputs } from './step-inputs.ts';
 import { expandHeredoc } from './words.ts';
 
 /** COPY and ADD: one copy vertex, one layer (L-COPY, L-ADD). */
@@ -23,14 +24,10 @@ export async function lowerCopy(
 ): Promise<StageState> {
   const { lowering } = step;
   const expand = expanderFor(step, state);
-  const inputs: Digest[] = state.vertex === undefined ? [] : [state.vertex];
+  const inputs = new StepInputs(state.vertex);
   // Empty texts, from variables that are not set, are the working directory and the source's root: so Docker takes them.
   const dest = expand.word(instruction.dest);
   const parents = instruction.kind === 'copy' && instruction.parents;
-  const add = (digest: Digest): number => {
-    const known = inputs.indexOf(digest);
-    return known >= 0 ? known : inputs.push(digest) - 1;
-  };
   const from = instruction.kind === 'copy' ? instruction.from : undefined;
   const tree =
     from === undefined ? undefined : ((await inputOf(from, step, state.platform)) ?? emptyTree(step));
@@ -54,13 +51,13 @@ export async function lowerCopy(
       const remote = remoteSource(text, source.word, { instruction, expand, step });
       sources.push({
         kind: 'input',
-        input: add(remote.digest),
+        input: inputs.add(remote.digest),
         paths: remote.paths,
         extract: remote.extract,
       });
       continue;
     }
-    const input = add(tree ?? lowering.context());
+    const input = inputs.add(tree ?? lowering.context());
     const path = parents ? pivotPath(text) : sourcePath(text);
     if (tree === undefined) checkIgnored(text, { source, instruction, step });
     const extract = instruction.kind === 'add' && instruction.unpack !== false;
@@ -75,7 +72,7 @@ export async function lowerCopy(
   const flags = `${parents ? ' --parents' : ''}${chown === undefined ? '' : ` --chown=${chown}`}${chmod === undefined ? '' : ` --chmod=${chmod}`}`;
   const op: Op = {
     kind: 'copy',
-    base: state.vertex === undefined ? undefined : 0,
+    base: inputs.base,
     sources,
     dest: copyDestination(dest, state.config.WorkingDir ?? '/'),
     ...(chown === undefined ? {} : { chown }),
@@ -87,7 +84,7 @@ export async function lowerCopy(
   };
   const name = instruction.kind.toUpperCase();
   const title = `${op.link ? 'LINK ' : ''}${titleOf(instruction)}`;
-  const vertex = lowering.vertices.add(op, inputs, metaOf(step, title));
+  const vertex = lowering.vertices.add(op, inputs.digests, metaOf(step, title));
   return withHistory(state, `${name}${flags} ${[...shown, dest].join(' ')} # buildkit`, vertex);
 }
 
@@ -227,9 +224,10 @@ export function lowerWorkdir(state: StageState, instruction: WordInstruction, st
   }
   const meta = metaOf(step, `WORKDIR ${path}`);
   if (path === '/') return withHistory(next, `WORKDIR ${path}`);
+  const inputs = new StepInputs(state.vertex);
   const vertex = step.lowering.vertices.add(
-    { kind: 'mkdir', base: state.vertex === undefined ? undefined : 0, path, user: state.config.User ?? '' },
-    state.vertex === undefined ? [] : [state.vertex],
+    { kind: 'mkdir', base: inputs.base, path, user: state.config.User ?? '' },
+    inputs.digests,
     meta,
   );
   return withHistory(next, `WORKDIR ${path}`, vertex);

@@ -1,5 +1,4 @@
 import type { ExecMount, ExecOp } from '../graph/op.ts';
-import type { Digest } from '../oci/digest.ts';
 import { heredocContent, summarizeHeredoc } from './heredoc.ts';
 import type { RunInstruction } from './instruction.ts';
 import { argsOf, shellOf } from './lower-config.ts';
@@ -12,6 +11,7 @@ import type { EnvList } from './scope.ts';
 import { defaultPath, formatEnv, getEnv, ownValue, setEnv } from './scope.ts';
 import type { StageState } from './state.ts';
 import { withHistory } from './state.ts';
+import { StepInputs } from './step-inputs.ts';
 
 /** RUN: one exec vertex (L-RUN, L-MNT, L-HD-2, L-HD-3). */
 export async function lowerRun(
@@ -21,7 +21,7 @@ export async function lowerRun(
 ): Promise<StageState> {
   const { lowering } = step;
   const { args, files, title } = commandOf(state, instruction);
-  const inputs: Digest[] = state.vertex === undefined ? [] : [state.vertex];
+  const inputs = new StepInputs(state.vertex);
   const expand = expanderFor(step, state);
   const mounts: ExecMount[] = [];
   for (const spec of instruction.mounts) {
@@ -35,14 +35,14 @@ export async function lowerRun(
         from === undefined
           ? lowering.context()
           : await inputOf({ text: from.value ?? '', range: from.range }, step, state.platform);
-      input = digest === undefined ? undefined : addInput(inputs, digest);
+      input = digest === undefined ? undefined : inputs.add(digest);
     }
     const agents = mounts.filter((mount) => mount.type === 'ssh').length;
     mounts.push(lowerMount(spec, type, { step, state, expand, input, agents }));
   }
   const op: ExecOp = {
     kind: 'exec',
-    base: state.vertex === undefined ? undefined : 0,
+    base: inputs.base,
     args,
     env: formatEnv(environmentOf(state, mounts)),
     cwd: absolutePath(state.config.WorkingDir ?? '/', '/'),
@@ -57,7 +57,7 @@ export async function lowerRun(
     platform: state.platform,
     files,
   };
-  const vertex = lowering.vertices.add(op, inputs, metaOf(step, title));
+  const vertex = lowering.vertices.add(op, inputs.digests, metaOf(step, title));
   return withHistory(state, `RUN ${historyArgs(state)}${args.join(' ')} # buildkit`, vertex);
 }
 
@@ -106,9 +106,4 @@ function commandOf(
   // The shell reads the heredocs itself, so it gets them as they were written; tabs before the last line go, as with BuildKit.
   const text = heredocs.reduce((before, { body, name }) => `${before}\n${body}${name}`, command.text);
   return { args: [...shellOf(state), text], files: [], title };
-}
-
-function addInput(inputs: Digest[], digest: Digest): number {
-  const known = inputs.indexOf(digest);
-  return known >= 0 ? known : inputs.push(digest) - 1;
 }

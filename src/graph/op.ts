@@ -118,7 +118,7 @@ export type CopySource =
   /** A heredoc (L-ADD-5). */
   | { readonly kind: 'inline'; readonly name: string; readonly content: string; readonly mode: number };
 
-/** COPY or ADD: one layer on top of `base`, from sources in order. */
+/** COPY or ADD: one layer on top of `base`, from sources in order. No source is the input `base`: one filesystem in both roles is two inputs. */
 export interface CopyOp {
   readonly kind: 'copy';
   readonly base: InputIndex | undefined;

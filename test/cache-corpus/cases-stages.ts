@@ -63,6 +63,21 @@ export const stageCases: readonly Case[] = [
     ],
   ),
   define(
+    'copy-from-the-stage-below',
+    [
+      ...['FROM scratch AS one', 'COPY a /a', 'COPY b /b', 'FROM one AS two', 'COPY --from=one /a /to/x'],
+      ...['FROM one', 'COPY --link --from=one /a /to/x', 'COPY --from=two /to /to'],
+    ],
+    { files: abc },
+    [
+      again,
+      edit('COPY --from=one /a', 'COPY --from=one /b'),
+      edit('--link --from=one /a', '--link --from=one /b'),
+      put('a', 'A'),
+      put('b', 'B'),
+    ],
+  ),
+  define(
     'stages-side-by-side',
     [
       ...['FROM scratch AS one', 'COPY a /a', 'FROM scratch AS two', 'COPY b /b'],

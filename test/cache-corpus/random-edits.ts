@@ -67,8 +67,9 @@ function lineAt(n: number, run: boolean): fc.Arbitrary<string> {
       fc.nat({ max: Math.max(0, n - 1) }),
       fc.constantFrom('/', '/t*', '/t/*', '/w*', '/a*', '/u*'),
       fc.constantFrom('/s/', '/s/', '/t/'),
+      fc.constantFrom('', '', '--link '),
     )
-    .map(([stage, source, target]) => `COPY --from=s${stage} ${source} ${target}`);
+    .map(([stage, source, target, flag]) => `COPY ${flag}--from=s${stage} ${source} ${target}`);
   const all = n === 0 ? [copy, copy, several, others] : [copy, several, others, fromStage, fromStage];
   return fc.oneof(...all, ...(run ? [runs, runs, runs] : []));
 }
