@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { addCredential, addMirror, parseChoice } from './values.ts';
+import { addCredential, addMirror, hostsOf, parseChoice } from './values.ts';
 import type { CommonFlags } from './context.ts';
 import type { ProgressMode } from './progress.ts';
 
@@ -44,17 +44,17 @@ export function addReachOptions(command: Command): Command {
       listOption('--ca <file>', 'trust the certificate authorities of this PEM file too (repeatable)'),
     )
     .addOption(
-      listOption(
+      new Option(
         '--insecure-registry <host>',
         'speak plain HTTP, or TLS without checks, with this registry (repeatable)',
-      ),
+      ).argParser(hostsOf('--insecure-registry', 'many')),
     )
     .option('--insecure', 'speak so with every registry')
     .addOption(
-      listOption(
+      new Option(
         '--trusted-realm <host>',
         'let this token server of another host see credentials (repeatable)',
-      ),
+      ).argParser(hostsOf('--trusted-realm', 'one')),
     )
     .addOption(
       listOption(
@@ -91,10 +91,10 @@ export function addReadOptions(command: Command): Command {
 /** For verbs that push layers as well. */
 export function addRegistryOptions(command: Command): Command {
   return addReadOptions(command).addOption(
-    listOption(
+    new Option(
       '--allow-nondistributable-artifacts <host>',
       'push layers to this registry whose licence may forbid it (repeatable)',
-    ),
+    ).argParser(hostsOf('--allow-nondistributable-artifacts', 'many')),
   );
 }
 

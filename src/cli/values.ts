@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { BuildError } from '../util/build-error.ts';
 import { readByteSize } from '../util/byte-size.ts';
 import { readSmallFileSync } from '../util/small-file.ts';
@@ -260,6 +261,26 @@ export function parseChoice<T extends string>(text: string, name: string, choice
 const hostText = String.raw`(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[a-f0-9:]+\])(?::\d{1,5})?`;
 const isHost = new RegExp(`^${hostText}$`, 'i');
 const isMirror = new RegExp(`^(?:https?://)?${hostText}(?:/[^\\s=?#@]*)?$`, 'i');
+
+/** A flag whose values are hosts: `host[:port]`, perhaps with its scheme; with `many` also `*` and networks such as `10.0.0.0/8`. */
+export function hostsOf(
+  flag: string,
+  many: 'many' | 'one',
+): (text: string, before?: readonly string[]) => readonly string[] {
+  return (text, before = []) => {
+    const name = text
+      .toLowerCase()
+      .replace(/^https?:\/\//, '')
+      .replace(/\/$/, '');
+    const [network = '', bits] = name.split('/');
+    const isMany = name === '*' || (isIP(network) !== 0 && bits !== undefined && /^\d{1,3}$/.test(bits));
+    if (isHost.test(name) || (many === 'many' && isMany))
+      return [...before, text.toLowerCase().replace(/\/$/, '')];
+    throw new BuildError('USAGE', `\`${flag} ${text}\` is no host`, {
+      hint: `write ${flag} registry.example:5000, and the flag once more for each other one`,
+    });
+  };
+}
 
 /** `--registry-mirror HOST=MIRROR` added to those before; a bare MIRROR is one of docker.io. */
 export function addMirror(

@@ -81,7 +81,7 @@ function mayPointInside(base: URL, target: URL): boolean {
 }
 
 function isListed(url: URL, list: readonly string[]): boolean {
-  return list.some((item) => item === url.host || item === url.hostname || item === url.origin);
+  return list.some((item) => [url.host, url.hostname, url.origin].includes(item.toLowerCase()));
 }
 
 // Below these, neighbours are strangers to each other. Not complete, and need not be: a domain that is missing here still needs a

@@ -141,6 +141,14 @@ const rows: readonly Row[] = [
   ['--jobs 2 .', { parallelism: 2 }],
   ['--insecure-registry a:1 --insecure-registry b .', { insecureRegistries: ['a:1', 'b'] }],
   [
+    '--insecure-registry * --insecure-registry 10.0.0.0/8 --insecure-registry fd00::/8 --insecure-registry [::1]:5000 .',
+    { insecureRegistries: ['*', '10.0.0.0/8', 'fd00::/8', '[::1]:5000'] },
+  ],
+  [
+    '--trusted-realm Auth.example --trusted-realm https://b.example:5001/ .',
+    { trustedRealms: ['auth.example', 'https://b.example:5001'] },
+  ],
+  [
     '--registry-mirror m1 --registry-mirror docker.io=m2 --registry-mirror q.io=m3 .',
     { registryMirrors: { 'docker.io': ['m1', 'm2'], 'q.io': ['m3'] } },
   ],
@@ -209,6 +217,10 @@ const wrong: readonly (readonly [words: string, message: RegExp, hint?: RegExp])
   ['--progress tty .', /needs a terminal/],
   ['-q --progress plain .', /exclude/],
   ['--no-cache=maybe .', /true or false/],
+  ['--insecure-registry a,b .', /is no host/],
+  ['--insecure-registry 10.0.0.0/x .', /is no host/],
+  ['--trusted-realm * .', /is no host/],
+  ['--trusted-realm https://auth.example/token .', /is no host/],
   ['--registry-mirror =x .', /not understood/],
   ['--registry-mirror a=b=c .', /not understood/],
   ['--registry-mirror docker.io=ftp://m .', /not understood/],

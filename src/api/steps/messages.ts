@@ -4,7 +4,6 @@ import type { LocatedLayer } from '../../image/layer-store.ts';
 import type { LayerLeak } from '../../image/secret-scan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { BuildError } from '../../util/build-error.ts';
-import { machineError } from '../../util/system-error.ts';
 import type { ErrorCode } from '../../util/error-codes.ts';
 import type { StoreTask } from '../store-types.ts';
 import type { ContainerTask, KeptCache, ShellOpening, StepTask } from './steps.ts';
@@ -84,8 +83,7 @@ export interface RunResult {
   readonly kept: number | undefined;
 }
 
-export function sendError(thrown: unknown): SentError {
-  const error = machineError(thrown);
+export function sendError(error: unknown): SentError {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   if (error instanceof BuildError) {
     const { code, hint, details } = error;
