@@ -62,16 +62,20 @@ function lineAt(n: number, run: boolean): fc.Arbitrary<string> {
     'COPY --from=lib . /lib/',
     'COPY --from={base} /etc /etc',
   );
+  const earlier = fc.nat({ max: Math.max(0, n - 1) });
   const fromStage = fc
     .tuple(
-      fc.nat({ max: Math.max(0, n - 1) }),
+      earlier,
       fc.constantFrom('/', '/t*', '/t/*', '/w*', '/a*', '/u*'),
       fc.constantFrom('/s/', '/s/', '/t/'),
-      fc.constantFrom('', '', '--link '),
+      fc.constantFrom('', '', '', '--link ', '--chown=3 ', '--exclude=a ', '--parents '),
     )
     .map(([stage, source, target, flag]) => `COPY ${flag}--from=s${stage} ${source} ${target}`);
+  const mounted = fc
+    .tuple(earlier, fc.constantFrom('', ',source=/t', ',source=/u'))
+    .map(([stage, source]) => `RUN --mount=from=s${stage},target=/m${source} ls -R /m >/seen`);
   const all = n === 0 ? [copy, copy, several, others] : [copy, several, others, fromStage, fromStage];
-  return fc.oneof(...all, ...(run ? [runs, runs, runs] : []));
+  return fc.oneof(...all, ...(run ? [runs, runs, runs] : []), ...(run && n > 0 ? [mounted] : []));
 }
 
 interface Stage {
@@ -80,7 +84,13 @@ interface Stage {
 }
 
 function stageAt(n: number, run: boolean): fc.Arbitrary<Stage> {
-  const bases = [run ? '{base}' : 'scratch', '{base}', '{base}', ...(n === 0 ? [] : [`s${n - 1}`, 's0'])];
+  const bases = [
+    run ? '{base}' : 'scratch',
+    '{base}',
+    '{base}',
+    ...(run ? [] : ['lib']),
+    ...(n === 0 ? [] : [`s${n - 1}`, 's0']),
+  ];
   return fc.record({
     from: fc.constantFrom(...bases),
     lines: fc.array(lineAt(n, run), { minLength: 1, maxLength: 4 }),
@@ -97,6 +107,8 @@ export interface RandomBuild {
   readonly archive: Readonly<Record<string, string>>;
   readonly argument: string;
   readonly modes: 'git' | undefined;
+  /** Stages that are built anew. */
+  readonly anew: readonly string[];
 }
 
 const contents = fc.tuple(...paths.map(() => fc.option(file, { freq: 4 }))).map((all): SceneFiles => {
@@ -121,6 +133,7 @@ export const firstBuild = (run: boolean): fc.Arbitrary<RandomBuild> =>
     archive,
     argument: fc.constant('a'),
     modes: fc.constant(undefined),
+    anew: fc.constant([]),
   });
 
 /** One edit: what of the build becomes something else. */
@@ -152,11 +165,14 @@ export const randomEdit = (run: boolean): fc.Arbitrary<(build: RandomBuild) => R
     {
       weight: 5,
       arbitrary: fc
-        .tuple(
-          fc.nat({ max: 2 }),
-          fc.nat({ max: 3 }),
-          lineAt(0, run),
-          fc.constantFrom('change', 'insert', 'remove', 'swap'),
+        .nat({ max: 2 })
+        .chain((at) =>
+          fc.tuple(
+            fc.constant(at),
+            fc.nat({ max: 3 }),
+            lineAt(at, run),
+            fc.constantFrom('change', 'insert', 'remove', 'swap'),
+          ),
         )
         .map(([at, index, text, how]) => (build: RandomBuild) => ({
           ...build,
@@ -183,6 +199,12 @@ export const randomEdit = (run: boolean): fc.Arbitrary<(build: RandomBuild) => R
       arbitrary: fc
         .constantFrom('git' as const, undefined)
         .map((modes) => (build: RandomBuild) => ({ ...build, modes })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .subarray(['s0', 's1', 's2'], { maxLength: 2 })
+        .map((anew) => (build: RandomBuild) => ({ ...build, anew })),
     },
     { weight: 1, arbitrary: fc.constant((build: RandomBuild) => build) },
   );
@@ -225,6 +247,6 @@ export function sceneOf(build: RandomBuild, base: string): Scene {
     contexts: { lib: build.lib },
     http: {},
     git: {},
-    options: { buildArgs: { P: build.argument }, contextModes: build.modes },
+    options: { buildArgs: { P: build.argument }, contextModes: build.modes, noCacheFilter: build.anew },
   };
 }
