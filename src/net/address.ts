@@ -34,6 +34,11 @@ for (const [network, bits] of [
   special.addSubnet(network, bits, 'ipv6');
 }
 
+const linkLocal = new BlockList();
+linkLocal.addSubnet('169.254.0.0', 16, 'ipv4');
+linkLocal.addSubnet('fe80::', 10, 'ipv6');
+linkLocal.addAddress('fd00:ec2::254', 'ipv6');
+
 /** The address in a URL's hostname, `[…]` removed; undefined when it is a name. */
 function literal(hostname: string): { address: string; family: 'ipv4' | 'ipv6' } | undefined {
   const bare = hostname.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
@@ -69,4 +74,10 @@ export function isPrivateHost(hostname: string): boolean {
   if (isLoopbackHost(hostname)) return true;
   const ip = literal(hostname.replace(/\.$/, ''));
   return ip !== undefined && special.check(ip.address, ip.family);
+}
+
+/** A link-local literal, or what clouds use in its place: there they tell a machine its own credentials. */
+export function isLinkLocalHost(hostname: string): boolean {
+  const ip = literal(hostname.replace(/\.$/, ''));
+  return ip !== undefined && linkLocal.check(ip.address, ip.family);
 }

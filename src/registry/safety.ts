@@ -1,5 +1,5 @@
 import type { TlsSettings } from '../net/certificates.ts';
-import { isIpLiteral, isLoopbackHost, isPrivateHost } from '../net/address.ts';
+import { isIpLiteral, isLinkLocalHost, isLoopbackHost, isPrivateHost } from '../net/address.ts';
 import { BuildError } from '../util/build-error.ts';
 import { redactUrl } from '../util/redact.ts';
 
@@ -74,9 +74,12 @@ export function isTrustedRealm(realm: URL, registry: RegistryPlace, trusted: rea
   return domain !== undefined && domain === organisation(realm.hostname);
 }
 
-/** A registry on this machine is the user's own; one with an address of the private network may name its neighbour there. */
+/**
+ * A registry on this machine is the user's own, or a tunnel to someone else's: it may name the private network, but not what answers on
+ * link-local addresses. Any other may name its own host alone.
+ */
 function mayPointInside(base: URL, target: URL): boolean {
-  if (isLoopbackHost(base.hostname)) return true;
+  if (isLoopbackHost(base.hostname)) return !isLinkLocalHost(target.hostname);
   return target.hostname === base.hostname;
 }
 

@@ -12,6 +12,7 @@ test.each([
   ['https://ghcr.io', '/v2/x'],
   ['https://ghcr.io', '//other.example/x'],
   ['http://127.0.0.1:5000', 'http://127.0.0.1:6000/x'],
+  ['http://127.0.0.1:5000', 'http://172.18.0.2:9000/x'],
   ['https://10.0.0.1', 'https://10.0.0.1:9000/x'],
 ])('R-AUTH-9: %s may send us to %s', (base, location) => {
   expect(safeTarget(location, new URL('/v2/a', base), at(base)).href).toBe(new URL(location, base).href);
@@ -25,6 +26,10 @@ test.each([
   ['https://ghcr.io', 'https://localhost/x'],
   ['https://ghcr.io', 'https://[::ffff:10.0.0.1]/x'],
   ['https://10.0.0.1', 'https://10.0.0.2/x'],
+  ['http://127.0.0.1:5000', 'http://169.254.169.254/latest/meta-data'],
+  ['http://localhost:5000', 'http://[fe80::1]/x'],
+  ['http://localhost:5000', 'http://[::ffff:169.254.169.254]/x'],
+  ['http://localhost:5000', 'http://[fd00:ec2::254]/x'],
   ['https://ghcr.io', 'file:///etc/passwd'],
   ['https://ghcr.io', 'https://'],
 ])('R-AUTH-9: %s may not send us to %s', (base, location) => {
@@ -60,6 +65,7 @@ test.each([
   ['https://ghcr.io', '/token'],
   ['https://ghcr.io', ''],
   ['http://10.0.0.1:5000', 'http://10.0.0.2/token'],
+  ['http://localhost:5000', 'http://169.254.169.254/token'],
 ])('R-AUTH-9: %s may not have its tokens at %s', (base, realm) => {
   expect(() => safeRealm(realm, at(base), [])).toThrow(unsafe);
 });
