@@ -78,8 +78,11 @@ export async function openCheckout(source: GitSource, options: GitOptions): Prom
     }
     await git('checkout', '--quiet', '--force', '--detach', commit);
     if (source.keepGitDir === true) await forgetOrigin(work, source.url, git);
+    if (source.keepGitDir === true) await git('read-tree', commit);
     if (source.submodules !== false && (await exists(join(work, '.gitmodules')))) {
       await git('submodule', 'update', '--init', '--recursive', '--depth=1', '--force');
+      if (source.keepGitDir === true)
+        await git('submodule', '--quiet', 'foreach', '--recursive', forgetInside);
     }
     const whole = contextTree(work);
     const subdir = await resolveSubdir(whole, source);
@@ -141,6 +144,11 @@ async function fetchInto(work: string, source: GitSource, git: Git): Promise<str
     return attempt('sha256');
   }
 }
+
+// A `.git` that is kept follows from the commit alone. So an index is read anew from the commit: from a checkout it has the times and
+// inodes of files, other ones each time.
+const forgetInside =
+  'git read-tree HEAD && cd "$(git rev-parse --absolute-git-dir)" && rm -rf logs FETCH_HEAD';
 
 /** A `.git` that is kept has neither a password nor what was fetched when. */
 async function forgetOrigin(work: string, url: string, git: Git): Promise<void> {

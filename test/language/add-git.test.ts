@@ -172,6 +172,13 @@ describe('ADD of a git repository', () => {
     const whole = `${server.url}/whole.git`;
     expect(Object.keys((await add(`${whole} /x/`)).contents)).toEqual(['x/.gitmodules', 'x/sub/piece']);
     expect(Object.keys((await add(`${whole}?submodules=false /x/`)).contents)).toEqual(['x/.gitmodules']);
+    const kept = `--keep-git-dir ${whole} /x/`;
+    const [one, other] = [
+      await add(kept),
+      await builds.run(`FROM scratch AS again\nADD ${kept}\n`, { noCache: true }),
+    ];
+    expect(Object.keys(one.contents)).toContain('x/.git/modules/sub/index');
+    expect(other.contents).toEqual(one.contents);
   });
 
   test('L-ADD-4: repositories of SHA-256', async () => {

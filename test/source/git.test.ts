@@ -149,3 +149,19 @@ test('a server of plain files gives its whole history, for it has no shallow one
   expect(tag.commit).toBe(git('rev-parse', 'v1'));
   await expect(openCheckout({ url, ref: 'none' }, options)).rejects.toMatchObject({ code: 'GIT_FAILED' });
 });
+
+test('a checkout that keeps .git is the same each time', async () => {
+  await using folder = await tempFolder('git');
+  const { url } = makeRepository(folder.path);
+  const options = { tempDir: () => Promise.resolve(folder.path), env: process.env, allowLocal: true };
+  const digests = async (): Promise<readonly (readonly [string, string])[]> => {
+    await using checkout = await openCheckout({ url, keepGitDir: true }, options);
+    const { tree } = checkout;
+    const found: [string, string][] = [];
+    for await (const { path } of tree.walk('')) found.push([path, await tree.contentDigest(path)]);
+    return found;
+  };
+  const first = await digests();
+  expect(first.map(([path]) => path)).toContain('.git/index');
+  expect(await digests()).toEqual(first);
+});
