@@ -59,6 +59,8 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
   const root = resolvePath(directory);
   const stats = new Map<string, BigIntStats | undefined>();
   const listings = new Map<string, readonly string[]>();
+  // As the system tells them. Each directory is read once, for its digest and for copying alike: what has come between would be in no key.
+  const raw = new Map<string, readonly string[]>();
   const shown = new Map<string, boolean>();
 
   const absolute = (path: string): string =>
@@ -76,9 +78,9 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
       }
     }
     const name = path.slice(path.lastIndexOf('/') + 1);
-    if (found?.isDirectory() === false) {
-      const stamp = (file: BigIntStats) => (): readonly number[] => looseStamp(file);
-      if (!directories.isSame(parentPath(path), name, stamp(found))) throw changed(path);
+    if (found !== undefined) {
+      const now = { mode: Number(found.mode), stamp: () => looseStamp(found) };
+      if (!directories.isSame(parentPath(path), name, now)) throw changed(path);
     }
     stats.set(path, found);
     return found;
@@ -90,6 +92,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     cache: statCache,
     variant: options.modes === 'git' ? 'git:' : '',
     absolute,
+    names: listed,
     visible: (path, all) => (hides ? all.filter((name) => visible(joinPath(path, name))) : all),
     textOf: (path, stamp) => {
       let found = stat(path);
@@ -110,13 +113,21 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     },
   });
 
+  function listed(path: string): readonly string[] {
+    const known = raw.get(path);
+    if (known !== undefined) return known;
+    const found = readdirSync(absolute(path));
+    raw.set(path, found);
+    return found;
+  }
+
   function names(path: string): readonly string[] {
     const known = listings.get(path);
     if (known !== undefined) return known;
     let found: string[] = [];
     if (stat(path)?.isDirectory() === true) {
       try {
-        found = readdirSync(absolute(path));
+        found = [...listed(path)];
       } catch (error) {
         throw unreadable(path, error);
       }
@@ -161,11 +172,16 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
     };
     const file = absolute(path);
     if (found.isSymbolicLink()) {
+      let linkTarget;
+      let now;
       try {
-        return { ...common, type: 'symlink', mode: 0o777, linkTarget: readlinkSync(file) };
+        linkTarget = readlinkSync(file);
+        now = lstatSync(file, { bigint: true });
       } catch (error) {
-        throw unreadable(path, error);
+        throw isAbsent(error) ? vanished(path) : unreadable(path, error);
       }
+      if (!looseStamp(found).every((value, index) => value === looseStamp(now)[index])) throw changed(path);
+      return { ...common, type: 'symlink', mode: 0o777, linkTarget };
     }
     if (found.isDirectory()) return withXattrs({ ...common, type: 'directory' }, file);
     if (found.isFIFO()) return withXattrs({ ...common, type: 'fifo' }, file);
@@ -175,7 +191,7 @@ export function contextTree(directory: string, options: ContextTreeOptions = {})
       return withXattrs({ ...common, type, devMajor: major, devMinor: minor }, file);
     }
     const size = found.isFile() ? Number(found.size) : 0;
-    const content = () => openContent({ file, path, size, ino: found.ino, dev: found.dev });
+    const content = () => openContent({ ...stampOf(found), file, path, size });
     return withXattrs({ ...common, type: 'file', size, content: size === 0 ? noContent : content }, file);
   }
 

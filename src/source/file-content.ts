@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { BuildError } from '../util/build-error.ts';
@@ -13,6 +14,8 @@ export interface KnownFile {
   readonly size: number;
   readonly ino: bigint;
   readonly dev: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
 }
 
 // Read only, never through a link, and never waiting for the other end of a FIFO that took the file's place. Where a
@@ -23,7 +26,7 @@ const syncLimit = 1024 * 1024;
 
 /**
  * The bytes of a file, exactly `size`. Throws CONTEXT_INVALID when the file cannot be opened, is another one than was seen, or
- * has changed its size meanwhile.
+ * was written meanwhile: its digest may have been taken long before, and what is read now must be what the key says.
  */
 export async function* openContent(known: KnownFile): AsyncGenerator<Uint8Array> {
   let handle;
@@ -44,7 +47,7 @@ export async function* openContent(known: KnownFile): AsyncGenerator<Uint8Array>
       yield buffer.subarray(0, bytesRead);
     }
     const { bytesRead } = await handle.read(Buffer.allocUnsafe(1), 0, 1, null);
-    if (bytesRead !== 0) throw changed(known.path);
+    if (bytesRead !== 0 || !same(known, await handle.stat({ bigint: true }))) throw changed(known.path);
   } finally {
     await handle.close();
   }
@@ -72,7 +75,7 @@ export async function digestContent(known: KnownFile): Promise<string> {
       seen += read;
       hash.update(shared.subarray(0, read));
     }
-    if (seen !== known.size) throw changed(known.path);
+    if (seen !== known.size || !same(known, fstatSync(fd, { bigint: true }))) throw changed(known.path);
   } finally {
     closeSync(fd);
   }
@@ -81,11 +84,15 @@ export async function digestContent(known: KnownFile): Promise<string> {
 
 const shared = Buffer.allocUnsafeSlow(64 * 1024);
 
-function same(
-  known: KnownFile,
-  now: { readonly ino: bigint; readonly dev: bigint; readonly size: bigint; isFile(): boolean },
-): boolean {
-  return now.isFile() && now.ino === known.ino && now.dev === known.dev && Number(now.size) === known.size;
+function same(known: KnownFile, now: BigIntStats): boolean {
+  return (
+    now.isFile() &&
+    now.ino === known.ino &&
+    now.dev === known.dev &&
+    Number(now.size) === known.size &&
+    now.mtimeNs === known.mtimeNs &&
+    now.ctimeNs === known.ctimeNs
+  );
 }
 
 /** What is read is not what was listed. */

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { digestOf } from '../oci/digest.ts';
 
 /** What one look at a directory has found. As the store's stat cache has it. */
@@ -19,6 +19,8 @@ export interface KnownDirectoriesOptions {
   /** Goes before the path in keys: what else decides the digests. */
   readonly variant: string;
   absolute(path: string): string;
+  /** All names in a directory, in the order of the system: the same for as long as this lives. */
+  names(path: string): readonly string[];
   /** Names that are to be seen. */
   visible(path: string, names: readonly string[]): readonly string[];
   /** What the key has of one file or directory itself, which has this stamp; undefined: it has to be read first. */
@@ -31,6 +33,8 @@ export interface KnownDirectoriesOptions {
 
 /** Numbers of a stamp: size, mtime, ctime, inode, device. */
 const stampLength = 5;
+/** Where the inode is. */
+const firstOfIdentity = 3;
 
 /**
  * Digests of what is below directories, by comparing whole directories with what is remembered of them: a look at each file, with nothing made
@@ -38,7 +42,10 @@ const stampLength = 5;
  */
 export class KnownDirectories {
   readonly #options: KnownDirectoriesOptions;
-  readonly #seen = new Map<string, DirectoryListing & { places?: ReadonlyMap<string, number> }>();
+  readonly #seen = new Map<
+    string,
+    DirectoryListing & { readonly modes: Uint32Array; places?: ReadonlyMap<string, number> }
+  >();
 
   constructor(options: KnownDirectoriesOptions) {
     this.#options = options;
@@ -53,14 +60,26 @@ export class KnownDirectories {
     }
   }
 
-  /** Whether a file is what it was when its directory was looked at; true for one that was not. */
-  isSame(directory: string, name: string, stamp: () => readonly number[]): boolean {
+  /**
+   * Whether a file is what it was when its directory was looked at; true for one that was not. Of a directory what cannot change by
+   * something being put into it.
+   */
+  isSame(
+    directory: string,
+    name: string,
+    now: { readonly mode: number; stamp(): readonly number[] },
+  ): boolean {
     const listing = this.#seen.get(directory);
     if (listing === undefined) return true;
     listing.places ??= new Map(listing.names.map((each, index) => [each, index * stampLength]));
     const at = listing.places.get(name);
     // What was hidden, or has come meanwhile, has no part in what was looked at.
-    return at === undefined || stamp().every((value, index) => listing.stamps[at + index] === value);
+    if (at === undefined) return true;
+    const from = (now.mode & 0o170000) === 0o040000 ? firstOfIdentity : 0;
+    return (
+      listing.modes[at / stampLength] === now.mode &&
+      now.stamp().every((value, index) => index < from || listing.stamps[at + index] === value)
+    );
   }
 
   #look(
@@ -69,12 +88,14 @@ export class KnownDirectories {
   ): { readonly digest: string } | { readonly unread: readonly string[] } | undefined {
     const { cache, variant } = this.#options;
     const directory = this.#options.absolute(path);
-    const names = this.#names(path, directory);
+    const names = this.#names(path);
     const stamps = new Float64Array(names.length * stampLength);
+    const modes = new Uint32Array(names.length);
     const below: string[] = [];
     const prefix = directory === '/' ? '/' : `${directory}/`;
     for (let index = 0, at = 0; index < names.length; index += 1, at += stampLength) {
       const stat = this.#stat(prefix, names[index] as string, path);
+      modes[index] = stat.mode;
       stamps[at] = stat.size;
       stamps[at + 1] = stat.mtimeMs;
       stamps[at + 2] = stat.ctimeMs;
@@ -88,7 +109,7 @@ export class KnownDirectories {
       }
     }
     const listing = { names, stamps };
-    this.#seen.set(path, listing);
+    this.#seen.set(path, { ...listing, modes });
     const inside = path === '' ? '' : `${path}/`;
     const key = variant + directory;
     let own = cache?.directory(key, listing);
@@ -116,9 +137,9 @@ export class KnownDirectories {
     if (unread.length > 0 || own === undefined) return { unread };
     return { digest: parts.length === 0 ? own : digestOf(JSON.stringify([own, parts])) };
   }
-  #names(path: string, directory: string): readonly string[] {
+  #names(path: string): readonly string[] {
     try {
-      return this.#options.visible(path, readdirSync(directory));
+      return this.#options.visible(path, this.#options.names(path));
     } catch (error) {
       throw this.#options.failed(path, error);
     }
