@@ -26,6 +26,7 @@ export async function openContexts(
     env,
     tempDir,
     statCache: store.statCache,
+    store: store.root,
     modes: options.contextModes,
     httpAuthorization: httpAuthorization(secrets),
     gitAuthorization: gitAuthorization(secrets),

@@ -49,8 +49,8 @@ export interface ContextTreeOptions {
 
 /**
  * A local directory as a tree (C-IN-1): owners 0:0, times in nanoseconds, sockets as empty files (L-COPY-10). Directories are
- * read when they are asked for, each once: what changes during the build is not seen, and a file whose size or identity changes
- * before it is read is an error. No link is followed on the way to a file. Throws CONTEXT_INVALID with the path for what the
+ * read when they are asked for, each once: what changes during the build is not seen, and a file that is written or replaced between its
+ * digest and its copy is an error. No link is followed on the way to a file. Throws CONTEXT_INVALID with the path for what the
  * system does not let us read.
  */
 export function contextTree(directory: string, options: ContextTreeOptions = {}): Tree {

@@ -39,6 +39,8 @@ export interface OpenContextOptions {
   readonly statCache?: StatCache | undefined;
   /** As `contextTree` has it, for directories and archives; a git checkout has such modes always. */
   readonly modes?: 'git' | undefined;
+  /** Where the store is: no part of a directory. */
+  readonly store?: string | undefined;
   /** What relative paths start from; default the process's. */
   readonly cwd?: string | undefined;
   /** For `-`; default the process's. */
@@ -111,7 +113,7 @@ async function fromDirectory(spec: string, options: OpenContextOptions): Promise
   const ignore = await findIgnoreFile(local);
   const about = { name: `the build context (${directory})` };
   const { statCache, modes } = options;
-  const without = ownOutputs(directory);
+  const without = ownOutputs(directory, options.store);
   const tree = contextTree(directory, { ignore, without, statCache, modes, about });
   return {
     tree,

@@ -1,12 +1,14 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /**
- * What this process itself is writing below a directory, by paths relative to it: its log, as in `tsbuild . >build.log`. It grows while it is
- * read, and has no part in what is built. `directory` has no link in its path. Empty where the system does not tell (other than Linux).
+ * What tsbuild itself writes below a directory, by paths relative to it: the store, where it is kept there (as CI systems ask for what they shall
+ * keep), and the log of this process, as in `tsbuild . >build.log`. Both change while they are read, and have no part in what is built.
+ * Neither `directory` nor `store` has a link in its path. Logs are not known where the system does not tell them (other than Linux).
  */
-export function ownOutputs(directory: string): ReadonlySet<string> {
+export function ownOutputs(directory: string, store?: string): ReadonlySet<string> {
   const found = new Set<string>();
   const prefix = directory === '/' ? '/' : `${directory}/`;
+  if (store?.startsWith(prefix) === true) found.add(store.slice(prefix.length));
   for (const fd of list('/proc/self/fd')) {
     const path = targetOf(`/proc/self/fd/${fd}`);
     if (path?.startsWith(prefix) === true && isWritten(fd)) found.add(path.slice(prefix.length));

@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process';
-import { createReadStream, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  createReadStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { busyboxRootfs, makeBase } from '../support/base-images.ts';
 import type { CommandResult } from '../support/cli.ts';
@@ -127,4 +135,30 @@ suite('a log that lies in the context', ['linux'], () => {
     const log = ['--logfile', join(context, 'whole.log'), '--progress', 'rawjson'];
     expect(await tsbuild(['--root', store, '--no-cache', ...log, context])).toMatchObject({ code: 0 });
   });
+});
+
+test('a store that lies in the context is no part of it', async () => {
+  await using work = await tempFolder('store-in-context');
+  const context = work.path;
+  const store = join(context, 'cache/store');
+  writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY . /all/\n');
+  const out = join(context, '..', `${basename(context)}-out`);
+  try {
+    for (const [text, isCached] of [
+      ['1', false],
+      ['2', false],
+      ['2', true],
+    ] as const) {
+      writeFileSync(join(context, 'file'), text);
+      const words = ['--root', store, '--progress', 'plain', '-o', `type=local,dest=${out}`, context];
+      const { code, stderr } = await tsbuild(words);
+      expect(code, stderr).toBe(0);
+      expect(readdirSync(join(out, 'all')).toSorted()).toEqual(['Dockerfile', 'cache', 'file']);
+      expect(readdirSync(join(out, 'all/cache'))).toEqual([]);
+      expect(readFileSync(join(out, 'all/file'), 'utf8')).toBe(text);
+      expect(/^#\d+ CACHED$/m.test(stderr)).toBe(isCached);
+    }
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
 });
